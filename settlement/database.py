@@ -1,0 +1,286 @@
+"""A Database: durable state shared by many writers, one commit for all that wait (group commit).
+
+Every change of the project passes `Database.write`. One thread owns the only writing connection; functions
+that queue up while it syncs the disk share the next commit, each inside its own savepoint, and hear of
+success only when that commit is on disk (SQLite WAL with synchronous=FULL, or PostgreSQL).
+"""
+
+import asyncio
+import contextlib
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from payments.types import Amount, to_amount
+from sqlalchemy import Connection, Dialect, Engine, LargeBinary, MetaData, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
+from sqlalchemy.types import TypeDecorator
+from sqlmodel import SQLModel
+
+from settlement.errors import (
+    StorageBusy,
+    StorageClosed,
+    StorageCorrupt,
+    StorageFailed,
+    StorageFull,
+    StorageReadOnly,
+)
+
+T = TypeVar("T")
+
+AMOUNT_BYTES: Final = 12
+BUSY_TIMEOUT_MS: Final = 10_000
+MAX_GROUP: Final = 1_000
+"""Functions that share one commit at most: bounds how long the first of them waits."""
+
+
+class AmountColumn(TypeDecorator[Amount]):
+    """A uint96 as 12 big-endian bytes: exact beyond 64 bits and ordered like the number."""
+
+    impl = LargeBinary(AMOUNT_BYTES)
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> bytes | None:  # noqa: ARG002 - given by SQLAlchemy
+        """Pack an amount."""
+        return None if value is None else value.to_bytes(AMOUNT_BYTES, "big")
+
+    def process_result_value(self, value: bytes | None, dialect: Dialect) -> Amount | None:  # noqa: ARG002 - given by SQLAlchemy
+        """Unpack an amount."""
+        return None if value is None else to_amount(int.from_bytes(value, "big"))
+
+
+_BY_SQLITE_CODE: Final = {
+    sqlite3.SQLITE_FULL: StorageFull,
+    sqlite3.SQLITE_READONLY: StorageReadOnly,
+    sqlite3.SQLITE_CORRUPT: StorageCorrupt,
+    sqlite3.SQLITE_NOTADB: StorageCorrupt,
+    sqlite3.SQLITE_BUSY: StorageBusy,
+    sqlite3.SQLITE_LOCKED: StorageBusy,
+}
+_BY_SQLSTATE: Final = {"53100": StorageFull, "25006": StorageReadOnly}
+
+
+@dataclass(slots=True)
+class _Job:
+    """One queued function, who waits for it, and how it ended."""
+
+    work: Callable[[Connection], Any]
+    future: "asyncio.Future[Any] | Future[Any]"
+    loop: asyncio.AbstractEventLoop | None
+    result: Any = None
+    error: BaseException | None = None
+
+
+class Database:
+    """State on disk: concurrent reads, group-committed writes.
+
+    `url` is an SQLAlchemy URL (`sqlite:////path/money.db`, `postgresql+psycopg://...`). `tables` are the
+    SQLModel classes to create where missing; all that are imported by default. Raises StorageError.
+    """
+
+    def __init__(self, url: str, tables: Iterable[type[SQLModel]] | None = None) -> None:
+        parsed = make_url(url)
+        self.name = parsed.database or parsed.render_as_string(hide_password=True)
+        self._sqlite = parsed.get_backend_name() == "sqlite"
+        if self._sqlite and (not parsed.database or parsed.database == ":memory:"):
+            raise StorageFailed(self.name, "an SQLite database needs a file")
+        self._writer_engine = self._engine(url, begin="BEGIN IMMEDIATE")
+        self._reader_engine = self._engine(url, begin="BEGIN", query_only=True)
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._closing = threading.Lock()
+        self._closed = False
+        self._thread = threading.Thread(target=self._write_loop, name=f"writer of {self.name}", daemon=True)
+        self._thread.start()
+        try:
+            self.write_sync(lambda conn: _create(conn, tables))
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def at(cls, path: Path, tables: Iterable[type[SQLModel]] | None = None) -> "Database":
+        """Open (or create) the SQLite database in the file `path`."""
+        return cls(f"sqlite:///{path}", tables)
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` on one consistent snapshot of what is committed; it must not write."""
+        if self._closed:
+            raise StorageClosed(self.name)
+        try:
+            with self._reader_engine.connect() as conn, conn.begin():
+                return work(conn)
+        except (DBAPIError, sqlite3.Error) as err:
+            raise self._named(err) from err
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` on the writer thread; return its result once it is durable.
+
+        Whatever `work` raises undoes its own changes only and is raised here. A cancelled caller does not
+        undo work that is already queued.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._enqueue(_Job(work, future, loop))
+        return await future
+
+    def write_sync(self, work: Callable[[Connection], T]) -> T:
+        """Do the same as `write` for callers without an event loop."""
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("write_sync was called inside a write: use the connection at hand")
+        future: Future[T] = Future()
+        self._enqueue(_Job(work, future, None))
+        return future.result()
+
+    def close(self) -> None:
+        """Commit what is queued, then release the files. Closing twice is harmless."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            self._jobs.put(None)
+        self._thread.join()
+        self._reader_engine.dispose()
+        self._writer_engine.dispose()
+
+    def _enqueue(self, job: _Job) -> None:
+        with self._closing:
+            if self._closed:
+                raise StorageClosed(self.name)
+            self._jobs.put(job)
+
+    def _write_loop(self) -> None:
+        """Take everything that waits, commit it at once, tell the callers; until closed."""
+        conn: Connection | None = None
+        running = True
+        while running:
+            group: list[_Job] = []
+            item = self._jobs.get()
+            while item is not None:
+                group.append(item)
+                if len(group) == MAX_GROUP or self._jobs.empty():
+                    break
+                item = self._jobs.get()
+            running = item is not None
+            if group:
+                try:
+                    conn = conn or self._writer_engine.connect()
+                    self._commit(conn, group)
+                except BaseException as err:  # noqa: BLE001 - every waiting caller must hear of it
+                    fault = self._named(err)
+                    for job in group:
+                        job.error = fault
+                    _discard(conn)
+                    conn = None
+                _tell(group)
+        _discard(conn)
+
+    def _commit(self, conn: Connection, group: list[_Job]) -> None:
+        """Run the group's functions and make them durable. The only commit of the project."""
+        with conn.begin():
+            cursor = conn.connection.cursor()
+            for job in group:
+                cursor.execute("SAVEPOINT job")
+                try:
+                    job.result = job.work(conn)
+                except BaseException as err:
+                    job.error = self._named(err)
+                    if self._transaction_lost(conn):
+                        raise
+                    cursor.execute("ROLLBACK TO SAVEPOINT job")
+                cursor.execute("RELEASE SAVEPOINT job")
+            cursor.close()
+
+    def _transaction_lost(self, conn: Connection) -> bool:
+        """Tell whether SQLite rolled back the whole transaction by itself (disk full, I/O error)."""
+        driver = conn.connection.driver_connection
+        return isinstance(driver, sqlite3.Connection) and not driver.in_transaction
+
+    def _engine(self, url: str, begin: str, *, query_only: bool = False) -> Engine:
+        if not self._sqlite:
+            return create_engine(url, pool_pre_ping=True, hide_parameters=True)
+        pool = QueuePool if query_only else NullPool
+        limits = {"max_overflow": -1} if query_only else {}
+        engine = create_engine(
+            url,
+            poolclass=pool,
+            hide_parameters=True,
+            connect_args={"check_same_thread": False, "isolation_level": None},
+            **limits,
+        )
+
+        @event.listens_for(engine, "connect")
+        def configure(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+            cursor: DBAPICursor = connection.cursor()
+            for pragma in (
+                f"busy_timeout={BUSY_TIMEOUT_MS}",
+                "journal_mode=WAL",
+                "synchronous=FULL",
+                "foreign_keys=ON",
+                f"query_only={int(query_only)}",
+            ):
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+
+        @event.listens_for(engine, "begin")
+        def start(conn: Connection) -> None:
+            conn.exec_driver_sql(begin)
+
+        return engine
+
+    def _named(self, err: BaseException) -> BaseException:
+        """Translate a fault of disk or file into our tree; leave all others as they are."""
+        orig = err.orig if isinstance(err, DBAPIError) else err
+        fault = _BY_SQLSTATE.get(getattr(orig, "sqlstate", None) or "")
+        code = getattr(orig, "sqlite_errorcode", 0) & 0xFF
+        if fault or code in _BY_SQLITE_CODE:
+            return (fault or _BY_SQLITE_CODE[code])(self.name)
+        if code not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
+            return err
+        folder = Path(self.name).parent
+        if folder.is_dir() and not os.access(folder, os.W_OK):
+            return StorageReadOnly(self.name)
+        return StorageFailed(self.name, str(orig))
+
+
+def _create(conn: Connection, tables: Iterable[type[SQLModel]] | None) -> None:
+    metadata: MetaData = SQLModel.metadata
+    chosen = None if tables is None else [metadata.tables[str(table.__tablename__)] for table in tables]
+    metadata.create_all(conn, tables=chosen)
+
+
+def _discard(conn: Connection | None) -> None:
+    if conn is not None:
+        conn.invalidate()
+        conn.close()
+
+
+def _tell(group: list[_Job]) -> None:
+    """Give each caller its result or error, with one wake-up per event loop."""
+    by_loop: dict[asyncio.AbstractEventLoop | None, list[_Job]] = {}
+    for job in group:
+        by_loop.setdefault(job.loop, []).append(job)
+    for loop, jobs in by_loop.items():
+        if loop is None:
+            _resolve(jobs)
+            continue
+        with contextlib.suppress(RuntimeError):  # that loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_resolve, jobs)
+
+
+def _resolve(jobs: list[_Job]) -> None:
+    for job in jobs:
+        if job.future.done():  # its caller was cancelled
+            continue
+        if job.error is not None:
+            job.future.set_exception(job.error)
+        else:
+            job.future.set_result(job.result)
