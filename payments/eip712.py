@@ -1,8 +1,8 @@
 """EIP-712 digests, packed by hand: one `bytes` per struct, one keccak each, nothing parsed at run time.
 
-A digest is keccak256(0x1901 || domainSeparator || hashStruct(X)); the separator is computed once a `Domain`. All
-typed data of Tithebarn (Channel, Voucher, Challenge, Agreement, NodeKey) lives in one domain. Other modules build
-their own struct hashes from the encoders here: keccak(TYPE_HASH + word + word + ...).
+A digest is keccak256(0x1901 || domainSeparator || hashStruct(X)); the separator is computed once a `Domain`.
+All typed data of Tithebarn (Channel, Voucher, Challenge, Agreement, NodeKey) lives in one domain. Other modules
+build their own struct hashes from the encoders here: keccak(TYPE_HASH + word + word + ...).
 """
 
 from dataclasses import dataclass, field

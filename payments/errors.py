@@ -1,7 +1,7 @@
 """Everything that can be wrong with a payment, as one tree.
 
-Every error has a `code` (its class name in UPPER_SNAKE, what goes over the wire) and keeps the offending values as
-attributes (`detail` gives them all). Bytes stay bytes here; hex is the business of the edges.
+Every error has a `code` (its class name in UPPER_SNAKE, what goes over the wire) and keeps the offending
+values as attributes (`detail` gives them all). Bytes stay bytes here; hex is the business of the edges.
 
     PaymentError
     +- MalformedValue                 the value cannot exist in the protocol

@@ -1,8 +1,8 @@
 """Vouchers: signed promises "this channel owes its payee so much in total", and the keys that sign them.
 
 A voucher is cumulative (the newest replaces all before it, there is no nonce) and may carry a condition: the
-hash of an audit's challenge, whose proof must then accompany the claim. Signatures are 64 bytes r || vs (EIP-2098)
-with low s, the form the contract takes; they prove, but never identify, anything.
+hash of an audit's challenge, whose proof must then accompany the claim. Signatures are 64 bytes r || vs
+(EIP-2098) with low s, the form the contract takes; they prove, but never identify, anything.
 
 This is the hot path of both nodes: one packed buffer, two keccaks and one libsecp256k1 call per voucher.
 """
@@ -151,7 +151,7 @@ class SigningKey:
     """Who signs: 20 bytes."""
 
     def __init__(self, secret: bytes) -> None:
-        """Take the 32 secret bytes (MalformedKey when they are no key); making them is the caller's affair."""
+        """Take the 32 secret bytes (MalformedKey when they are none); making them is the caller's affair."""
         if len(secret) != _WORD_BYTES or not 0 < int.from_bytes(secret) < _ORDER:
             raise MalformedKey
         self._key = PrivateKey(secret)
@@ -165,7 +165,7 @@ class SigningKey:
 
     @property
     def secret(self) -> bytes:
-        """The 32 secret bytes, for keystores and transaction signing. Never logged, never stored in the clear."""
+        """The 32 secret bytes, for keystores and transaction signing. Never logged or stored in the clear."""
         return self._key.secret
 
     def sign(self, digest: bytes) -> bytes:
@@ -173,15 +173,15 @@ class SigningKey:
         if len(digest) != _WORD_BYTES:
             raise WrongLength("digest", len(digest), 32)
         raw = self._key.sign_recoverable(digest, hasher=None)
-        # A recovery id of 2 or 3 (r beyond the group order, once in 2**127) has no EIP-2098 form: bytes() raises.
+        # A recovery id of 2 or 3 (r beyond the group order, once in 2**127) has no EIP-2098 form: bytes raises.
         return raw[:32] + bytes((raw[32] | raw[64] << 7,)) + raw[33:64]
 
 
 def recover_signer(digest: bytes, signature: bytes) -> Address:
     """Recover who signed the 32-byte `digest`. Raises MalformedSignature, HighS or UnrecoverableSignature.
 
-    Recovers rather than verifies against a known key: that is what the contract does, and it catches a wrong parity
-    bit, which plain ECDSA verification would let through.
+    Recovers rather than verifies against a known key: that is what the contract does, and it catches a wrong
+    parity bit, which plain ECDSA verification would let through.
     """
     if len(signature) != _SIGNATURE_BYTES:
         raise MalformedSignature(len(signature))
