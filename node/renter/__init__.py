@@ -1,0 +1,20 @@
+"""The renter: buys storage from farmers it does not trust, and pays only for what they prove.
+
+`Renter` (node.renter.renter) holds one database, one chain, the keys and a clock, and is made of five parts:
+
+    renter.peers      await add(url)   list()   find(node)   await remove(node)   await quotes(nodes=None)
+    renter.channels   await plan_funding(farmers, days=, stored_bytes= | amount=)   await fund(plan)
+                      await fund_unsigned(plan)   list()   show(channel)
+                      await plan_push(channels)   await plan_close(channels)   await plan_withdraw(channels)
+                      await send(plan)   await withdrawal_opens(channel)
+    renter.files      await put(source, name, k=, n=, segment_size=, days=, progress=)
+                      await get(name, out, progress=)   ls()   stat(name)   await rm(name)
+    renter.audits     await audit(names=None, rounds=1)
+    renter.payments   await pay_outstanding(farmers=None)   await prepay(days)
+
+    await renter.run(stop, sleep=, on_tick=)   the life of `tithe rent run`: audits and pays on schedule until `stop` is set
+    await renter.recover()                     finishes what a killed process left behind; `open` calls it
+
+What comes back is data (node.renter.reports); what goes wrong with one farmer is a Fault in it, what makes the whole
+impossible is an exception (node.renter.errors) that names the remedy.
+"""

@@ -1,0 +1,243 @@
+"""What a renter's actions came to, as data: the CLI and the demo print it, `rent run` logs it, tests compare it.
+
+Amounts are base units, times unix seconds, ids bytes. Nothing here is stored.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from node.audit import Outcome
+from payments.channel import Channel
+from payments.prices import Quote
+from payments.types import Amount, ChannelId, NodeId, Seconds, Timestamp
+from payments.vouchers import Terms
+from settlement.client import Call
+
+Progress = Callable[[int, int], None]
+"""Called with (bytes done, bytes in total); a total of 0 means that it is not known."""
+
+
+def no_progress(done: int, total: int) -> None:
+    """Show nothing."""
+
+
+class Trouble(Enum):
+    """What kind of trouble there was with a farmer."""
+
+    OFFLINE = "could not be reached"
+    TIMED_OUT = "answered too slowly"
+    REFUSED = "refused"
+    BROKE_RULES = "broke the rules"
+    WRONG_DATA = "sent bytes that are not the shard"
+    NO_MONEY = "its channel does not hold enough"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One trouble with one farmer. `reason` is a sentence; `code` the farmer's own error code where it gave one."""
+
+    farmer: NodeId
+    trouble: Trouble
+    reason: str
+    code: str | None = None
+
+
+# Peers
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteReport:
+    """A farmer's current quote, or why there is none."""
+
+    farmer: NodeId
+    quote: Quote | None
+    fault: Fault | None
+
+
+# Channels
+
+
+@dataclass(frozen=True, slots=True)
+class FundingRow:
+    """One farmer of a funding plan: its channel, the deposit it has (0: not open yet) and the target it gets."""
+
+    farmer: NodeId
+    channel: ChannelId
+    terms: Terms
+    life: int
+    deposit: Amount
+    target: Amount
+    storage_cost: Amount
+
+    @property
+    def added(self) -> Amount:
+        """Tokens that this row moves."""
+        return Amount(max(0, self.target - self.deposit))
+
+
+@dataclass(frozen=True, slots=True)
+class FundingPlan:
+    """Channels to open or top up, and what it costs.
+
+    `calls` are to be sent in order (an approval first where the allowance does not suffice). `gas` is an estimate
+    for all of them; `gas_cost` the same in wei at today's price. `storage_cost` is what storing `stored_bytes`
+    for `seconds` costs by the farmers' quotes (0 where explicit amounts were given).
+    """
+
+    rows: tuple[FundingRow, ...]
+    calls: tuple[Call, ...]
+    total: Amount
+    gas: int
+    gas_cost: int
+    storage_cost: Amount
+    seconds: Seconds
+    stored_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExitPlan:
+    """Calls that push, close or withdraw; `amount` are the tokens that they move (for a close: that it will free)."""
+
+    purpose: str
+    channels: tuple[ChannelId, ...]
+    calls: tuple[Call, ...]
+    amount: Amount
+    gas: int
+    gas_cost: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelInfo:
+    """A channel as the renter sees it.
+
+    `paid` is the total of the newest unconditional voucher. `withdrawal_opens` is the chain time from which the rest can
+    be taken: set once a close was requested.
+    """
+
+    channel: Channel
+    farmer: NodeId | None
+    life: int
+    paid: Amount
+    withdrawal_opens: Timestamp | None
+
+
+# Files
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """A stored file. `ends_at`: when the first of its agreements ends; `safe_until`: see node.renter.safety."""
+
+    name: str
+    size: int
+    sha256: bytes
+    k: int
+    n: int
+    segments: int
+    created_at: Timestamp
+    ends_at: Timestamp
+    safe_until: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class PutReport:
+    """A finished put. `faults` are the farmers that were replaced on the way, and why."""
+
+    file: FileInfo
+    farmers: tuple[NodeId, ...]
+    faults: tuple[Fault, ...]
+    price_per_month: Amount
+
+
+@dataclass(frozen=True, slots=True)
+class GetReport:
+    """A finished get: the file checked against its sha256. `faults` are farmers that were passed over, and why."""
+
+    file: FileInfo
+    faults: tuple[Fault, ...]
+    paid: Amount
+
+
+@dataclass(frozen=True, slots=True)
+class ShardInfo:
+    """One shard of a file. `outcome` is that of its last audit, None before the first."""
+
+    segment: int
+    index: int
+    farmer: NodeId
+    agreement: bytes
+    outcome: Outcome | None
+    checked_at: Timestamp | None
+    ends_at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class FileHealth:
+    """A file, its shards, and for each segment how many shards are not known to be lost."""
+
+    file: FileInfo
+    shards: tuple[ShardInfo, ...]
+    healthy: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveReport:
+    """A removed file. `pending` farmers have not confirmed the deletion yet; `rent run` tells them later."""
+
+    name: str
+    deleted: int
+    pending: tuple[Fault, ...]
+
+
+# Audits and payments
+
+
+@dataclass(frozen=True, slots=True)
+class AuditResult:
+    """One shard's audit. `earned` is what the farmer gained by it; `decided` is False while the window is still open."""
+
+    farmer: NodeId
+    agreement: bytes
+    file: str
+    segment: int
+    index: int
+    outcome: Outcome
+    decided: bool
+    earned: Amount
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentResult:
+    """An unconditional voucher: its total, what it added to the one before, and whether the farmer has it."""
+
+    farmer: NodeId
+    channel: ChannelId
+    total: Amount
+    added: Amount
+    delivered: bool
+    fault: Fault | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """What a number of audits came to, and the vouchers that were sent afterwards."""
+
+    results: tuple[AuditResult, ...]
+    faults: tuple[Fault, ...] = ()
+    payments: tuple[PaymentResult, ...] = ()
+
+    def count(self, outcome: Outcome) -> int:
+        """Count the results with this outcome."""
+        return sum(result.outcome is outcome for result in self.results)
+
+
+@dataclass(frozen=True, slots=True)
+class TickReport:
+    """One step of `rent run`: the audits decided in it, troubles met, and when the next step is due."""
+
+    at: Timestamp
+    audits: tuple[AuditResult, ...]
+    faults: tuple[Fault, ...]
+    next_at: Timestamp
