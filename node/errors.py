@@ -9,7 +9,8 @@
     │   └── BadChallenge   a challenge that a farmer must not answer
     ├── OwnFault       we broke the rules: our own code asked for something impossible
     ├── CannotCheck    nobody is to blame yet: the thing could not be looked at
-    └── CheckFailed    the thing was looked at and is not what it must be
+    ├── CheckFailed    the thing was looked at and is not what it must be
+    └── HomeError      something kept on this machine cannot be used as asked
 
 Each error has a `code` (its class name in UPPER_SNAKE, the `error` field of an API answer) and keeps the offending
 values as fields, which `detail` shows in JSON's terms; its sentence is its `str`. Secrets and signatures are never
@@ -18,6 +19,7 @@ fields. Sections follow the tree; within one, order is that of the modules that 
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -609,3 +611,54 @@ class MalformedManifest(CheckFailed):
 
     def __str__(self) -> str:
         return f"malformed manifest: {self.reason}"
+
+
+# What is kept on this machine
+
+
+@dataclass(eq=False)
+class HomeError(NodeError):
+    """Something below TITHE_HOME cannot be used as asked. See node.home."""
+
+
+@dataclass(eq=False)
+class BadName(HomeError):
+    """A name that would not be safe as a file name."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.name!r} cannot name a {self.kind}: up to 40 of a-z, 0-9, - and _, a letter or digit first"
+
+
+@dataclass(eq=False)
+class AlreadyThere(HomeError):
+    """A file that is never replaced exists."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return f"{self.path} exists and is not replaced: move it away first, or choose another name"
+
+
+@dataclass(eq=False)
+class DamagedFile(HomeError):
+    """A file is not what its place says it is."""
+
+    path: Path
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.path} cannot be used: {self.problem}"
+
+
+@dataclass(eq=False)
+class DirectoryRefused(HomeError):
+    """The system does not let us write where we must."""
+
+    path: Path
+    problem: str
+
+    def __str__(self) -> str:
+        return f"cannot write to {self.path}: {self.problem}"

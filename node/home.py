@@ -1,0 +1,254 @@
+"""TITHE_HOME: the one directory that holds everything a person keeps on this machine.
+
+    config.json                         which chain and wallet commands use when none is named
+    chains/<name>.json                  deployments; past/<name>-<genesis16>.json of chains that are gone
+    wallets/<name>.json                 keystores
+    local-chain.json                    the running `tithe chain up`, while it runs
+    renter/node.key signer.json master.key      and <genesis16>/money.db stats.db
+    farm/node.key gas.json config.json shards/  and <genesis16>/money.db stats.db
+
+`genesis16` is the first 16 hex digits of the genesis hash: a restarted local chain has the same id and
+addresses but is another chain, and its money is other money. Directories are 0700, files 0600, and a file
+is whole or absent: written beside, fsynced, renamed.
+"""
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from node.errors import AlreadyThere, BadName, DamagedFile, DirectoryRefused
+
+VARIABLE = "TITHE_HOME"
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_PRIVATE_DIRECTORY = 0o700
+_PRIVATE_FILE = 0o600
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The two databases a node keeps for one chain: money (never lose it) and statistics (may be lost)."""
+
+    money: Path
+    stats: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What commands assume when the user names nothing. All fields are optional names."""
+
+    chain: str | None = None
+    wallet: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The layout below `root`. Paths only; a directory comes into being when something is written into it."""
+
+    root: Path
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Take TITHE_HOME, or `~/.tithe` where it is unset or empty."""
+        named = environment.get(VARIABLE)
+        return cls(Path(named).expanduser().absolute() if named else Path.home() / ".tithe")
+
+    @property
+    def config_file(self) -> Path:
+        """Defaults of the command line."""
+        return self.root / "config.json"
+
+    @property
+    def local_chain_file(self) -> Path:
+        """Process id, URL and kind of the local chain that `tithe chain up` runs."""
+        return self.root / "local-chain.json"
+
+    @property
+    def renter_node_key(self) -> Path:
+        """Ed25519 seed: the renter's identity."""
+        return self.root / "renter" / "node.key"
+
+    @property
+    def renter_signer(self) -> Path:
+        """Keystore of the key that signs vouchers and agreements."""
+        return self.root / "renter" / "signer.json"
+
+    @property
+    def renter_master_key(self) -> Path:
+        """The sealed key that wraps all file keys."""
+        return self.root / "renter" / "master.key"
+
+    @property
+    def farm_node_key(self) -> Path:
+        """Ed25519 seed: the farmer's identity."""
+        return self.root / "farm" / "node.key"
+
+    @property
+    def farm_gas_key(self) -> Path:
+        """Keystore of the key that pays for the farmer's transactions."""
+        return self.root / "farm" / "gas.json"
+
+    @property
+    def farm_config(self) -> Path:
+        """Prices, limits, payee and address of the farmer."""
+        return self.root / "farm" / "config.json"
+
+    @property
+    def farm_shards(self) -> Path:
+        """What the farmer stores for others."""
+        return self.root / "farm" / "shards"
+
+    def chain_file(self, name: str) -> Path:
+        """Return the place of a deployment record. Raises BadName."""
+        return self.root / "chains" / f"{check_name('chain', name)}.json"
+
+    def wallet_file(self, name: str) -> Path:
+        """Return the place of a wallet's keystore. Raises BadName."""
+        return self.root / "wallets" / f"{check_name('wallet', name)}.json"
+
+    def chain_names(self) -> list[str]:
+        """Name every recorded deployment, sorted."""
+        return _names(self.root / "chains")
+
+    def wallet_names(self) -> list[str]:
+        """Name every wallet, sorted."""
+        return _names(self.root / "wallets")
+
+    def renter_state(self, genesis_hash: bytes) -> State:
+        """Make and return the renter's databases' place for this chain."""
+        return _state(self.root / "renter", genesis_hash)
+
+    def farm_state(self, genesis_hash: bytes) -> State:
+        """Make and return the farmer's databases' place for this chain."""
+        return _state(self.root / "farm", genesis_hash)
+
+    def config(self) -> Config:
+        """Read the defaults; an absent file is all defaults. Raises DamagedFile."""
+        try:
+            stored = read_json(self.config_file)
+        except FileNotFoundError:
+            return Config()
+        known = {field.name for field in fields(Config)}
+        if unknown := set(stored) - known:
+            raise DamagedFile(self.config_file, f"unknown entry {min(unknown)!r}")
+        for key, value in stored.items():
+            if not (value is None or (isinstance(value, str) and _NAME.fullmatch(value))):
+                raise DamagedFile(self.config_file, f"{key} is not a name")
+        return Config(**stored)
+
+    def save_config(self, config: Config) -> None:
+        """Replace the defaults."""
+        write_json(self.config_file, asdict(config))
+
+    def keep_past_chain(self, name: str, genesis_hash: bytes) -> Path:
+        """Move the record of a chain that is gone; return its new place, keyed by its genesis."""
+        directory = make_private_directory(self.root / "chains" / "past")
+        past = directory / f"{name}-{genesis16(genesis_hash)}.json"
+        self.chain_file(name).replace(past)
+        return past
+
+
+def genesis16(genesis_hash: bytes) -> str:
+    """Shorten a genesis hash (32 bytes) to the 16 hex digits that name a chain's directory."""
+    return genesis_hash[:8].hex()
+
+
+def check_name(kind: str, name: str) -> str:
+    """Return a name that is safe as a file name. Raises BadName."""
+    if not _NAME.fullmatch(name):
+        raise BadName(kind, name)
+    return name
+
+
+def make_private_directory(path: Path) -> Path:
+    """Make a directory and its parents, readable by the owner only; one that exists keeps its mode.
+
+    Raises DirectoryRefused when the system does not allow it.
+    """
+    missing = [parent for parent in (path, *path.parents) if not parent.exists()]
+    try:
+        for parent in reversed(missing):
+            parent.mkdir(mode=_PRIVATE_DIRECTORY, exist_ok=True)
+    except OSError as error:
+        raise DirectoryRefused(path, error.strerror or str(error)) from error
+    if not path.is_dir():
+        raise DirectoryRefused(path, "a file is in its place")
+    return path
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Put `data` at `path` (0600), whole or not at all, durable on return. Raises DirectoryRefused."""
+    _write_beside(path, data, replace=True)
+
+
+def create_private(path: Path, data: bytes) -> None:
+    """As write_private, but never over something that exists: keys are not replaced. Raises AlreadyThere."""
+    _write_beside(path, data, replace=False)
+
+
+def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
+    """Write a JSON file for people to read and programs to parse, as write_private does."""
+    write_private(path, json.dumps(value, indent=2).encode() + b"\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object. Raises FileNotFoundError, or DamagedFile when it is anything else."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DamagedFile(path, "not JSON") from error
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise DamagedFile(path, error.strerror or str(error)) from error
+    if not isinstance(value, dict):
+        raise DamagedFile(path, "not a JSON object")
+    return value
+
+
+def _state(role: Path, genesis_hash: bytes) -> State:
+    directory = make_private_directory(role / genesis16(genesis_hash))
+    return State(money=directory / "money.db", stats=directory / "stats.db")
+
+
+def _names(directory: Path) -> list[str]:
+    if not directory.is_dir():
+        return []
+    return sorted(file.stem for file in directory.glob("*.json") if _NAME.fullmatch(file.stem))
+
+
+def _write_beside(path: Path, data: bytes, *, replace: bool) -> None:
+    directory = make_private_directory(path.parent)
+    beside = directory / f".{path.name}.{secrets.token_hex(8)}"
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_FILE)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if replace:
+            beside.replace(path)
+        else:
+            path.hardlink_to(beside)
+            beside.unlink()
+        _sync_directory(directory)
+    except FileExistsError as error:
+        raise AlreadyThere(path) from error
+    except OSError as error:
+        raise DirectoryRefused(directory, error.strerror or str(error)) from error
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
