@@ -1,7 +1,7 @@
 """EIP-712 digests, packed by hand: one `bytes` per struct, one keccak each, nothing parsed at run time.
 
 A digest is keccak256(0x1901 || domainSeparator || hashStruct(X)); the separator is computed once a `Domain`.
-All typed data of Tithebarn (Channel, Voucher, Challenge, Agreement, NodeKey) lives in one domain. Other modules
+All typed data of Tithebarn (Channel, Voucher, Challenge, Agreement, NodeKey) lives in one domain. Others
 build their own struct hashes from the encoders here: keccak(TYPE_HASH + word + word + ...).
 """
 

@@ -23,10 +23,10 @@ values as attributes (`detail` gives them all). Bytes stay bytes here; hex is th
     |  +- ConditionalPayment          a payment must not carry a condition
     |  +- WrongCondition              an audit's voucher with another condition than its challenge
     +- ChannelError                   a step the channel's state does not allow; nothing changed
-    |  +- IllegalTransition           no such step from this status
     |  +- ChannelClosing              the payer asked to close: no new promises
     |  +- ChannelFrozen               the chain is being read again after a reorganisation
     |  +- NotPromised                 cannot be earned: nobody signed for it
+    |  +- ImpossibleChannel           a record that breaks claimed <= earned <= promised <= deposit
     +- InsufficientDeposit            we would have to promise more than the channel holds: top it up
     +- QuoteError                     a price quote that does not count
        +- QuoteExpired
@@ -207,15 +207,6 @@ class ChannelError(PaymentError):
     """A step the channel's state does not allow; nothing changed."""
 
 
-class IllegalTransition(ChannelError):
-    """The table knows no such step from this status."""
-
-    def __init__(self, status: str, event: str) -> None:
-        super().__init__(f"{event} is impossible in a channel that is {status}")
-        self.status = status
-        self.event = event
-
-
 class ChannelClosing(ChannelError):
     """The payer asked to close, or has closed: no new promises are made or accepted."""
 
@@ -248,6 +239,19 @@ class NotPromised(ChannelError):
         super().__init__(f"{total} cannot be earned: only {promised} was promised")
         self.total = total
         self.promised = promised
+
+
+class ImpossibleChannel(ChannelError):
+    """A channel's record breaks claimed <= earned <= promised <= deposit: it was not made by the machine."""
+
+    def __init__(self, claimed: int, earned: int, promised: int, deposit: int) -> None:
+        super().__init__(
+            f"impossible channel: claimed {claimed}, earned {earned}, promised {promised}, deposit {deposit}"
+        )
+        self.claimed = claimed
+        self.earned = earned
+        self.promised = promised
+        self.deposit = deposit
 
 
 class InsufficientDeposit(PaymentError):

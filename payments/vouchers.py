@@ -173,7 +173,7 @@ class SigningKey:
         if len(digest) != _WORD_BYTES:
             raise WrongLength("digest", len(digest), 32)
         raw = self._key.sign_recoverable(digest, hasher=None)
-        # A recovery id of 2 or 3 (r beyond the group order, once in 2**127) has no EIP-2098 form: bytes raises.
+        # A recovery id of 2 or 3 (r beyond the group order, once in 2**127) has no EIP-2098 form: it raises.
         return raw[:32] + bytes((raw[32] | raw[64] << 7,)) + raw[33:64]
 
 
