@@ -1,8 +1,8 @@
-"""A segment: at most 64 MiB of a file, the unit that has its own key, its own erasure code and its own shards.
+"""A segment: at most 64 MiB of a file, the unit that has its own key, erasure code and shards.
 
-Inside a segment the plaintext is cut into chunks of 64 KiB, the unit of encryption, so that a range can be read without
-the rest. Every chunk but the last is full; an empty file is one segment with one empty chunk. Files are read as
-streams: nothing here holds more than two chunks.
+Inside a segment the plaintext is cut into chunks of 64 KiB, the unit of encryption, so that a range can be
+read without the rest. Every chunk but the last is full; an empty file is one segment with one empty chunk.
+Files are read as streams: nothing here holds more than two chunks.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ CHUNK_SIZE = 64 * 2**10
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The part of one segment that a range of a file needs: plaintext bytes `start` to `stop` of segment `segment`."""
+    """What a range of a file needs of one segment: its plaintext bytes `start` to `stop`."""
 
     segment: int
     start: int
@@ -28,7 +28,7 @@ class Part:
 
 
 def segment_lengths(size: int, segment_size: int = SEGMENT_SIZE) -> tuple[int, ...]:
-    """Return the plaintext length of each segment of a file of `size` bytes; an empty file has one empty segment."""
+    """Return the plaintext length of each segment of a file of `size` bytes; an empty file has one, empty."""
     check_length("segment size", segment_size, 1, SEGMENT_SIZE)
     check_length("file size", size, 0)
     full, rest = divmod(size, segment_size)
@@ -36,7 +36,7 @@ def segment_lengths(size: int, segment_size: int = SEGMENT_SIZE) -> tuple[int, .
 
 
 def chunk_count(length: int) -> int:
-    """Return the number of chunks in a segment of `length` plaintext bytes: at least one, which may be empty."""
+    """Return the number of chunks in a segment of `length` plaintext bytes: at least one, perhaps empty."""
     return max(1, -(-length // CHUNK_SIZE))
 
 
@@ -51,7 +51,7 @@ def chunks_covering(start: int, stop: int) -> range:
 
 
 def parts_covering(lengths: tuple[int, ...], offset: int, length: int) -> Iterator[Part]:
-    """Yield the parts of the segments, of plaintext `lengths`, that hold `length` bytes of the file from `offset`.
+    """Yield what a range of a file needs of each of its segments, which have these plaintext lengths.
 
     A range that reaches beyond the end of the file raises LengthOutOfRange.
     """
@@ -67,8 +67,8 @@ def parts_covering(lengths: tuple[int, ...], offset: int, length: int) -> Iterat
 def read_segments(file: BinaryIO, segment_size: int = SEGMENT_SIZE) -> Iterator[Iterator[bytes]]:
     """Yield each segment of a file as an iterator over its chunks, reading the file once, front to back.
 
-    Works on pipes: the size need not be known. A segment must be used up before the next one is asked for, as with
-    `itertools.groupby`.
+    Works on pipes: the size need not be known. A segment must be used up before the next one is asked for, as
+    with `itertools.groupby`.
     """
     check_length("segment size", segment_size, 1, SEGMENT_SIZE)
     ahead = _read(file, min(CHUNK_SIZE, segment_size))
