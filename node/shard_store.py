@@ -5,7 +5,6 @@ A shard exists when a file bears its final name, which happens only after every 
 every use, rebuilt from the shard when it is unusable. Nothing here knows agreements or money; callers decide
 what is kept and name it by 32 bytes.
 """
-# ruff: noqa: N818 - an error is named by its fault
 
 import errno
 import os

@@ -1,0 +1,137 @@
+"""The gate every request passes before any work is done for it: rate, number, length, pace.
+
+Pure ASGI, so bodies stream through it both ways. It reads no body itself; it lets the application read one no
+longer than announced and no slower than agreed.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from node.api.faults import (
+    ApiFault,
+    BodyTooLarge,
+    BodyTooSlow,
+    Busy,
+    LengthRequired,
+    RateLimited,
+    answer,
+)
+from node.api.limits import Limits, TokenBuckets
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+
+class Gate:
+    """Wraps an ASGI application with the limits of one farmer."""
+
+    def __init__(self, app: App, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        self._app = app
+        self._limits = limits
+        self._clock = clock
+        self._addresses = TokenBuckets(limits.address_rate, limits.address_burst)
+        self._running = 0
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve one request, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            length = self._admit(scope)
+        except ApiFault as fault:
+            await refuse(fault, send)
+            return
+        self._running += 1
+        try:
+            body = _PacedBody(receive, length, self._limits)
+            await self._app(scope, body.receive, _paced(send, self._limits.stall_seconds))
+        finally:
+            self._running -= 1
+
+    def _admit(self, scope: Message) -> int:
+        """Return the body's announced length. Raises ApiFault."""
+        client = scope.get("client")
+        wait = self._addresses.take(client[0] if client else "", self._clock())
+        if wait:
+            raise RateLimited(math.ceil(wait))
+        if self._running >= self._limits.max_running:
+            raise Busy
+        length = announced_length(scope)
+        limit = self._body_limit(scope["method"], scope["path"])
+        if length > limit:
+            raise BodyTooLarge(length, limit)
+        return length
+
+    def _body_limit(self, method: str, path: str) -> int:
+        if method not in ("POST", "PUT"):
+            return 0
+        if path.endswith("/shard"):
+            return self._limits.max_shard_body
+        return self._limits.max_audit_body if path == "/v1/audits" else self._limits.max_control_body
+
+
+def announced_length(scope: Message) -> int:
+    """Read Content-Length: required with POST and PUT, 0 otherwise when absent. Raises LengthRequired."""
+    headers = dict(scope["headers"])
+    told = headers.get(b"content-length")
+    if b"transfer-encoding" in headers or (told is None and scope["method"] in ("POST", "PUT")):
+        raise LengthRequired
+    if told is None:
+        return 0
+    if not told.isdigit() or len(told) > len(str(1 << 63)):
+        raise LengthRequired
+    return int(told)
+
+
+async def refuse(fault: Exception, send: Send) -> None:
+    """Answer with an error and end the connection, whose body nobody will read."""
+    said = answer(fault)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(said.body)).encode()),
+        (b"connection", b"close"),
+    ]
+    if "retry_after" in said.detail:
+        headers.append((b"retry-after", str(said.detail["retry_after"]).encode()))
+    await send({"type": "http.response.start", "status": said.status, "headers": headers})
+    await send({"type": "http.response.body", "body": said.body})
+
+
+class _PacedBody:
+    """The receiving half of a request whose body must keep a pace."""
+
+    def __init__(self, receive: Receive, length: int, limits: Limits) -> None:
+        self._receive = receive
+        self._limits = limits
+        self._until = asyncio.get_running_loop().time() + limits.body_seconds(length)
+        self._more = length > 0
+
+    async def receive(self) -> Message:
+        """Return the next message of the body. Raises BodyTooSlow."""
+        if not self._more:
+            return await self._receive()
+        now = asyncio.get_running_loop().time()
+        seconds = min(self._limits.stall_seconds, self._until - now)
+        try:
+            async with asyncio.timeout(seconds):
+                message = await self._receive()
+        except TimeoutError:
+            raise BodyTooSlow(seconds) from None
+        self._more = bool(message.get("more_body", False))
+        return message
+
+
+def _paced(send: Send, seconds: float) -> Send:
+    """Give up on a peer that does not take its answer."""
+
+    async def paced(message: Message) -> None:
+        async with asyncio.timeout(seconds):
+            await send(message)
+
+    return paced

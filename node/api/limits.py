@@ -1,0 +1,56 @@
+"""Limits of the interface: how large, how fast, how many. All of them are enforced before work is done."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one farmer's interface. Sizes in bytes, times in seconds, rates in requests per second."""
+
+    max_control_body: int = 64 * KIB
+    max_audit_body: int = MIB
+    max_shard_body: int = 256 * MIB
+    max_connections: int = 1_000
+    max_running: int = 256
+    header_seconds: float = 15.0
+    """A connection may take this long to present the head of its next request."""
+    stall_seconds: float = 15.0
+    """The peer may pause this long while a body is read or an answer is written."""
+    min_body_rate: int = 32 * KIB
+    """Bytes a second a body must reach on the whole, after `stall_seconds` of grace."""
+    address_rate: float = 500.0
+    address_burst: float = 2_000.0
+    key_rate: float = 250.0
+    key_burst: float = 1_000.0
+
+    def body_seconds(self, length: int) -> float:
+        """How long a body of `length` bytes may take as a whole."""
+        return self.stall_seconds + length / self.min_body_rate
+
+
+class TokenBuckets:
+    """One token bucket for each of the `size` most recent keys: `rate` a second, at most `burst` at once.
+
+    Memory is bounded: the key that was quiet longest is forgotten first, and returns with a full bucket.
+    """
+
+    def __init__(self, rate: float, burst: float, size: int = 10_000) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._size = size
+        self._buckets: OrderedDict[object, tuple[float, float]] = OrderedDict()
+
+    def take(self, key: object, now: float) -> float:
+        """Take one token; return 0, or in how many seconds there will be one."""
+        tokens, since = self._buckets.pop(key, (self._burst, now))
+        tokens = min(self._burst, tokens + max(0.0, now - since) * self._rate)
+        wait = 0.0 if tokens >= 1 else (1 - tokens) / self._rate
+        self._buckets[key] = (tokens if wait else tokens - 1, now)
+        if len(self._buckets) > self._size:
+            self._buckets.popitem(last=False)
+        return wait

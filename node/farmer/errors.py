@@ -1,0 +1,231 @@
+"""What a farmer refuses, as part of the tree in node.errors. All of these are answered to the renter.
+
+PeerFault
++-- ChannelRefused          WrongPayee, TokenNotAccepted, ChallengePeriodOutOfBounds, ContractSigner,
+|                           DepositTooLow, ChannelNotOpen, NodeOfAnother
++-- NotFound                UnknownChannel, AgreementNotFound
++-- PaymentRequired         NoChannel, ExposureExceeded, StepAboveExposure, DownloadUnpaid
++-- AgreementRefused        AgreementOver, NotStored, CapacityExceeded, TooManyAgreements
++-- ShardRefused            WrongDataRoot, WrongShardLength
++-- ReadOutOfBounds
+"""
+
+from dataclasses import dataclass
+
+from node.errors import PeerFault, short
+
+
+class ChannelRefused(PeerFault):
+    """A channel whose vouchers this farmer will not take."""
+
+
+@dataclass(eq=False)
+class WrongPayee(ChannelRefused):
+    """The channel pays somebody else."""
+
+    payee: bytes
+    expected: bytes
+
+    def __str__(self) -> str:
+        return f"the channel pays {short(self.payee)}, this farmer's payee is {short(self.expected)}"
+
+
+@dataclass(eq=False)
+class TokenNotAccepted(ChannelRefused):
+    """The channel's token is not on the farmer's list."""
+
+    token: bytes
+    accepted: tuple[bytes, ...]
+
+    def __str__(self) -> str:
+        names = ", ".join("0x" + token.hex() for token in self.accepted)
+        return f"token 0x{self.token.hex()} is not accepted here, only {names}"
+
+
+@dataclass(eq=False)
+class ChallengePeriodOutOfBounds(ChannelRefused):
+    """A final period too short to claim in, or absurdly long."""
+
+    challenge_period: int
+    minimum: int
+    maximum: int
+
+    def __str__(self) -> str:
+        return f"challenge period {self.challenge_period} s, accepted are {self.minimum} to {self.maximum} s"
+
+
+@dataclass(eq=False)
+class ContractSigner(ChannelRefused):
+    """The signer is a contract (ERC-1271): its signatures could stop being valid."""
+
+    signer: bytes
+
+    def __str__(self) -> str:
+        return f"signer 0x{self.signer.hex()} is a contract: use a plain key, or one delegated by EIP-7702"
+
+
+@dataclass(eq=False)
+class DepositTooLow(ChannelRefused):
+    """The confirmed deposit is below the quoted minimum."""
+
+    deposit: int
+    minimum: int
+
+    def __str__(self) -> str:
+        return f"the confirmed deposit is {self.deposit}, the minimum is {self.minimum} base units"
+
+
+@dataclass(eq=False)
+class ChannelNotOpen(ChannelRefused):
+    """The payer asked to close the channel, or has closed it."""
+
+    channel_id: bytes
+    closes_at: int
+
+    def __str__(self) -> str:
+        return f"channel {short(self.channel_id)} closes at {self.closes_at}: open another"
+
+
+@dataclass(eq=False)
+class NodeOfAnother(ChannelRefused):
+    """The channel is already accepted from another node."""
+
+    channel_id: bytes
+
+    def __str__(self) -> str:
+        return f"channel {short(self.channel_id)} belongs to another node"
+
+
+class NotFound(PeerFault):
+    """The farmer has nothing of this name for this renter."""
+
+
+@dataclass(eq=False)
+class UnknownChannel(NotFound):
+    """No channel of this id was accepted from this renter."""
+
+    channel_id: bytes
+
+    def __str__(self) -> str:
+        return f"no channel {short(self.channel_id)} of yours is known here: present its terms first"
+
+
+@dataclass(eq=False)
+class AgreementNotFound(NotFound):
+    """No agreement of this id with this renter."""
+
+    agreement: bytes
+
+    def __str__(self) -> str:
+        return f"no agreement {short(self.agreement)} with you is known here"
+
+
+class PaymentRequired(PeerFault):
+    """The farmer serves no further before it is paid."""
+
+
+@dataclass(eq=False)
+class NoChannel(PaymentRequired):
+    """The renter has no open channel with this farmer."""
+
+    renter: bytes
+
+    def __str__(self) -> str:
+        return f"node {short(self.renter)} has no open channel here: fund one and present its terms"
+
+
+@dataclass(eq=False)
+class ExposureExceeded(PaymentRequired):
+    """The renter owes more than this farmer lends."""
+
+    exposure: int
+    limit: int
+
+    def __str__(self) -> str:
+        return f"{self.exposure} base units are owed, the limit is {self.limit}: pay by voucher to go on"
+
+
+@dataclass(eq=False)
+class StepAboveExposure(PaymentRequired):
+    """The challenge's step is more than this farmer lends in one go: ask for fewer items at a time."""
+
+    step: int
+    limit: int
+
+    def __str__(self) -> str:
+        return f"the challenge is worth {self.step}, more than the exposure limit of {self.limit} base units"
+
+
+class AgreementRefused(PeerFault):
+    """An agreement the farmer cannot enter or serve."""
+
+
+@dataclass(eq=False)
+class AgreementOver(AgreementRefused):
+    """The agreement has expired or was deleted; its shard is gone."""
+
+    agreement: bytes
+    state: str
+
+    def __str__(self) -> str:
+        return f"agreement {short(self.agreement)} is {self.state}"
+
+
+@dataclass(eq=False)
+class NotStored(AgreementRefused):
+    """The agreement's shard was never uploaded."""
+
+    agreement: bytes
+
+    def __str__(self) -> str:
+        return f"the shard of agreement {short(self.agreement)} has not been uploaded"
+
+
+@dataclass(eq=False)
+class CapacityExceeded(AgreementRefused):
+    """The farmer has not that much room left."""
+
+    needed: int
+    free: int
+
+    def __str__(self) -> str:
+        return f"{self.needed} bytes wanted, {self.free} are free"
+
+
+class ShardRefused(PeerFault):
+    """What was uploaded is not the agreed shard; nothing of it was kept."""
+
+
+@dataclass(eq=False)
+class WrongDataRoot(ShardRefused):
+    """The uploaded bytes have another Merkle root than agreed."""
+
+    data_root: bytes
+    expected: bytes
+
+    def __str__(self) -> str:
+        return f"the uploaded bytes have root {short(self.data_root)}, agreed was {short(self.expected)}"
+
+
+@dataclass(eq=False)
+class WrongUploadLength(ShardRefused):
+    """The upload has more or fewer bytes than agreed."""
+
+    length: int
+    expected: int
+
+    def __str__(self) -> str:
+        return f"{self.length} bytes uploaded, {self.expected} were agreed"
+
+
+@dataclass(eq=False)
+class ReadOutOfBounds(PeerFault):
+    """The range asked for is not 1 byte to 1 MiB inside the shard."""
+
+    offset: int
+    length: int
+    shard_length: int
+
+    def __str__(self) -> str:
+        end = self.offset + self.length
+        return f"bytes {self.offset} to {end} of a shard of {self.shard_length}, at most 1 MiB a read"
