@@ -1,8 +1,8 @@
 """An audit: a challenge that names leaves of shards, the proof that shows them, the rules both sides check.
 
-The renter's voucher carries the EIP-712 hash of the challenge as its condition, so the proof is what makes the
-voucher good. One challenge may cover many agreements, one item each. Whoever cannot prove every item reveals
-nothing and declines, naming the items that are gone.
+The renter's voucher carries the EIP-712 hash of the challenge as its condition, so the proof is what makes
+the voucher good. One challenge may cover many agreements, one item each. Whoever cannot prove every item
+reveals nothing and declines, naming the items that are gone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -113,8 +113,8 @@ def _item_hash(item: Item) -> bytes:
 def choose_indices(leaf_count: int, count: int, randomness: bytes) -> tuple[int, ...]:
     """Choose `count` (at most 4, at most all) different leaves, every set equally likely, in rising order.
 
-    `randomness` is 16 bytes or more from a secret, fresh source; SHA-256 in counter mode stretches it. Numbers
-    beyond the leaf count are thrown away, not folded back, so no leaf is likelier than another.
+    `randomness` is 16 bytes or more from a secret, fresh source; SHA-256 in counter mode stretches it.
+    Numbers beyond the leaf count are thrown away, not folded back, so no leaf is likelier than another.
     Raises TooLittleRandomness.
     """
     if len(randomness) < MIN_RANDOMNESS:
@@ -137,8 +137,8 @@ def choose_indices(leaf_count: int, count: int, randomness: bytes) -> tuple[int,
 def detection_odds(leaf_count: int, missing: int, indices: int, audits: int) -> float:
     """Compute the probability that one of `audits` audits, `indices` leaves each, hits one of `missing` leaves.
 
-    A farmer that dropped 1 % of a shard passes one audit of four leaves with probability 0.96 and a hundred of
-    them with 0.018; one that dropped a tenth is found within 20 audits with 0.9998.
+    A farmer that dropped 1 % of a shard passes one audit of four leaves with probability 0.96 and a hundred
+    of them with 0.018; one that dropped a tenth is found within 20 audits with 0.9998.
     """
     pass_one = 1.0
     for drawn in range(min(indices, leaf_count)):
@@ -320,9 +320,9 @@ def classify(tries: Sequence[Try], window: Window, now: int) -> Outcome | None:
     """Decide the outcome of one item after these tries; None while the farmer still has time.
 
     A proof passes however late it comes, for that is what the chain would pay. A bad proof or a declined item
-    is FAILED at once. Without either, the agreement's end makes it NOT_NEEDED; otherwise the window decides once it has
-    closed: FAILED if a reachable farmer let three tries go by, one in each third of the window, TIMED_OUT if
-    fewer, OFFLINE if it was never reached, UNCHECKED if we never managed to ask.
+    is FAILED at once. Without either, the agreement's end makes it NOT_NEEDED; otherwise the window decides
+    once it has closed: FAILED if a reachable farmer let three tries go by, one in each third of the window,
+    TIMED_OUT if fewer, OFFLINE if it was never reached, UNCHECKED if we never managed to ask.
     """
     answers = {attempt.answer for attempt in tries}
     if Answer.PROVEN in answers:

@@ -140,6 +140,17 @@ class StaleRequest(BadRequest):
 
 
 @dataclass(eq=False)
+class WrongRun(BadRequest):
+    """The request is dated near our start and does not name our present run: sign again, naming it."""
+
+    named: bytes
+    run: bytes
+
+    def __str__(self) -> str:
+        return f"this node has just started: sign the request again for its run 0x{self.run.hex()}"
+
+
+@dataclass(eq=False)
 class ReplayedRequest(BadRequest):
     """A nonce of this node has been seen before."""
 
@@ -262,18 +273,6 @@ class SelfDealing(BadAgreement):
 
     def __str__(self) -> str:
         return f"node {short(self.node)} is on both sides of the agreement"
-
-
-@dataclass(eq=False)
-class QuoteNotValid(BadAgreement):
-    """The quote that the agreement relies on is not valid now."""
-
-    issued_at: int
-    expires_at: int
-    now: int
-
-    def __str__(self) -> str:
-        return f"the quote is valid from {self.issued_at} to {self.expires_at}, it is {self.now}"
 
 
 @dataclass(eq=False)

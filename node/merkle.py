@@ -1,10 +1,10 @@
 """A shard's commitment: the RFC 9162 (section 2.1) Merkle tree over its bytes, SHA-256, in leaves of 1 KiB.
 
-A leaf hashes to SHA-256(0x00 || leaf), a node to SHA-256(0x01 || left || right). Every leaf has 1,024 bytes but
-the last, which has 1 to 1,024; there is no padding, a lone node rises unchanged. A shard has at least one byte, so
-a tree has at least one leaf and an empty leaf proves nothing. A path alone does not authenticate the size of the
-tree: the verifier takes the leaf count from the agreement, and the path must have exactly the length that index
-and leaf count require.
+A leaf hashes to SHA-256(0x00 || leaf), a node to SHA-256(0x01 || left || right). Every leaf has 1,024 bytes
+but the last, which has 1 to 1,024; there is no padding, a lone node rises unchanged. A shard has at least one
+byte, so a tree has at least one leaf and an empty leaf proves nothing. A path alone does not authenticate the
+size of the tree: the verifier takes the leaf count from the agreement, and the path must have exactly the
+length that index and leaf count require.
 """
 
 from collections.abc import Iterator, Sequence
@@ -137,8 +137,8 @@ class Tree:
     def from_bytes(cls, data: bytes) -> "Tree":
         """Read what `to_bytes` wrote. Raises CorruptTree on any other length or beginning.
 
-        The hashes are not recomputed, that is `check`'s work; whoever proves from a cached tree verifies the few
-        paths it hands out, which costs a dozen hashes instead of all.
+        The hashes are not recomputed, that is `check`'s work; whoever proves from a cached tree verifies the
+        few paths it hands out, which costs a dozen hashes instead of all.
         """
         if data[: len(_MAGIC)] != _MAGIC or len(data) < _HEADER_SIZE:
             raise CorruptTree("it does not begin as a tree does")
