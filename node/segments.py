@@ -2,7 +2,7 @@
 
 Inside a segment the plaintext is cut into chunks of 64 KiB, the unit of encryption, so that a range can be
 read without the rest. Every chunk but the last is full; an empty file is one segment with one empty chunk.
-Files are read as streams: nothing here holds more than two chunks.
+Files are read as streams: nothing here holds more than a few chunks.
 """
 
 from collections.abc import Iterator
