@@ -48,9 +48,13 @@ class Gate:
             await refuse(fault, send)
             return
         self._running += 1
+        body = _PacedBody(receive, length, self._limits)
+        reply = _PacedReply(send, self._limits.stall_seconds)
         try:
-            body = _PacedBody(receive, length, self._limits)
-            await self._app(scope, body.receive, _paced(send, self._limits.stall_seconds))
+            await self._app(scope, body.receive, reply.send)
+        except Exception as error:  # noqa: BLE001 - the outermost edge: a peer never sees a traceback
+            if not reply.begun:
+                await refuse(error, send)
         finally:
             self._running -= 1
 
@@ -89,9 +93,9 @@ def announced_length(scope: Message) -> int:
     return int(told)
 
 
-async def refuse(fault: Exception, send: Send) -> None:
+async def refuse(error: Exception, send: Send) -> None:
     """Answer with an error and end the connection, whose body nobody will read."""
-    said = answer(fault)
+    said = answer(error)
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(said.body)).encode()),
@@ -127,11 +131,16 @@ class _PacedBody:
         return message
 
 
-def _paced(send: Send, seconds: float) -> Send:
-    """Give up on a peer that does not take its answer."""
+class _PacedReply:
+    """The sending half; gives up on a peer that does not take its answer."""
 
-    async def paced(message: Message) -> None:
-        async with asyncio.timeout(seconds):
-            await send(message)
+    def __init__(self, send: Send, seconds: float) -> None:
+        self._send = send
+        self._seconds = seconds
+        self.begun = False
 
-    return paced
+    async def send(self, message: Message) -> None:
+        """Send the next message of the answer. Raises TimeoutError."""
+        self.begun = True
+        async with asyncio.timeout(self._seconds):
+            await self._send(message)
