@@ -1,7 +1,8 @@
 """Where farmers are found: a Peer is what a node knows of another, a PeerBook is where it looks them up.
 
-Until discovery over the DHT arrives, the only book is the renter's own list of peers (`node.renter.peers`); whoever
-needs a farmer asks through this interface and does not notice the change.
+Until discovery over the DHT arrives, the only book is the renter's own list of peers
+(`node.renter.peers`); whoever needs a farmer asks through this interface and does not notice the
+change.
 """
 
 from dataclasses import dataclass

@@ -12,9 +12,9 @@
     renter.audits     await audit(names=None, rounds=1)
     renter.payments   await pay_outstanding(farmers=None)   await prepay(days)
 
-    await renter.run(stop, sleep=, on_tick=)   the life of `tithe rent run`: audits and pays on schedule until `stop` is set
+    await renter.run(stop, sleep=, on_tick=)   `tithe rent run`: audits and pays on schedule until `stop` is set
     await renter.recover()                     finishes what a killed process left behind; `open` calls it
 
-What comes back is data (node.renter.reports); what goes wrong with one farmer is a Fault in it, what makes the whole
-impossible is an exception (node.renter.errors) that names the remedy.
+What comes back is data (node.renter.reports); what goes wrong with one farmer is a Fault in it, what
+makes the whole impossible is an exception (node.renter.errors) that names the remedy.
 """

@@ -1,4 +1,4 @@
-"""What a renter's actions came to, as data: the CLI and the demo print it, `rent run` logs it, tests compare it.
+"""What a renter's actions came to, as data: the CLI and the demo print it, `rent run` logs it.
 
 Amounts are base units, times unix seconds, ids bytes. Nothing here is stored.
 """
@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from settlement.client import Call
+
 from node.audit import Outcome
 from payments.channel import Channel
 from payments.prices import Quote
 from payments.types import Amount, ChannelId, NodeId, Seconds, Timestamp
 from payments.vouchers import Terms
-from settlement.client import Call
 
 Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in total); a total of 0 means that it is not known."""
@@ -35,7 +36,7 @@ class Trouble(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One trouble with one farmer. `reason` is a sentence; `code` the farmer's own error code where it gave one."""
+    """One trouble with one farmer. `reason` is a sentence; `code` the farmer's own error code, if any."""
 
     farmer: NodeId
     trouble: Trouble
@@ -60,7 +61,7 @@ class QuoteReport:
 
 @dataclass(frozen=True, slots=True)
 class FundingRow:
-    """One farmer of a funding plan: its channel, the deposit it has (0: not open yet) and the target it gets."""
+    """One farmer of a funding plan: its channel, the deposit it has (0: not open) and its target."""
 
     farmer: NodeId
     channel: ChannelId
@@ -80,9 +81,10 @@ class FundingRow:
 class FundingPlan:
     """Channels to open or top up, and what it costs.
 
-    `calls` are to be sent in order (an approval first where the allowance does not suffice). `gas` is an estimate
-    for all of them; `gas_cost` the same in wei at today's price. `storage_cost` is what storing `stored_bytes`
-    for `seconds` costs by the farmers' quotes (0 where explicit amounts were given).
+    `calls` are to be sent in order (an approval first where the allowance does not suffice). `gas` is
+    an estimate for all of them; `gas_cost` the same in wei at today's price. `storage_cost` is what
+    storing `stored_bytes` for `seconds` costs by the farmers' quotes (0 where explicit amounts were
+    given).
     """
 
     rows: tuple[FundingRow, ...]
@@ -97,7 +99,7 @@ class FundingPlan:
 
 @dataclass(frozen=True, slots=True)
 class ExitPlan:
-    """Calls that push, close or withdraw; `amount` are the tokens that they move (for a close: that it will free)."""
+    """Calls that push, close or withdraw; `amount` are the tokens that they move (a close: that it frees)."""
 
     purpose: str
     channels: tuple[ChannelId, ...]
@@ -111,8 +113,8 @@ class ExitPlan:
 class ChannelInfo:
     """A channel as the renter sees it.
 
-    `paid` is the total of the newest unconditional voucher. `withdrawal_opens` is the chain time from which the rest can
-    be taken: set once a close was requested.
+    `paid` is the total of the newest unconditional voucher. `withdrawal_opens` is the chain time from
+    which the rest can be taken: set once a close was requested.
     """
 
     channel: Channel
@@ -127,7 +129,7 @@ class ChannelInfo:
 
 @dataclass(frozen=True, slots=True)
 class FileInfo:
-    """A stored file. `ends_at`: when the first of its agreements ends; `safe_until`: see node.renter.safety."""
+    """A stored file. `ends_at`: when its first agreement ends; `safe_until`: see node.renter.safety."""
 
     name: str
     size: int
@@ -152,7 +154,7 @@ class PutReport:
 
 @dataclass(frozen=True, slots=True)
 class GetReport:
-    """A finished get: the file checked against its sha256. `faults` are farmers that were passed over, and why."""
+    """A finished get, its sha256 checked. `faults` are farmers that were passed over, and why."""
 
     file: FileInfo
     faults: tuple[Fault, ...]
@@ -195,7 +197,7 @@ class RemoveReport:
 
 @dataclass(frozen=True, slots=True)
 class AuditResult:
-    """One shard's audit. `earned` is what the farmer gained by it; `decided` is False while the window is still open."""
+    """One shard's audit. `earned` is what the farmer gained; `decided` is False while the window is open."""
 
     farmer: NodeId
     agreement: bytes

@@ -1,0 +1,46 @@
+"""Until when a file is safe if its renter never comes back.
+
+A farmer is paid audit by audit. It may stop serving once one audit interval has gone by unpaid (it
+chooses its own exposure limit, and one interval is the least that makes sense) and deletes after the
+grace. So its shard is safe until
+
+    last paid audit (or the agreement's start) + what is prepaid + one audit interval + grace
+
+and never beyond the agreement's end. A segment is safe as long as k of its farmers keep their shards:
+until the k-th latest of these times. A file is safe as long as each of its segments is.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from payments.types import Seconds, Timestamp
+
+NOTHING_PREPAID: Final = Seconds(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """One healthy shard and how far its farmer is paid. `prepaid`: storage time that prepayments cover."""
+
+    settled_at: Timestamp
+    interval: Seconds
+    grace: Seconds
+    end: Timestamp
+    prepaid: Seconds = NOTHING_PREPAID
+
+    @property
+    def kept_until(self) -> Timestamp:
+        """The earliest time at which this farmer may delete the shard."""
+        return Timestamp(min(self.end, self.settled_at + self.prepaid + self.interval + self.grace))
+
+
+def segment_safe_until(k: int, keepings: Iterable[Keeping]) -> Timestamp:
+    """The time until which k of these shards are kept; 0 when fewer than k are healthy."""
+    times = sorted((keeping.kept_until for keeping in keepings), reverse=True)
+    return times[k - 1] if len(times) >= k else Timestamp(0)
+
+
+def file_safe_until(k: int, segments: Sequence[Iterable[Keeping]]) -> Timestamp:
+    """The time until which every segment of the file can be read back."""
+    return min((segment_safe_until(k, keepings) for keepings in segments), default=Timestamp(0))

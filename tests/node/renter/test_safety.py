@@ -1,0 +1,43 @@
+"""Until when a file outlives its renter's silence."""
+
+from node.renter.safety import Keeping, file_safe_until, segment_safe_until
+from payments.types import Seconds, Timestamp
+
+DAY = 86_400
+
+
+def keeping(settled: int, prepaid: int = 0, end: int = 400 * DAY) -> Keeping:
+    return Keeping(
+        settled_at=Timestamp(settled),
+        interval=Seconds(DAY),
+        grace=Seconds(7 * DAY),
+        end=Timestamp(end),
+        prepaid=Seconds(prepaid),
+    )
+
+
+def test_a_shard_is_kept_one_interval_and_the_grace_after_the_last_paid_audit() -> None:
+    assert keeping(10 * DAY).kept_until == 18 * DAY
+
+
+def test_prepayment_adds_its_time() -> None:
+    assert keeping(10 * DAY, prepaid=30 * DAY).kept_until == 48 * DAY
+
+
+def test_nothing_is_kept_beyond_the_agreement() -> None:
+    assert keeping(10 * DAY, prepaid=30 * DAY, end=20 * DAY).kept_until == 20 * DAY
+
+
+def test_a_segment_is_safe_while_k_shards_are_kept() -> None:
+    keepings = [keeping(day * DAY) for day in (5, 1, 9)]
+    assert segment_safe_until(1, keepings) == 17 * DAY
+    assert segment_safe_until(2, keepings) == 13 * DAY
+    assert segment_safe_until(3, keepings) == 9 * DAY
+
+
+def test_a_segment_with_too_few_healthy_shards_is_not_safe_at_all() -> None:
+    assert segment_safe_until(3, [keeping(5 * DAY)] * 2) == 0
+
+
+def test_a_file_is_as_safe_as_its_worst_segment() -> None:
+    assert file_safe_until(1, [[keeping(5 * DAY)], [keeping(2 * DAY)]]) == 10 * DAY
