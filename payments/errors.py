@@ -29,6 +29,7 @@ values as attributes (`detail` gives them all). Bytes stay bytes here; hex is th
     |  +- ImpossibleChannel           a record that breaks claimed <= earned <= promised <= deposit
     +- InsufficientDeposit            we would have to promise more than the channel holds: top it up
     +- QuoteError                     a price quote that does not count
+       +- InconsistentQuote           its terms contradict one another
        +- QuoteExpired
        +- QuoteNotYetValid
        +- WrongQuoteSignature
@@ -265,6 +266,16 @@ class InsufficientDeposit(PaymentError):
 
 class QuoteError(PaymentError):
     """A price quote that does not count."""
+
+
+class InconsistentQuote(QuoteError):
+    """A quote whose terms contradict one another."""
+
+    def __init__(self, field: str, value: int, least: int) -> None:
+        super().__init__(f"the quote's {field} is {value}, it must be at least {least}")
+        self.field = field
+        self.value = value
+        self.least = least
 
 
 class QuoteExpired(QuoteError):

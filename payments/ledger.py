@@ -1,0 +1,228 @@
+"""The ledger of one channel: what the payee has earned, what was paid for it, what the next voucher says.
+
+The farmer's side is `Earnings`, the evidence behind the channel's totals: its newest unconditional voucher
+(`paid`) and its newest conditional one whose proof is on disk (`proven`). The renter's side needs no
+evidence, only the next total: `next_step`, `next_payment`. Both return the channel after the step; it is
+written down before anything leaves the node.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from payments.channel import Channel, Effect, VoucherAccepted, VoucherReturned, VoucherSigned, apply
+from payments.eip712 import Domain
+from payments.errors import (
+    ConditionalPayment,
+    InsufficientDeposit,
+    NotPromised,
+    PaidTooLow,
+    PaymentTooLow,
+    WrongChannel,
+    WrongCondition,
+    WrongStep,
+)
+from payments.prices import storage_price
+from payments.types import Amount, Seconds, Timestamp, to_amount
+from payments.vouchers import SignedVoucher, Voucher, verify_voucher
+
+_NOTHING: Final = Amount(0)
+_NEVER: Final = Timestamp(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Earnings:
+    """The farmer's evidence and accounts for one channel.
+
+    paid: newest unconditional voucher. proven: newest conditional one, its proof stored, and when
+    (`proven_at`). claimed: total paid out on chain (a push pays without a voucher). prepaid: money paid
+    ahead of any work, less what storage time has used up. last_paid_audit: storage before it is settled.
+    """
+
+    paid: SignedVoucher | None = None
+    proven: SignedVoucher | None = None
+    prepaid: Amount = _NOTHING
+    last_paid_audit: Timestamp = _NEVER
+    proven_at: Timestamp = _NEVER
+    claimed: Amount = _NOTHING
+
+    @property
+    def covered(self) -> Amount:
+        """Total that is paid without any condition: by voucher or on chain."""
+        return Amount(max(self.claimed, self.paid.total if self.paid else 0))
+
+    @property
+    def earned(self) -> Amount:
+        """Total the farmer has a right to; the same as the channel's `earned`."""
+        return Amount(max(self.covered, self.proven.total if self.proven else 0))
+
+    @property
+    def unpaid(self) -> Amount:
+        """Proven work that no unconditional voucher covers yet."""
+        return Amount(self.earned - self.covered)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The farmer's books after a voucher, to be stored together. `delta`: the rise of `earned`, often 0."""
+
+    channel: Channel
+    earnings: Earnings
+    delta: Amount
+    effects: tuple[Effect, ...]
+
+
+def accept_payment(
+    domain: Domain,
+    channel: Channel,
+    earnings: Earnings,
+    signed: SignedVoucher,
+    *,
+    storage_rate: Amount,
+    spent: Amount = _NOTHING,
+) -> Accepted:
+    """Take an unconditional voucher: a payment for proven work, for a read, or ahead of time.
+
+    storage_rate: base units a month that all agreements of the channel bring (sum of `prices.step_rate`).
+    spent: what the payment buys at once (a read's price); it must reach earned + spent, the rest of the rise
+    counts as prepaid. A voucher that brings nothing new is no error: the books come back unchanged with a
+    delta of 0.
+
+    Raises WrongChannel, ConditionalPayment, PaymentTooLow, AboveDeposit, ChannelClosing, ChannelFrozen or a
+    SignatureError; nothing has changed then.
+    """
+    _check_channel(channel, signed)
+    if signed.voucher.conditional:
+        raise ConditionalPayment(signed.voucher.condition)
+    if spent and signed.total < earnings.earned + spent:
+        raise PaymentTooLow(signed.total, earnings.earned + spent)
+    if signed.total <= earnings.covered:
+        return Accepted(channel, earnings, _NOTHING, ())
+    after, effects = apply(channel, VoucherAccepted(signed.total))
+    verify_voucher(domain, signed, channel.terms.signer)
+    books = _settle(earnings, replace(earnings, paid=signed), storage_rate, spent)
+    return Accepted(after, books, Amount(books.earned - earnings.earned), effects)
+
+
+def accept_proven(
+    domain: Domain,
+    channel: Channel,
+    earnings: Earnings,
+    signed: SignedVoucher,
+    *,
+    condition: bytes,
+    step: Amount,
+    now: Timestamp,
+) -> Accepted:
+    """Take an audit's conditional voucher before making the proof; both count once they are on disk.
+
+    condition: the digest of the challenge, recomputed by the farmer (32 bytes). step: the sum of its items'
+    steps. Take the renter's `paid` by `accept_payment` first. The voucher must promise exactly earned +
+    step. The same voucher again changes nothing.
+
+    Raises WrongChannel, WrongCondition, PaidTooLow, WrongStep, AboveDeposit, ChannelClosing, ChannelFrozen
+    or a SignatureError; nothing has changed then.
+    """
+    _check_channel(channel, signed)
+    if signed.voucher.condition != condition:
+        raise WrongCondition(condition, signed.voucher.condition)
+    if signed == earnings.proven:
+        return Accepted(channel, earnings, _NOTHING, ())
+    if earnings.unpaid:
+        raise PaidTooLow(earnings.covered, earnings.earned)
+    if signed.total != earnings.earned + step:
+        raise WrongStep(signed.total, earnings.earned + step)
+    after, effects = apply(channel, VoucherAccepted(signed.total))
+    verify_voucher(domain, signed, channel.terms.signer)
+    return Accepted(after, replace(earnings, proven=signed, proven_at=now), step, effects)
+
+
+def record_claimed(earnings: Earnings, total: Amount, storage_rate: Amount) -> Earnings:
+    """Book the total the chain has paid. Beyond the vouchers it is a push: it pays proven work, then ahead."""
+    if total <= earnings.claimed:
+        return earnings
+    return _settle(earnings, replace(earnings, claimed=total), storage_rate, _NOTHING)
+
+
+def begin_storage(earnings: Earnings, now: Timestamp) -> Earnings:
+    """Start the storage clock, when the channel's first agreement is stored: time before it costs nothing."""
+    return replace(earnings, last_paid_audit=Timestamp(max(now, earnings.last_paid_audit)))
+
+
+def exposure(earnings: Earnings, storage_rate: Amount, now: Timestamp) -> Amount:
+    """What the farmer would lose if the renter never came back.
+
+    Proven, unpaid work, plus storage time since the last paid audit as far as no prepayment covers it.
+    storage_rate: base units a month, as in `accept_payment`.
+    """
+    elapsed = Seconds(max(0, now - earnings.last_paid_audit))
+    return Amount(earnings.unpaid + max(0, storage_price(storage_rate, elapsed) - earnings.prepaid))
+
+
+def next_step(channel: Channel, step: Amount, condition: bytes) -> tuple[Channel, Voucher]:
+    """Promise earned + step on a challenge's condition. The renter stores the channel, then signs and sends.
+
+    Raises InsufficientDeposit, ChannelClosing or ChannelFrozen.
+    """
+    total = _promised_total(channel, step)
+    after, _ = apply(channel, VoucherSigned(total))
+    return after, Voucher(channel.id, total, condition)
+
+
+def next_payment(channel: Channel, extra: Amount = _NOTHING) -> tuple[Channel, Voucher]:
+    """Promise earned + extra without condition: `extra` 0 pays proven work, else also a read or time ahead.
+
+    It is earned the moment it leaves: store the channel, then sign and send. Raises as `next_step` does.
+    """
+    total = _promised_total(channel, extra)
+    after, _ = apply(channel, VoucherSigned(total))
+    after, _ = apply(after, VoucherAccepted(total))
+    return after, Voucher(channel.id, total)
+
+
+def record_proof(channel: Channel, total: Amount) -> Channel:
+    """Book a verified proof on the renter's side: its voucher's total is earned now. Raises NotPromised."""
+    if total > channel.promised:
+        raise NotPromised(total, channel.promised)
+    after, _ = apply(channel, VoucherAccepted(total))
+    return after
+
+
+def recall_voucher(domain: Domain, channel: Channel, signed: SignedVoucher, *, proven: bool) -> Channel:
+    """Learn again from the peer what was signed: a restored node does this before it signs anything.
+
+    An unconditional voucher, or a conditional one whose proof was checked (`proven`), raises earned; one
+    without proof raises only promised. Raises WrongChannel, a SignatureError, or AboveDeposit (read the
+    chain first).
+    """
+    _check_channel(channel, signed)
+    verify_voucher(domain, signed, channel.terms.signer)
+    after, _ = apply(channel, VoucherReturned(signed.total))
+    return record_proof(after, signed.total) if proven or not signed.voucher.conditional else after
+
+
+def _promised_total(channel: Channel, extra: Amount) -> Amount:
+    total = to_amount(channel.earned + extra)
+    if total > channel.deposit:
+        raise InsufficientDeposit(total, channel.deposit)
+    return total
+
+
+def _check_channel(channel: Channel, signed: SignedVoucher) -> None:
+    if signed.voucher.channel_id != channel.id:
+        raise WrongChannel(channel.id, signed.voucher.channel_id)
+
+
+def _settle(before: Earnings, after: Earnings, storage_rate: Amount, spent: Amount) -> Earnings:
+    """Book a rise of `covered`: an audit now paid settles the storage time before it, the surplus is prepaid.
+
+    Time that the paid step does not cover (audits missed while the renter was away) is taken from the
+    prepayment.
+    """
+    prepaid, last = before.prepaid, before.last_paid_audit
+    if before.unpaid and not after.unpaid:
+        elapsed = Seconds(max(0, before.proven_at - last))
+        missed = storage_price(storage_rate, elapsed) - before.unpaid
+        prepaid = Amount(max(0, prepaid - max(0, missed)))
+        last = Timestamp(max(last, before.proven_at))
+    ahead = max(0, after.covered - before.earned - spent)
+    return replace(after, prepaid=to_amount(prepaid + ahead), last_paid_audit=last)
