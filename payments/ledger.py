@@ -137,7 +137,7 @@ def accept_proven(
 
 
 def record_claimed(earnings: Earnings, total: Amount, storage_rate: Amount) -> Earnings:
-    """Book the total the chain has paid. Beyond the vouchers it is a push: it pays proven work, then ahead."""
+    """Book the total the chain has paid. Beyond the vouchers it is a push, paying proven work, then ahead."""
     if total <= earnings.claimed:
         return earnings
     return _settle(earnings, replace(earnings, claimed=total), storage_rate, _NOTHING)

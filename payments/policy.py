@@ -1,0 +1,205 @@
+"""When a farmer turns vouchers into tokens: a decision with its reason, its time and a sentence for people.
+
+A claim costs gas, so a farmer waits until enough has come together; never once the payer asked to close.
+`decide` is asked again at every change and gives the same answer to the same facts.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Final
+
+from payments.channel import Channel, Status
+from payments.types import MAX_AMOUNT, MONTH, Amount, Seconds, Timestamp, to_uint
+
+_NOTHING: Final = Amount(0)
+_PERCENT: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimPolicy:
+    """A farmer's rules, in base units of the channel's token, seconds and percent.
+
+    min_amount: smaller sums wait, but not longer than max_age. max_fee_share: a claim whose fee is a larger
+    part of it (percent) waits whatever its age. max_exposure: sums from here on are claimed at any fee.
+    """
+
+    min_amount: Amount = _NOTHING
+    max_fee_share: int = 25
+    max_age: Seconds = Seconds(7 * 24 * 3600)  # noqa: RUF009 - a NewType is no call at run time
+    max_exposure: Amount = MAX_AMOUNT
+
+    def __post_init__(self) -> None:
+        to_uint("min_amount", self.min_amount, 96)
+        to_uint("max_fee_share", self.max_fee_share, 32)
+        to_uint("max_age", self.max_age, 64)
+        to_uint("max_exposure", self.max_exposure, 96)
+
+
+class ClaimReason(Enum):
+    """Why a claim is made or not made yet."""
+
+    CLOSE_REQUESTED = "close requested"
+    TOO_MUCH_AT_RISK = "too much at risk"
+    ENOUGH = "enough"
+    OLD_ENOUGH = "old enough"
+    NOTHING_TO_CLAIM = "nothing to claim"
+    BELOW_MINIMUM = "below the minimum"
+    FEE_TOO_HIGH = "fee too high"
+    FROZEN = "chain is read again"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimDecision:
+    """The answer. `when`: by when a claim must be mined, or is expected to be made; None if unknown."""
+
+    claim: bool
+    reason: ClaimReason
+    when: Timestamp | None
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claimable:
+    """What could be claimed from one channel now.
+
+    amount: what the vouchers at hand would bring beyond what is claimed. since: when the oldest part of it
+    was earned. earning_rate: base units a month the channel brings now, to tell when there will be enough.
+    """
+
+    amount: Amount
+    since: Timestamp
+    earning_rate: Amount = _NOTHING
+
+
+def decide(
+    policy: ClaimPolicy,
+    channel: Channel,
+    claimable: Claimable,
+    *,
+    fee: Amount | None,
+    now: Timestamp,
+    show: Callable[[int], str] = str,
+) -> ClaimDecision:
+    """Decide about one channel.
+
+    fee: this claim's share of its transaction's cost, in base units of the token; None while no price of gas
+    in tokens is known, and then only amount and age decide. show: how sentences write an amount.
+    """
+    return (
+        _nothing_to_do(channel, claimable, show)
+        or _urgent(policy, channel, claimable, now, show)
+        or _by_profit(policy, claimable, fee, now, show)
+    )
+
+
+def _nothing_to_do(
+    channel: Channel, claimable: Claimable, show: Callable[[int], str]
+) -> ClaimDecision | None:
+    if channel.status is Status.CLOSED:
+        return ClaimDecision(
+            False,
+            ClaimReason.CLOSED,
+            None,
+            "Nothing can be claimed: the payer has withdrawn, the channel is spent.",
+        )
+    if claimable.amount:
+        return None
+    why = "everything earned has been claimed"
+    if channel.unclaimed:
+        why = f"{show(channel.unclaimed)} is proven and waits for the renter's payment"
+    return ClaimDecision(False, ClaimReason.NOTHING_TO_CLAIM, None, f"Nothing to claim: {why}.")
+
+
+def _urgent(
+    policy: ClaimPolicy, channel: Channel, claimable: Claimable, now: Timestamp, show: Callable[[int], str]
+) -> ClaimDecision | None:
+    """A close request is answered at any fee, before anything else: after the withdrawal nothing is left."""
+    if channel.closes_at:
+        why = f"the payer asked to close, claims count until {_date(channel.closes_at)}"
+        return _go(ClaimReason.CLOSE_REQUESTED, channel.closes_at, why)
+    if channel.status is Status.FROZEN:
+        return _wait(ClaimReason.FROZEN, None, "the chain was reorganised and is being read again")
+    if claimable.amount >= policy.max_exposure:
+        limit = show(policy.max_exposure)
+        why = f"{show(claimable.amount)} reaches the limit of {limit} for unclaimed earnings"
+        return _go(ClaimReason.TOO_MUCH_AT_RISK, now, why)
+    return None
+
+
+def _by_profit(
+    policy: ClaimPolicy, claimable: Claimable, fee: Amount | None, now: Timestamp, show: Callable[[int], str]
+) -> ClaimDecision:
+    amount = claimable.amount
+    if fee is not None and fee * _PERCENT > amount * policy.max_fee_share:
+        return _wait_for_fee(policy, claimable, fee, now, show)
+    if amount >= policy.min_amount:
+        return _go(
+            ClaimReason.ENOUGH, now, f"{show(amount)} reaches the minimum of {show(policy.min_amount)}"
+        )
+    if now >= claimable.since + policy.max_age:
+        return _go(ClaimReason.OLD_ENOUGH, now, f"{show(amount)} has waited for {_days(policy.max_age)}")
+    return _wait_for_minimum(policy, claimable, now, show)
+
+
+def _wait_for_fee(
+    policy: ClaimPolicy, claimable: Claimable, fee: Amount, now: Timestamp, show: Callable[[int], str]
+) -> ClaimDecision:
+    """A fee is worth paying when the amount is large enough for it, or so large that any fee is."""
+    target = int(policy.max_exposure)
+    if policy.max_fee_share:
+        worth_it = -(-fee * _PERCENT // policy.max_fee_share)
+        target = min(target, max(worth_it, policy.min_amount))
+    when = _reached(claimable, target, now)
+    forecast = f"expected {_date(when)}" if when is not None else "no time can be told"
+    why = (
+        f"the fee of about {show(fee)} is more than {policy.max_fee_share} % of {show(claimable.amount)}; "
+        f"it will be claimed at {show(target)} or when gas is cheaper ({forecast})"
+    )
+    return _wait(ClaimReason.FEE_TOO_HIGH, when, why)
+
+
+def _wait_for_minimum(
+    policy: ClaimPolicy, claimable: Claimable, now: Timestamp, show: Callable[[int], str]
+) -> ClaimDecision:
+    oldest = Timestamp(claimable.since + policy.max_age)
+    reached = _reached(claimable, min(policy.min_amount, policy.max_exposure), now)
+    when = oldest if reached is None else Timestamp(min(oldest, reached))
+    why = (
+        f"{show(claimable.amount)} is below the minimum of {show(policy.min_amount)}; "
+        f"it will be claimed by {_date(when)}"
+    )
+    return _wait(ClaimReason.BELOW_MINIMUM, when, why)
+
+
+def _reached(claimable: Claimable, target: int, now: Timestamp) -> Timestamp | None:
+    """When the amount reaches `target` at the present rate; None if it does not earn."""
+    missing = target - claimable.amount
+    if missing <= 0:
+        return now
+    if not claimable.earning_rate:
+        return None
+    return Timestamp(now - (-missing * MONTH // claimable.earning_rate))
+
+
+def _go(reason: ClaimReason, when: Timestamp, why: str) -> ClaimDecision:
+    return ClaimDecision(True, reason, when, f"Claiming now: {why}.")
+
+
+def _wait(reason: ClaimReason, when: Timestamp | None, why: str) -> ClaimDecision:
+    return ClaimDecision(False, reason, when, f"Not claimed yet: {why}.")
+
+
+def _date(when: Timestamp) -> str:
+    """Write a time for people; one beyond the calendar (at a rate of a unit a month) as what it is."""
+    try:
+        return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    except (OverflowError, OSError, ValueError):
+        return "in thousands of years"
+
+
+def _days(seconds: Seconds) -> str:
+    days, rest = divmod(seconds, 86_400)
+    return f"{days} days" if days and not rest else f"{seconds} s"
