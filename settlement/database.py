@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from payments.types import Amount, to_amount
 from sqlalchemy import Connection, Dialect, Engine, LargeBinary, MetaData, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
@@ -26,6 +25,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import SQLModel
 
+from payments.types import Amount, to_amount
 from settlement.errors import (
     StorageBusy,
     StorageClosed,

@@ -1,38 +1,56 @@
 """Every fault settlement can name, as one tree.
 
+Each error has a `code` (its class name in UPPER_SNAKE) and keeps the offending values as attributes (`detail`
+gives them all); bytes stay bytes. A sentence names the remedy where there is one, and never a secret.
+
     SettlementError
-    +-- StorageError            the disk or the database refused
-        +-- StorageFull, StorageReadOnly, StorageCorrupt, StorageBusy, StorageClosed, StorageFailed
-
-Each error carries a machine-readable `code` (its name in upper snake case) and the offending values as
-attributes.
+    +- StorageError            the disk or the database refused: StorageFull, StorageReadOnly, StorageCorrupt,
+    |                          StorageBusy, StorageClosed, StorageFailed
+    +- ChainError              the chain, or the node that speaks for it
+    |  +- ChainUnreachable     no answer: could not check
+    |  +- NodeRefused          the node answered with an error of its own
+    |  +- DeploymentError      not the chain or contract we know: WrongChain, WrongGenesis, ContractMissing,
+    |  |                       ContractDifferent, MalformedDeployment
+    |  +- Reorganised          a block we relied upon is no longer part of the chain
+    |  +- TransactionError     OutOfGasMoney, FeeAboveCeiling, TransactionFailed, TransactionReplaced,
+    |  |                       TransactionPending
+    |  +- Reverted             a call the contract refuses; its children, named like the Solidity errors, live
+    |                          beside their decoder in `reverts`
+    +- WalletError             WrongPassword, UnknownWallet, WalletExists, MalformedWallet, MalformedPhrase
+    +- LocalChainError         ToolMissing, LocalChainFailed
 """
-# ruff: noqa: N818 - an error is named by its fault, as the Solidity errors are
 
-import re
 from typing import ClassVar
 
-_WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+from payments.errors import upper_snake
 
 
 class SettlementError(Exception):
-    """Base of all errors of this package."""
+    """Root of the tree."""
 
     code: ClassVar[str] = "SETTLEMENT_ERROR"
 
     def __init_subclass__(cls) -> None:
-        """Derive the machine-readable code from the class name."""
+        """Derive `code` from the class name."""
         super().__init_subclass__()
-        cls.code = _WORD_START.sub("_", cls.__name__).upper()
+        cls.code = upper_snake(cls.__name__)
+
+    @property
+    def detail(self) -> dict[str, object]:
+        """The offending values by name, as they were: bytes, integers, strings."""
+        return dict(vars(self))
+
+
+# Storage
 
 
 class StorageError(SettlementError):
     """The database could not do what was asked; nothing of the refused work was written."""
 
     def __init__(self, database: str, problem: str) -> None:
+        super().__init__(f"{database}: {problem}")
         self.database = database
         self.problem = problem
-        super().__init__(f"{database}: {problem}")
 
 
 class StorageFull(StorageError):
@@ -73,6 +91,236 @@ class StorageClosed(StorageError):
 class StorageFailed(StorageError):
     """The operating system reported an I/O error, or the file cannot be opened at all."""
 
-    def __init__(self, database: str, detail: str) -> None:
-        self.detail = detail
-        super().__init__(database, f"the disk refused: {detail}")
+    def __init__(self, database: str, reason: str) -> None:
+        super().__init__(database, f"the disk refused: {reason}")
+        self.reason = reason
+
+
+# The chain
+
+
+class ChainError(SettlementError):
+    """The chain, or the node that speaks for it."""
+
+
+class ChainUnreachable(ChainError):
+    """The node did not answer: nothing is known about the request, it may be tried again."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"no answer from the chain at {url} ({reason}); check the URL or start the chain")
+        self.url = url
+        self.reason = reason
+
+
+class NodeRefused(ChainError):
+    """The node answered a request with a JSON-RPC error that is no revert."""
+
+    def __init__(self, method: str, rpc_code: int, message: str) -> None:
+        super().__init__(f"the chain's node refused {method}: {message} ({rpc_code})")
+        self.method = method
+        self.rpc_code = rpc_code
+        self.message = message
+
+
+class DeploymentError(ChainError):
+    """Not the chain or the contract of the deployment record."""
+
+
+class WrongChain(DeploymentError):
+    """The node serves another chain id than the record says."""
+
+    def __init__(self, url: str, expected: int, actual: int) -> None:
+        super().__init__(
+            f"{url} serves chain {actual}, the record says {expected}; point it at the right node"
+        )
+        self.url = url
+        self.expected = expected
+        self.actual = actual
+
+
+class WrongGenesis(DeploymentError):
+    """Same chain id, another chain: a local chain that was started anew."""
+
+    def __init__(self, url: str, expected: bytes, actual: bytes) -> None:
+        super().__init__(
+            f"{url} is another chain than the recorded one (genesis 0x{actual.hex()[:8]}..., recorded "
+            f"0x{expected.hex()[:8]}...); a local chain was restarted: deploy again and use the new record"
+        )
+        self.url = url
+        self.expected = expected
+        self.actual = actual
+
+
+class ContractMissing(DeploymentError):
+    """No code at the address."""
+
+    def __init__(self, url: str, address: bytes) -> None:
+        super().__init__(f"no contract at 0x{address.hex()} on {url}; deploy, or correct the record")
+        self.url = url
+        self.address = address
+
+
+class ContractDifferent(DeploymentError):
+    """Other code than ours at the address."""
+
+    def __init__(self, url: str, address: bytes) -> None:
+        super().__init__(
+            f"the contract at 0x{address.hex()} on {url} is not this version's PaymentChannels; "
+            "use the program that deployed it, or deploy again"
+        )
+        self.url = url
+        self.address = address
+
+
+class MalformedDeployment(DeploymentError):
+    """A deployment record that cannot be read."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path} is no deployment record: {problem}")
+        self.path = path
+        self.problem = problem
+
+
+class Reorganised(ChainError):
+    """A block we relied upon is no longer part of the chain: read again."""
+
+    def __init__(self, number: int, expected: bytes, actual: bytes) -> None:
+        super().__init__(f"block {number} was 0x{expected.hex()[:8]}..., is 0x{actual.hex()[:8]}...")
+        self.number = number
+        self.expected = expected
+        self.actual = actual
+
+
+class TransactionError(ChainError):
+    """A transaction that did not do what it was sent for."""
+
+
+class OutOfGasMoney(TransactionError):
+    """The sender cannot pay for the gas (and value). The work stays queued."""
+
+    def __init__(self, sender: bytes, balance: int, needed: int) -> None:
+        super().__init__(
+            f"0x{sender.hex()} has {balance} wei, the transaction may cost {needed}; send it gas money, "
+            "the work stays queued"
+        )
+        self.sender = sender
+        self.balance = balance
+        self.needed = needed
+
+
+class FeeAboveCeiling(TransactionError):
+    """The network asks for more than the configured highest fee per gas. The work stays queued."""
+
+    def __init__(self, fee: int, ceiling: int) -> None:
+        super().__init__(f"gas costs {fee} wei a unit, the ceiling is {ceiling}; wait or raise the ceiling")
+        self.fee = fee
+        self.ceiling = ceiling
+
+
+class TransactionFailed(TransactionError):
+    """It is in a block and reverted."""
+
+    def __init__(self, transaction: bytes) -> None:
+        super().__init__(f"transaction 0x{transaction.hex()} reverted on the chain")
+        self.transaction = transaction
+
+
+class TransactionReplaced(TransactionError):
+    """Its nonce was used by a transaction that is not ours."""
+
+    def __init__(self, sender: bytes, nonce: int) -> None:
+        super().__init__(
+            f"nonce {nonce} of 0x{sender.hex()} was used by another transaction; keep this key to one program"
+        )
+        self.sender = sender
+        self.nonce = nonce
+
+
+class TransactionPending(TransactionError):
+    """Not confirmed within the time the caller was ready to wait. It stays queued."""
+
+    def __init__(self, transaction: bytes, seconds: float) -> None:
+        super().__init__(
+            f"transaction 0x{transaction.hex()} is not confirmed after {seconds:g} s; it stays queued"
+        )
+        self.transaction = transaction
+        self.seconds = seconds
+
+
+class Reverted(ChainError):
+    """The contract refuses the call; `reason` is what it says."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the contract refuses: {reason}")
+        self.reason = reason
+
+
+# Wallets and local chains
+
+
+class WalletError(SettlementError):
+    """Keys on disk."""
+
+
+class WrongPassword(WalletError):
+    """The password does not open this wallet."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"wrong password for wallet {name}")
+        self.name = name
+
+
+class UnknownWallet(WalletError):
+    """There is no wallet of this name."""
+
+    def __init__(self, name: str, folder: str) -> None:
+        super().__init__(f"no wallet {name} in {folder}; make one or list those that exist")
+        self.name = name
+        self.folder = folder
+
+
+class WalletExists(WalletError):
+    """A wallet of this name is there already and is not overwritten."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"a wallet {name} exists already; choose another name")
+        self.name = name
+
+
+class MalformedWallet(WalletError):
+    """The file is no keystore we can read, or the name cannot be a file's."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"wallet {name}: {problem}")
+        self.name = name
+        self.problem = problem
+
+
+class MalformedPhrase(WalletError):
+    """Not a BIP-39 phrase. Keeps no value: it may be one word away from a real one."""
+
+    def __init__(self) -> None:
+        super().__init__("not a BIP-39 phrase: 12 to 24 words of one word list, the last one a checksum")
+
+
+class LocalChainError(SettlementError):
+    """A chain on this machine."""
+
+
+class ToolMissing(LocalChainError):
+    """A program we need is not installed."""
+
+    def __init__(self, tool: str) -> None:
+        super().__init__(
+            f"{tool} not found on PATH, in $TITHE_TOOLS or in node_modules; run npm ci, or install it"
+        )
+        self.tool = tool
+
+
+class LocalChainFailed(LocalChainError):
+    """The chain did not start, or died."""
+
+    def __init__(self, kind: str, problem: str) -> None:
+        super().__init__(f"the local {kind} chain: {problem}")
+        self.kind = kind
+        self.problem = problem

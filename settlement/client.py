@@ -1,0 +1,275 @@
+"""The client of one deployment: what PaymentChannels and its tokens hold, and calls ready to be sent.
+
+Typed values only. Reads may be pinned to a block; a call the contract would refuse raises the error that has
+the name of the Solidity one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from eth_abi.exceptions import DecodingError
+from web3.providers import AsyncBaseProvider
+
+import contracts
+from payments.eip712 import Domain
+from payments.types import Address, Amount, ChannelId, Seconds, Timestamp
+from payments.vouchers import SignedVoucher, Terms
+from settlement.abi import CHANNELS, TOKEN, decode_result, encode_call
+from settlement.chain_events import ChainEvent, read_events, row
+from settlement.deployment import Deployment
+from settlement.errors import (
+    ChainUnreachable,
+    ContractDifferent,
+    ContractMissing,
+    WrongChain,
+    WrongGenesis,
+)
+from settlement.rpc import Block, BlockId, Receipt, Rpc
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A transaction to be: where to, the data, wei to go with it. What `--unsigned` prints."""
+
+    to: Address
+    data: bytes
+    value: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelState:
+    """What the contract stores of a channel; all zero if it was never funded."""
+
+    deposit: Amount
+    claimed: Amount
+    closes_at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class TokenInfo:
+    """How a token wants to be shown."""
+
+    address: Address
+    symbol: str
+    decimals: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One unconditional voucher to be turned into tokens, with its channel's terms."""
+
+    terms: Terms
+    voucher: SignedVoucher
+
+
+class Chain:
+    """One deployment on one node. Belongs to one event loop; close it when done."""
+
+    def __init__(self, rpc: Rpc, deployment: Deployment) -> None:
+        self.rpc = rpc
+        self.deployment = deployment
+        self.domain: Domain = deployment.domain
+
+    @classmethod
+    async def connect(cls, endpoint: str | AsyncBaseProvider | Rpc, deployment: Deployment) -> Self:
+        """Open and verify: the chain id, the genesis block and the contract's code are those recorded.
+
+        Raises ChainUnreachable, WrongChain, WrongGenesis, ContractMissing or ContractDifferent.
+        """
+        rpc = endpoint if isinstance(endpoint, Rpc) else await Rpc.open(endpoint)
+        chain = cls(rpc, deployment)
+        try:
+            await chain.verify()
+        except BaseException:
+            await rpc.close()
+            raise
+        return chain
+
+    async def verify(self) -> None:
+        """Check again that this is the recorded chain and contract; raises as `connect` does."""
+        url, record = self.rpc.url, self.deployment
+        chain_id = await self.rpc.chain_id()
+        if chain_id != record.chain_id:
+            raise WrongChain(url, record.chain_id, chain_id)
+        genesis = await self.block(0)
+        if genesis.hash != record.genesis_hash:
+            raise WrongGenesis(url, record.genesis_hash, genesis.hash)
+        code = await self.rpc.code(record.contract)
+        if not code:
+            raise ContractMissing(url, record.contract)
+        if not contracts.load(CHANNELS).matches(code):
+            raise ContractDifferent(url, record.contract)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.rpc.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # Reading
+
+    async def head(self) -> Block:
+        """The newest block."""
+        return await self.block("latest")
+
+    async def block(self, block: BlockId) -> Block:
+        """A block's header; ChainUnreachable where the node does not have it (yet)."""
+        found = await self.rpc.block(block)
+        if found is None:
+            raise ChainUnreachable(self.rpc.url, f"the node has no block {block}")
+        return found
+
+    async def channel_states(
+        self, ids: Sequence[ChannelId], block: BlockId = "latest"
+    ) -> tuple[ChannelState, ...]:
+        """What the contract stores of these channels, in their order, at one block."""
+        if not ids:
+            return ()
+        (states,) = await self._view(CHANNELS, self.deployment.contract, "channels", list(ids), block=block)
+        return tuple(
+            ChannelState(Amount(deposit), Amount(claimed), Timestamp(closes_at))
+            for deposit, claimed, closes_at in states
+        )
+
+    async def token_balance(
+        self, owner: Address, token: Address | None = None, block: BlockId = "latest"
+    ) -> int:
+        """Base units of a token (the deployment's by default) held by `owner`; a uint256."""
+        (found,) = await self._view(TOKEN, self._token(token), "balanceOf", owner, block=block)
+        return int(found)
+
+    async def allowance(self, owner: Address, token: Address | None = None) -> int:
+        """Base units PaymentChannels may take from `owner`; a uint256."""
+        (found,) = await self._view(
+            TOKEN, self._token(token), "allowance", owner, self.deployment.contract, block="latest"
+        )
+        return int(found)
+
+    async def token_info(self, token: Address | None = None) -> TokenInfo:
+        """Symbol and decimals of a token."""
+        address = self._token(token)
+        (symbol,) = await self._view(TOKEN, address, "symbol", block="latest")
+        (decimals,) = await self._view(TOKEN, address, "decimals", block="latest")
+        return TokenInfo(address, str(symbol), int(decimals))
+
+    async def balance(self, owner: Address, block: BlockId = "latest") -> int:
+        """Wei held by `owner`."""
+        return await self.rpc.balance(owner, block)
+
+    async def code(self, address: Address, block: BlockId = "latest") -> bytes:
+        """Code at an address: empty for a plain key."""
+        return await self.rpc.code(address, block)
+
+    async def events(self, first: int, last: int) -> tuple[ChainEvent, ...]:
+        """What happened to channels in the blocks `first`..`last`."""
+        return read_events(self.domain, await self.rpc.logs(self.deployment.contract, first, last))
+
+    def events_of(self, receipt: Receipt) -> tuple[ChainEvent, ...]:
+        """What a transaction did to channels."""
+        return read_events(self.domain, receipt.logs)
+
+    async def simulate(self, call: Call, sender: Address) -> int:
+        """Try a call: the gas it needs. Raises Reverted's children where the contract refuses it."""
+        return await self.rpc.estimate(call.to, call.data, sender=sender, value=call.value)
+
+    # Calls
+
+    def fund(
+        self,
+        signer: Address,
+        challenge_period: Seconds,
+        salt: bytes,
+        targets: Sequence[tuple[Address, Amount]],
+        token: Address | None = None,
+    ) -> Call:
+        """Raise the sender's channels to these payees to these total deposits. Needs an allowance."""
+        rows = [row(payee, target) for payee, target in targets]
+        return self._channels("fund", signer, self._token(token), challenge_period, salt, rows)
+
+    def push(
+        self,
+        signer: Address,
+        challenge_period: Seconds,
+        salt: bytes,
+        totals: Sequence[tuple[Address, Amount]],
+        token: Address | None = None,
+    ) -> Call:
+        """Pay these totals from the sender's own channels without vouchers."""
+        rows = [row(payee, total) for payee, total in totals]
+        return self._channels("push", signer, self._token(token), challenge_period, salt, rows)
+
+    def request_close(
+        self,
+        signer: Address,
+        challenge_period: Seconds,
+        salt: bytes,
+        payees: Sequence[Address],
+        token: Address | None = None,
+    ) -> Call:
+        """Start the challenge period of the sender's channels to these payees."""
+        return self._channels(
+            "requestClose", signer, self._token(token), challenge_period, salt, list(payees)
+        )
+
+    def withdraw(
+        self,
+        signer: Address,
+        challenge_period: Seconds,
+        salt: bytes,
+        payees: Sequence[Address],
+        token: Address | None = None,
+    ) -> Call:
+        """Take back what is left in the sender's channels after their challenge period."""
+        return self._channels("withdraw", signer, self._token(token), challenge_period, salt, list(payees))
+
+    def release(self, terms: Terms) -> Call:
+        """End the wait: the sender, payee of the channel, lets the rest go back to the payer."""
+        fields = (terms.payer, terms.signer, terms.payee, terms.token, terms.challenge_period, terms.salt)
+        return self._channels("release", fields)
+
+    def claim(self, claims: Sequence[Claim]) -> Call:
+        """Claim vouchers of one token; a single one by `claimOne`. The order of the rows is kept."""
+        token = claims[0].terms.token
+        if len(claims) == 1:
+            return self._channels("claimOne", token, _claim_row(claims[0], None))
+        rows = [_claim_row(claim, before) for claim, before in zip(claims, (None, *claims), strict=False)]
+        return self._channels("claim", token, rows)
+
+    def approve(self, amount: int, token: Address | None = None) -> Call:
+        """Let PaymentChannels take up to `amount` base units from the sender."""
+        data = encode_call(TOKEN, "approve", self.deployment.contract, amount)
+        return Call(self._token(token), data)
+
+    def transfer(self, to: Address, amount: Amount, token: Address | None = None) -> Call:
+        """Send tokens."""
+        return Call(self._token(token), encode_call(TOKEN, "transfer", to, amount))
+
+    def _channels(self, function: str, *arguments: object) -> Call:
+        return Call(self.deployment.contract, encode_call(CHANNELS, function, *arguments))
+
+    def _token(self, token: Address | None) -> Address:
+        return self.deployment.token if token is None else token
+
+    async def _view(
+        self, contract: str, address: Address, function: str, *arguments: object, block: BlockId
+    ) -> tuple[Any, ...]:
+        data = encode_call(contract, function, *arguments)
+        returned = await self.rpc.call(address, data, block=block)
+        try:
+            return decode_result(contract, function, returned)
+        except DecodingError as err:
+            raise ContractMissing(self.rpc.url, address) from err
+
+
+def _claim_row(claim: Claim, before: Claim | None) -> tuple[object, ...]:
+    """Pack one row; a zero payee means "as the row before"."""
+    terms, signature = claim.terms, claim.voucher.signature
+    same = before is not None and before.terms.payee == terms.payee
+    payee = bytes(20) if same else terms.payee
+    head = (terms.payer, terms.signer, payee, terms.challenge_period, terms.salt)
+    return (*head, claim.voucher.total, signature[:32], signature[32:])
