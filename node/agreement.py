@@ -26,13 +26,15 @@ from node.errors import (
 from node.identity import NodeKey, verify_signature
 from node.merkle import Commitment, leaf_count
 from payments.eip712 import Domain, keccak, type_hash, typed_digest, word
-from payments.errors import SignatureError
+from payments.errors import QuoteExpired, QuoteNotYetValid, SignatureError
+from payments.prices import CLOCK_SKEW, Quote, agreement_value, step_price
 from payments.types import Address, Amount, NodeId, Seconds, Timestamp, to_amount, to_bytes32, to_uint
 from payments.vouchers import SigningKey, recover_signer
 
 AGREEMENT_TYPE: Final = (
-    "Agreement(bytes32 renter,bytes32 farmer,uint64 shardLength,uint64 leafCount,bytes32 dataRoot,uint96 step,"
-    "uint32 auditInterval,uint32 responseDeadline,uint32 grace,uint96 downloadPrice,uint64 start,uint64 end)"
+    "Agreement(bytes32 renter,bytes32 farmer,uint64 shardLength,uint64 leafCount,bytes32 dataRoot,"
+    "uint96 step,uint32 auditInterval,uint32 responseDeadline,uint32 grace,uint96 downloadPrice,"
+    "uint64 start,uint64 end)"
 )
 NODE_KEY_TYPE: Final = "NodeKey(bytes32 node)"
 START_SLACK: Final = 3600
@@ -87,11 +89,70 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class SignedAgreement:
-    """An agreement with the signatures of both: the renter's 64 bytes EIP-2098, the farmer's 64 bytes Ed25519."""
+    """An agreement and both signatures, 64 bytes each: the renter's EIP-2098, the farmer's Ed25519."""
 
     agreement: Agreement
     renter_signature: bytes
     farmer_signature: bytes
+
+
+# Terms
+
+
+def check_terms(agreement: Agreement, quote: Quote, now: int) -> None:
+    """Check the terms against a quote whose signature has been verified; both sides do, before they sign.
+
+    Prices may be above the quote, never below; audit interval, response deadline and grace are the quote's.
+    Raises WrongFarmer, SelfDealing, AgreementExpired, StartOutOfBounds, AgreementTooLong, ShardLengthOutOfBounds,
+    WrongLeafCount, TermDiffers, PriceTooLow, ValueTooLow; of payments QuoteExpired, QuoteNotYetValid.
+    """
+    _check_parties(agreement, quote)
+    _check_times(agreement, quote, now)
+    _check_shard(agreement, quote)
+    _check_prices(agreement, quote)
+
+
+def _check_parties(agreement: Agreement, quote: Quote) -> None:
+    if agreement.farmer != quote.farmer:
+        raise WrongFarmer(agreement.farmer, quote.farmer)
+    if agreement.renter == agreement.farmer:
+        raise SelfDealing(agreement.renter)
+
+
+def _check_times(agreement: Agreement, quote: Quote, now: int) -> None:
+    if now >= quote.expires_at:
+        raise QuoteExpired(quote.expires_at, now)
+    if quote.issued_at > now + CLOCK_SKEW:
+        raise QuoteNotYetValid(quote.issued_at, now)
+    if agreement.end <= max(agreement.start, now):
+        raise AgreementExpired(agreement.start, agreement.end, now)
+    if abs(agreement.start - now) > START_SLACK:
+        raise StartOutOfBounds(agreement.start, now - START_SLACK, now + START_SLACK)
+    if agreement.end - agreement.start > quote.max_agreement_seconds:
+        raise AgreementTooLong(agreement.end - agreement.start, quote.max_agreement_seconds)
+
+
+def _check_shard(agreement: Agreement, quote: Quote) -> None:
+    if not 1 <= agreement.shard_length <= quote.free_bytes:
+        raise ShardLengthOutOfBounds(agreement.shard_length, quote.free_bytes)
+    leaves = leaf_count(agreement.shard_length)
+    if agreement.leaf_count != leaves:
+        raise WrongLeafCount(agreement.leaf_count, leaves, agreement.shard_length)
+
+
+def _check_prices(agreement: Agreement, quote: Quote) -> None:
+    for term in ("audit_interval", "response_deadline", "grace"):
+        ours, quoted = getattr(agreement, term), getattr(quote, term)
+        if ours != quoted:
+            raise TermDiffers(term, ours, quoted)
+    step = step_price(quote.prices, agreement.shard_length, agreement.audit_interval)
+    if agreement.step < step:
+        raise PriceTooLow("step", agreement.step, step)
+    if agreement.download_price < quote.prices.download_per_gb:
+        raise PriceTooLow("download_price", agreement.download_price, quote.prices.download_per_gb)
+    value = agreement_value(agreement.step, agreement.audit_interval, agreement.start, agreement.end)
+    if value < quote.min_agreement_value:
+        raise ValueTooLow(value, quote.min_agreement_value)
 
 
 # Hashes

@@ -38,7 +38,7 @@ _CHALLENGE_TYPE_HASH: Final = type_hash(CHALLENGE_TYPE)
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What is asked of one agreement: 1 to 4 rising `indices` below `leaf_count`; the hashes have 32 bytes."""
+    """What is asked of one agreement: 1 to 4 rising `indices` below `leaf_count`; hashes of 32 bytes."""
 
     agreement: bytes
     data_root: bytes
@@ -135,7 +135,7 @@ def choose_indices(leaf_count: int, count: int, randomness: bytes) -> tuple[int,
 
 
 def detection_odds(leaf_count: int, missing: int, indices: int, audits: int) -> float:
-    """Compute the probability that one of `audits` audits, `indices` leaves each, hits one of `missing` leaves.
+    """Compute the probability that one of `audits` audits of `indices` leaves hits one of `missing` leaves.
 
     A farmer that dropped 1 % of a shard passes one audit of four leaves with probability 0.96 and a hundred
     of them with 0.018; one that dropped a tenth is found within 20 audits with 0.9998.
@@ -296,7 +296,7 @@ class Try:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The time a farmer has: `response_deadline` seconds from `opened_at`; the agreement's `end` stops all."""
+    """The time a farmer has: `response_deadline` seconds from `opened_at`; `end` is the agreement's."""
 
     opened_at: int
     response_deadline: int

@@ -12,9 +12,9 @@
     ├── CheckFailed    the thing was looked at and is not what it must be
     └── HomeError      something kept on this machine cannot be used as asked
 
-Each error has a `code` (its class name in UPPER_SNAKE, the `error` field of an API answer) and keeps the offending
-values as fields, which `detail` shows in JSON's terms; its sentence is its `str`. Secrets and signatures are never
-fields. Sections follow the tree; within one, order is that of the modules that raise.
+Each error has a `code` (its class name in UPPER_SNAKE, the `error` field of an API answer) and keeps the
+offending values as fields, which `detail` shows in JSON's terms; its sentence is its `str`. Secrets and signatures
+are never fields. Sections follow the tree; within one, order is that of the modules that raise.
 """
 
 import re
@@ -55,8 +55,9 @@ class CheckFailed(NodeError):
 
 
 def short(name: bytes) -> str:
-    """An id as sentences show it: 0x and its first eight bytes; the whole stands in the error's fields."""
-    return "0x" + name[:8].hex() + ("…" if len(name) > 8 else "")
+    """Return an id as sentences show it: 0x and its first eight bytes; the whole stands in the error's fields."""
+    shown = 8
+    return "0x" + name[:shown].hex() + ("…" if len(name) > shown else "")
 
 
 def _plain(value: object) -> object:
@@ -78,7 +79,7 @@ def _plain(value: object) -> object:
 
 @dataclass(eq=False)
 class MalformedMessage(PeerFault):
-    """Bytes that are not the message they should be: too long, no JSON, a field unknown, missing or out of range."""
+    """Bytes that are not the message they should be: too long, no JSON, or a field is not what it must be."""
 
     message: str
     reason: str
@@ -233,7 +234,7 @@ class WrongRenterSignature(BadAgreement):
 
 @dataclass(eq=False)
 class WrongNodeKeySignature(BadAgreement):
-    """The signature that ties a node key to a signer is not the signer's; `recovered` is None where no key fits."""
+    """A node key is not countersigned by its signer; `recovered` is None where no key fits at all."""
 
     node: bytes
     expected: bytes

@@ -11,7 +11,7 @@ def to_hex(value: bytes) -> str:
 
 
 def from_hex(text: object, least: int, most: int | None = None) -> bytes:
-    """Read 0x-hex of `least` to `most` bytes (exactly `least` without `most`). ValueError on anything else."""
+    """Read 0x-hex of `least` to `most` bytes (exactly `least` without `most`); else ValueError."""
     most = least if most is None else most
     if (
         not isinstance(text, str)

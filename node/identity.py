@@ -112,7 +112,7 @@ class Authentication:
 
 
 def body_hash(body: bytes) -> bytes:
-    """Hash a request's body: SHA-256. (The body of a shard upload is authenticated by its data_root instead.)"""
+    """Hash a request's body: SHA-256, 32 bytes. In place of a shard's body hash stands its data_root."""
     return sha256(body).digest()
 
 
@@ -246,7 +246,7 @@ class ReplayGuard:
         return self._count
 
     def _forget(self, earliest: int) -> None:
-        """Drop what is dated before `earliest`; what was dropped stays refused even if the clock is set back."""
+        """Drop what is dated before `earliest`; it stays refused even if the clock is set back."""
         self._forgotten_until = max(self._forgotten_until, earliest)
         for time in [time for time in self._seen if time < earliest]:
             for node, nonces in self._seen.pop(time).items():
@@ -263,7 +263,7 @@ class ReplayGuard:
 
 @dataclass(frozen=True, slots=True)
 class NodeRecord:
-    """What a node says of itself: where it is, who is paid, until when it holds. The highest `sequence` counts.
+    """What a node says of itself: where it is, who is paid, until when. The highest `sequence` counts.
 
     `urls` are 1 to 4 base URLs; the node's quote is found under `quote_path` of each.
     """

@@ -49,7 +49,7 @@ def hash_node(left: bytes, right: bytes) -> bytes:
 
 
 def path_sides(index: int, leaves: int) -> Iterator[bool | None]:
-    """Walk up from leaf `index`, one step a level: True for a sibling on the left, False right, None for none."""
+    """Walk up from leaf `index`, True for a sibling on the left, False on the right, None for none."""
     last = leaves - 1
     while last:
         if index & 1:
@@ -104,7 +104,7 @@ class Commitment:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A whole tree; a level is its hashes one after another, `levels[0]` the leaves', `levels[-1]` the root."""
+    """A whole tree; a level is its hashes in a row, `levels[0]` the leaves', `levels[-1]` the root."""
 
     levels: tuple[bytes, ...]
 
@@ -130,7 +130,7 @@ class Tree:
         return tuple(path)
 
     def to_bytes(self) -> bytes:
-        """Write the tree as it is kept beside its shard: magic, leaf count (uint64, big-endian), levels, leaves' first."""
+        """Write magic, leaf count (uint64, big-endian) and the levels from the bottom up."""
         return b"".join((_MAGIC, self.leaf_count.to_bytes(8, "big"), *self.levels))
 
     @classmethod
@@ -194,7 +194,7 @@ class TreeBuilder:
             self._open_length = len(view) - stop
 
     def finish(self) -> Tree:
-        """Return the tree over all bytes fed; the builder stays usable. Raises EmptyShard if there were none."""
+        """Return the tree over all bytes fed; the builder stays usable. Raises EmptyShard if none were."""
         if not self._length:
             raise EmptyShard
         last = self._open.digest() if self._open_length else b""

@@ -1,0 +1,65 @@
+"""The field types of messages: what may stand in a peer's JSON, bounded, and how it is written.
+
+From JSON, bytes are accepted only as 0x-hex and amounts only as canonical decimal strings. Values made by our
+own code enter as what they are in the core, bytes and integers.
+"""
+
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, WithJsonSchema
+
+from node.hex import from_hex, to_hex
+from node.merkle import LEAF_SIZE
+from payments.types import MAX_AMOUNT
+
+_AMOUNT_DIGITS: Final = len(str(MAX_AMOUNT))
+
+
+def _read_amount(value: object, info: ValidationInfo) -> int:
+    if info.mode == "python" and type(value) is int:
+        value = str(value)
+    if isinstance(value, str) and _is_decimal(value) and int(value) <= MAX_AMOUNT:
+        return int(value)
+    raise ValueError("not the decimal digits of an amount below 2**96")
+
+
+def _is_decimal(text: str) -> bool:
+    """Tell whether `text` is how a non-negative integer is written: digits alone, no zero in front."""
+    digits = 0 < len(text) <= _AMOUNT_DIGITS and text.isascii() and text.isdigit()
+    return digits and (text == "0" or text[0] != "0")
+
+
+def _bytes(least: int, most: int) -> tuple[BeforeValidator, PlainSerializer, WithJsonSchema]:
+    def read(value: object, info: ValidationInfo) -> bytes:
+        if info.mode == "python" and isinstance(value, bytes) and least <= len(value) <= most:
+            return value
+        return from_hex(value, least, most)
+
+    pattern = f"^0x([0-9a-fA-F]{{2}}){{{least},{most}}}$"
+    return (
+        BeforeValidator(read),
+        PlainSerializer(to_hex, return_type=str),
+        WithJsonSchema({"type": "string", "pattern": pattern}),
+    )
+
+
+def _uint(bits: int) -> Any:  # noqa: ANN401 - what Field returns has no narrower type
+    return Field(strict=True, ge=0, lt=1 << bits)
+
+
+Bytes16 = Annotated[bytes, *_bytes(16, 16)]
+Bytes20 = Annotated[bytes, *_bytes(20, 20)]
+Bytes32 = Annotated[bytes, *_bytes(32, 32)]
+Signature = Annotated[bytes, *_bytes(64, 64)]
+Leaf = Annotated[bytes, *_bytes(1, LEAF_SIZE)]
+"""A leaf of a shard: 1 to 1,024 bytes."""
+AmountText = Annotated[
+    int,
+    BeforeValidator(_read_amount),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": f"^(0|[1-9][0-9]{{0,{_AMOUNT_DIGITS - 1}}})$"}),
+]
+"""An amount in base units, a uint96, as a decimal string."""
+Uint32 = Annotated[int, _uint(32)]
+Uint64 = Annotated[int, _uint(64)]
+Uint256 = Annotated[int, _uint(256)]
