@@ -1,0 +1,245 @@
+"""A farmer's books on its channels: who pays through which, what proves it, which reads it bought.
+
+One row a channel. The proof of the newest proven voucher lies in a table of its own, since it is large and
+payments do not touch it. The chain's side of a channel (deposit, claims, closing) belongs to `settlement`.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Connection, LargeBinary, Row, Table, delete, select
+from sqlmodel import Field, SQLModel
+
+from node.audit import Challenge, Proof
+from node.db import blobs, farmer_agreements
+from payments.ledger import Earnings
+from payments.types import ZERO32, Amount, ChannelId, NodeId, Timestamp
+from payments.vouchers import SignedVoucher, Voucher
+from settlement.database import AmountColumn
+
+KEPT_PURCHASES: Final = 64
+"""Reads of one channel that may be asked for again with the voucher that paid them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """One channel as its payee sees it.
+
+    `renter` is the node its signer speaks for. `unclaimed_since` is when the oldest part of what is not yet
+    claimed was earned, 0 if nothing waits.
+    """
+
+    channel_id: ChannelId
+    renter: NodeId
+    accepted_at: Timestamp
+    earnings: Earnings
+    unclaimed_since: Timestamp = Timestamp(0)  # noqa: RUF009 - a NewType is no call at run time
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The newest proven voucher's challenge and the proof that makes it good."""
+
+    challenge: Challenge
+    proof: Proof
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """A read and the total of the voucher that paid it."""
+
+    total: Amount
+    agreement: bytes
+    offset: int
+    length: int
+
+
+class FarmerBookRow(SQLModel, table=True):
+    """One Book."""
+
+    __tablename__ = "farmer_book"
+
+    channel_id: bytes = Field(sa_type=LargeBinary, primary_key=True)
+    renter: bytes = Field(sa_type=LargeBinary, index=True)
+    accepted_at: int = Field(sa_type=BigInteger)
+    paid_total: int | None = Field(default=None, sa_type=AmountColumn)
+    paid_signature: bytes | None = Field(default=None, sa_type=LargeBinary)
+    proven_total: int | None = Field(default=None, sa_type=AmountColumn)
+    proven_condition: bytes | None = Field(default=None, sa_type=LargeBinary)
+    proven_signature: bytes | None = Field(default=None, sa_type=LargeBinary)
+    proven_at: int = Field(sa_type=BigInteger)
+    prepaid: int = Field(sa_type=AmountColumn)
+    last_paid_audit: int = Field(sa_type=BigInteger)
+    claimed: int = Field(sa_type=AmountColumn)
+    unclaimed_since: int = Field(sa_type=BigInteger)
+
+
+class FarmerProofRow(SQLModel, table=True):
+    """One Held."""
+
+    __tablename__ = "farmer_proof"
+
+    channel_id: bytes = Field(sa_type=LargeBinary, primary_key=True)
+    challenge: bytes = Field(sa_type=LargeBinary)
+    proof: bytes = Field(sa_type=LargeBinary)
+
+
+class FarmerPurchaseRow(SQLModel, table=True):
+    """One Purchase."""
+
+    __tablename__ = "farmer_purchase"
+
+    channel_id: bytes = Field(sa_type=LargeBinary, primary_key=True)
+    total: int = Field(sa_type=AmountColumn, primary_key=True)
+    agreement: bytes = Field(sa_type=LargeBinary)
+    start: int = Field(sa_type=BigInteger)
+    length: int = Field(sa_type=BigInteger)
+
+
+class FarmerSequenceRow(SQLModel, table=True):
+    """A number that only rises, by name: the sequence of quotes and records."""
+
+    __tablename__ = "farmer_sequence"
+
+    name: str = Field(primary_key=True)
+    value: int = Field(sa_type=BigInteger)
+
+
+_BOOK: Final[Table] = FarmerBookRow.__table__  # type: ignore[attr-defined]  # made at class creation
+_PROOF: Final[Table] = FarmerProofRow.__table__  # type: ignore[attr-defined]  # made at class creation
+_PURCHASE: Final[Table] = FarmerPurchaseRow.__table__  # type: ignore[attr-defined]  # made at class creation
+_SEQUENCE: Final[Table] = FarmerSequenceRow.__table__  # type: ignore[attr-defined]  # made at class creation
+
+TABLES: Final[tuple[type[SQLModel], ...]] = (
+    FarmerBookRow,
+    FarmerProofRow,
+    FarmerPurchaseRow,
+    FarmerSequenceRow,
+    *farmer_agreements.TABLES,
+)
+"""Everything a farmer keeps in its money database beside settlement's tables."""
+
+
+def load_book(conn: Connection, channel: ChannelId) -> Book | None:
+    """The book of an accepted channel."""
+    row = conn.execute(select(_BOOK).where(_BOOK.c.channel_id == channel)).first()
+    return None if row is None else _read(row)
+
+
+def list_books(conn: Connection, renter: NodeId | None = None) -> list[Book]:
+    """The books of one renter's channels, oldest first, or of all."""
+    query = select(_BOOK).order_by(_BOOK.c.accepted_at)
+    if renter is not None:
+        query = query.where(_BOOK.c.renter == renter)
+    return [_read(row) for row in conn.execute(query)]
+
+
+def save_book(conn: Connection, book: Book) -> None:
+    """Insert or replace a book."""
+    values = _write(book)
+    done = conn.execute(_BOOK.update().where(_BOOK.c.channel_id == book.channel_id), values)
+    if not done.rowcount:
+        conn.execute(_BOOK.insert(), values)
+
+
+def load_held(conn: Connection, channel: ChannelId) -> Held | None:
+    """Challenge and proof behind the channel's proven voucher."""
+    row = conn.execute(select(_PROOF).where(_PROOF.c.channel_id == channel)).first()
+    if row is None:
+        return None
+    return Held(blobs.unpack_challenge(row.challenge), blobs.unpack_proof(row.proof))
+
+
+def save_held(conn: Connection, channel: ChannelId, held: Held) -> None:
+    """Put challenge and proof beside the voucher; to be called in the transaction that stores it."""
+    values = {
+        "channel_id": channel,
+        "challenge": blobs.pack_challenge(held.challenge),
+        "proof": blobs.pack_proof(held.proof),
+    }
+    done = conn.execute(_PROOF.update().where(_PROOF.c.channel_id == channel), values)
+    if not done.rowcount:
+        conn.execute(_PROOF.insert(), values)
+
+
+def load_purchase(conn: Connection, channel: ChannelId, total: Amount) -> Purchase | None:
+    """What the voucher of this total bought, if it is among the newest."""
+    found = conn.execute(
+        select(_PURCHASE).where(_PURCHASE.c.channel_id == channel, _PURCHASE.c.total == total)
+    ).first()
+    return None if found is None else Purchase(found.total, found.agreement, found.start, found.length)
+
+
+def save_purchase(conn: Connection, channel: ChannelId, purchase: Purchase) -> None:
+    """Remember a read that was paid; forget the oldest of the channel beyond KEPT_PURCHASES."""
+    conn.execute(
+        _PURCHASE.insert(),
+        {
+            "channel_id": channel,
+            "total": purchase.total,
+            "agreement": purchase.agreement,
+            "start": purchase.offset,
+            "length": purchase.length,
+        },
+    )
+    mine = _PURCHASE.c.channel_id == channel
+    newest = select(_PURCHASE.c.total).where(mine).order_by(_PURCHASE.c.total.desc())
+    oldest_kept = conn.execute(newest.offset(KEPT_PURCHASES - 1).limit(1)).scalar()
+    if oldest_kept is not None:
+        conn.execute(delete(_PURCHASE).where(mine, _PURCHASE.c.total < oldest_kept))
+
+
+def next_number(conn: Connection, name: str) -> int:
+    """Raise the sequence of this name and return it; the first is 1."""
+    value = conn.execute(select(_SEQUENCE.c.value).where(_SEQUENCE.c.name == name)).scalar()
+    if value is None:
+        conn.execute(_SEQUENCE.insert(), {"name": name, "value": 1})
+        return 1
+    conn.execute(_SEQUENCE.update().where(_SEQUENCE.c.name == name), {"value": value + 1})
+    return int(value) + 1
+
+
+def _write(book: Book) -> dict[str, Any]:
+    earnings = book.earnings
+    paid, proven = earnings.paid, earnings.proven
+    return {
+        "channel_id": book.channel_id,
+        "renter": book.renter,
+        "accepted_at": book.accepted_at,
+        "paid_total": paid.total if paid else None,
+        "paid_signature": paid.signature if paid else None,
+        "proven_total": proven.total if proven else None,
+        "proven_condition": proven.voucher.condition if proven else None,
+        "proven_signature": proven.signature if proven else None,
+        "proven_at": earnings.proven_at,
+        "prepaid": earnings.prepaid,
+        "last_paid_audit": earnings.last_paid_audit,
+        "claimed": earnings.claimed,
+        "unclaimed_since": book.unclaimed_since,
+    }
+
+
+def _read(row: Row[Any]) -> Book:
+    channel = ChannelId(row.channel_id)
+    return Book(
+        channel_id=channel,
+        renter=NodeId(row.renter),
+        accepted_at=Timestamp(row.accepted_at),
+        earnings=Earnings(
+            paid=_voucher(channel, row.paid_total, row.paid_signature, ZERO32),
+            proven=_voucher(channel, row.proven_total, row.proven_signature, row.proven_condition),
+            prepaid=row.prepaid,
+            last_paid_audit=Timestamp(row.last_paid_audit),
+            proven_at=Timestamp(row.proven_at),
+            claimed=row.claimed,
+        ),
+        unclaimed_since=Timestamp(row.unclaimed_since),
+    )
+
+
+def _voucher(
+    channel: ChannelId, total: Amount | None, signature: bytes | None, condition: bytes | None
+) -> SignedVoucher | None:
+    if total is None or signature is None or condition is None:
+        return None
+    return SignedVoucher(Voucher(channel, total, condition), signature)

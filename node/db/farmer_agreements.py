@@ -1,0 +1,287 @@
+"""A farmer's agreements and the renters behind them: what is promised, stored, over, and what it adds up to.
+
+Sums (bytes, agreements, storage rate) are kept per renter beside the agreements and change in the same
+transaction, so that capacity and exposure need no scan.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Connection, Index, LargeBinary, Row, Table, func, select
+from sqlmodel import Field, SQLModel
+
+from node.agreement import Agreement
+from payments.prices import step_rate
+from payments.types import Amount, NodeId, Seconds, Timestamp, to_amount
+from settlement.database import AmountColumn
+
+BATCH: Final = 500
+"""Names in one IN list at most: SQLite and PostgreSQL both take that many."""
+
+
+class AgreementState(Enum):
+    """Where an agreement stands. Only the first two hold room on the disk."""
+
+    PROPOSED = "PROPOSED"
+    """Terms accepted, room reserved, the shard has not arrived."""
+    STORED = "STORED"
+    """The shard is on disk and the agreement countersigned."""
+    EXPIRED = "EXPIRED"
+    """It ended, or its shard never came."""
+    DELETED = "DELETED"
+    """The renter deleted it, or did not pay."""
+
+
+@dataclass(frozen=True, slots=True)
+class FarmerAgreement:
+    """An agreement as the farmer keeps it.
+
+    `id` is its EIP-712 hash. `since` is when it came into its state, `upload_by` until when a proposal waits
+    for its shard. `farmer_signature` exists from STORED on.
+    """
+
+    id: bytes
+    agreement: Agreement
+    renter_signature: bytes
+    state: AgreementState
+    since: Timestamp
+    upload_by: Timestamp
+    farmer_signature: bytes | None = None
+
+    @property
+    def storage_rate(self) -> Amount:
+        """Base units a month it brings when every audit is paid."""
+        return step_rate(self.agreement.step, self.agreement.audit_interval)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One renter's sums. `over_since`: since when it has owed more than the limit, 0 if it does not."""
+
+    renter: NodeId
+    stored: int = 0
+    stored_bytes: int = 0
+    reserved_bytes: int = 0
+    storage_rate: Amount = Amount(0)  # noqa: RUF009 - a NewType is no call at run time
+    over_since: Timestamp = Timestamp(0)  # noqa: RUF009 - a NewType is no call at run time
+
+
+class FarmerAgreementRow(SQLModel, table=True):
+    """One FarmerAgreement."""
+
+    __tablename__ = "farmer_agreement"
+    __table_args__ = (
+        Index("farmer_agreement_by_renter", "renter", "state"),
+        Index("farmer_agreement_by_end", "state", "end_at"),
+        Index("farmer_agreement_by_upload", "state", "upload_by"),
+    )
+
+    id: bytes = Field(sa_type=LargeBinary, primary_key=True)
+    renter: bytes = Field(sa_type=LargeBinary)
+    farmer: bytes = Field(sa_type=LargeBinary)
+    state: str
+    since: int = Field(sa_type=BigInteger)
+    upload_by: int = Field(sa_type=BigInteger)
+    shard_length: int = Field(sa_type=BigInteger)
+    leaf_count: int = Field(sa_type=BigInteger)
+    data_root: bytes = Field(sa_type=LargeBinary)
+    step: int = Field(sa_type=AmountColumn)
+    audit_interval: int = Field(sa_type=BigInteger)
+    response_deadline: int = Field(sa_type=BigInteger)
+    grace: int = Field(sa_type=BigInteger)
+    download_price: int = Field(sa_type=AmountColumn)
+    start_at: int = Field(sa_type=BigInteger)
+    end_at: int = Field(sa_type=BigInteger)
+    renter_signature: bytes = Field(sa_type=LargeBinary)
+    farmer_signature: bytes | None = Field(default=None, sa_type=LargeBinary)
+
+
+class FarmerAccountRow(SQLModel, table=True):
+    """One Account."""
+
+    __tablename__ = "farmer_account"
+
+    renter: bytes = Field(sa_type=LargeBinary, primary_key=True)
+    stored: int = Field(sa_type=BigInteger)
+    stored_bytes: int = Field(sa_type=BigInteger)
+    reserved_bytes: int = Field(sa_type=BigInteger)
+    storage_rate: int = Field(sa_type=AmountColumn)
+    over_since: int = Field(sa_type=BigInteger)
+
+
+_AGREEMENT: Final[Table] = FarmerAgreementRow.__table__  # type: ignore[attr-defined]  # made at class creation
+_ACCOUNT: Final[Table] = FarmerAccountRow.__table__  # type: ignore[attr-defined]  # made at class creation
+
+TABLES: Final[tuple[type[SQLModel], ...]] = (FarmerAgreementRow, FarmerAccountRow)
+
+
+def load_agreement(conn: Connection, agreement: bytes) -> FarmerAgreement | None:
+    """The agreement of this id, in whatever state."""
+    row = conn.execute(select(_AGREEMENT).where(_AGREEMENT.c.id == agreement)).first()
+    return None if row is None else _read(row)
+
+
+def load_agreements(conn: Connection, ids: Iterable[bytes]) -> dict[bytes, FarmerAgreement]:
+    """Those of these agreements that exist, by id."""
+    names, found = list(ids), {}
+    for at in range(0, len(names), BATCH):
+        query = select(_AGREEMENT).where(_AGREEMENT.c.id.in_(names[at : at + BATCH]))
+        found.update({row.id: _read(row) for row in conn.execute(query)})
+    return found
+
+
+def save_agreement(conn: Connection, record: FarmerAgreement) -> Account:
+    """Insert or replace an agreement and bring its renter's sums up to date; return them.
+
+    Beginning and end of a state are all that changes sums, so saving twice is harmless.
+    """
+    before = load_agreement(conn, record.id)
+    values = _write(record)
+    if before is None:
+        conn.execute(_AGREEMENT.insert(), values)
+    else:
+        conn.execute(_AGREEMENT.update().where(_AGREEMENT.c.id == record.id), values)
+    account = load_account(conn, record.agreement.renter)
+    changed = _added(account if before is None else _added(account, before, -1), record, 1)
+    save_account(conn, changed)
+    return changed
+
+
+def list_agreements(
+    conn: Connection, *, state: AgreementState, renter: NodeId | None = None, limit: int = BATCH
+) -> list[FarmerAgreement]:
+    """At most `limit` agreements in one state, of one renter or of all."""
+    query = select(_AGREEMENT).where(_AGREEMENT.c.state == state.value).limit(limit)
+    if renter is not None:
+        query = query.where(_AGREEMENT.c.renter == renter)
+    return [_read(row) for row in conn.execute(query)]
+
+
+def list_overdue(conn: Connection, now: Timestamp, limit: int = BATCH) -> list[FarmerAgreement]:
+    """At most `limit` agreements that have ended, and proposals whose shard did not come in time."""
+    column = _AGREEMENT.c
+    ended = select(_AGREEMENT).where(column.state == AgreementState.STORED.value, column.end_at <= now)
+    abandoned = select(_AGREEMENT).where(
+        column.state == AgreementState.PROPOSED.value, column.upload_by <= now
+    )
+    rows = [*conn.execute(ended.limit(limit)), *conn.execute(abandoned.limit(limit))]
+    return [_read(row) for row in rows[:limit]]
+
+
+def stored_shards(conn: Connection) -> Iterator[bytes]:
+    """The ids of all stored agreements: the shards that must be on disk."""
+    query = select(_AGREEMENT.c.id).where(_AGREEMENT.c.state == AgreementState.STORED.value)
+    for row in conn.execute(query):
+        yield row.id
+
+
+def load_account(conn: Connection, renter: NodeId) -> Account:
+    """A renter's sums, all zero when it is new."""
+    row = conn.execute(select(_ACCOUNT).where(_ACCOUNT.c.renter == renter)).first()
+    return Account(renter) if row is None else _read_account(row)
+
+
+def list_accounts(conn: Connection) -> list[Account]:
+    """All renters that ever had an agreement."""
+    return [_read_account(row) for row in conn.execute(select(_ACCOUNT))]
+
+
+def save_account(conn: Connection, account: Account) -> None:
+    """Insert or replace a renter's sums."""
+    values = {
+        "renter": account.renter,
+        "stored": account.stored,
+        "stored_bytes": account.stored_bytes,
+        "reserved_bytes": account.reserved_bytes,
+        "storage_rate": account.storage_rate,
+        "over_since": account.over_since,
+    }
+    done = conn.execute(_ACCOUNT.update().where(_ACCOUNT.c.renter == account.renter), values)
+    if not done.rowcount:
+        conn.execute(_ACCOUNT.insert(), values)
+
+
+def used_bytes(conn: Connection) -> tuple[int, int]:
+    """Bytes stored and bytes reserved, over all renters."""
+    query = select(func.sum(_ACCOUNT.c.stored_bytes), func.sum(_ACCOUNT.c.reserved_bytes))
+    stored, reserved = conn.execute(query).one()
+    return int(stored or 0), int(reserved or 0)
+
+
+def _added(account: Account, record: FarmerAgreement, sign: int) -> Account:
+    length = sign * record.agreement.shard_length
+    match record.state:
+        case AgreementState.PROPOSED:
+            return replace(account, reserved_bytes=account.reserved_bytes + length)
+        case AgreementState.STORED:
+            return replace(
+                account,
+                stored=account.stored + sign,
+                stored_bytes=account.stored_bytes + length,
+                storage_rate=to_amount(account.storage_rate + sign * record.storage_rate),
+            )
+        case _:
+            return account
+
+
+def _write(record: FarmerAgreement) -> dict[str, Any]:
+    terms = record.agreement
+    return {
+        "id": record.id,
+        "renter": terms.renter,
+        "farmer": terms.farmer,
+        "state": record.state.value,
+        "since": record.since,
+        "upload_by": record.upload_by,
+        "shard_length": terms.shard_length,
+        "leaf_count": terms.leaf_count,
+        "data_root": terms.data_root,
+        "step": terms.step,
+        "audit_interval": terms.audit_interval,
+        "response_deadline": terms.response_deadline,
+        "grace": terms.grace,
+        "download_price": terms.download_price,
+        "start_at": terms.start,
+        "end_at": terms.end,
+        "renter_signature": record.renter_signature,
+        "farmer_signature": record.farmer_signature,
+    }
+
+
+def _read(row: Row[Any]) -> FarmerAgreement:
+    terms = Agreement(
+        renter=NodeId(row.renter),
+        farmer=NodeId(row.farmer),
+        shard_length=row.shard_length,
+        leaf_count=row.leaf_count,
+        data_root=row.data_root,
+        step=row.step,
+        audit_interval=Seconds(row.audit_interval),
+        response_deadline=Seconds(row.response_deadline),
+        grace=Seconds(row.grace),
+        download_price=row.download_price,
+        start=Timestamp(row.start_at),
+        end=Timestamp(row.end_at),
+    )
+    return FarmerAgreement(
+        id=row.id,
+        agreement=terms,
+        renter_signature=row.renter_signature,
+        state=AgreementState(row.state),
+        since=Timestamp(row.since),
+        upload_by=Timestamp(row.upload_by),
+        farmer_signature=row.farmer_signature,
+    )
+
+
+def _read_account(row: Row[Any]) -> Account:
+    return Account(
+        renter=NodeId(row.renter),
+        stored=row.stored,
+        stored_bytes=row.stored_bytes,
+        reserved_bytes=row.reserved_bytes,
+        storage_rate=row.storage_rate,
+        over_since=Timestamp(row.over_since),
+    )
