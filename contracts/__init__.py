@@ -1,16 +1,14 @@
 """The compiled contracts: the one reader of `contracts/artifacts`.
 
 Artifacts are written by `scripts/compile_contracts` from `contracts/src` and committed, so that nothing but
-Python is needed to deploy. The same bytes run on eth-tester, Anvil, Ganache and every chain that knows Shanghai.
+Python is needed to deploy. The same bytes run on eth-tester, Anvil, Ganache and any chain that knows Shanghai.
 """
 
 import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
-
-ContractName = Literal["PaymentChannels", "StorageToken"]
+from typing import Any
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
 
@@ -20,8 +18,8 @@ class Artifact:
     """One compiled contract.
 
     `abi` is the JSON ABI as web3.py takes it, `bytecode` the creation code without constructor arguments,
-    `runtime` the code on chain with zeros where immutable values are written at deployment (`immutables`: start
-    and length of each).
+    `runtime` the code on chain with zeros where immutable values are written at deployment (`immutables`: the
+    start and length of each).
     """
 
     name: str
@@ -40,7 +38,7 @@ class Artifact:
 
 
 @cache
-def load(name: ContractName) -> Artifact:
+def load(name: str) -> Artifact:
     """Return the artifact of a contract by its name; raise FileNotFoundError where there is none."""
     raw = json.loads((ARTIFACTS / f"{name}.json").read_text(encoding="utf-8"))
     return Artifact(
