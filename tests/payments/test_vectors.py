@@ -1,0 +1,104 @@
+"""The committed vectors: eth-account made them, payments and ethers.js must agree with every one."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from payments.eip712 import Domain, keccak, type_hash, typed_digest
+from payments.types import Address, Amount, ChannelId, Seconds
+from payments.vouchers import (
+    SignedVoucher,
+    SigningKey,
+    Terms,
+    Voucher,
+    channel_id,
+    recover_signer,
+    verify_voucher,
+    voucher_digest,
+)
+from tests.payments import make_vectors
+
+
+def unhex(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("0x"))
+
+
+def read_domain(vector: dict[str, Any]) -> Domain:
+    fields = vector["domain"]
+    return Domain(int(fields["chainId"]), Address(unhex(fields["verifyingContract"])))
+
+
+def read_terms(message: dict[str, str]) -> Terms:
+    return Terms(
+        payer=Address(unhex(message["payer"])),
+        signer=Address(unhex(message["signer"])),
+        payee=Address(unhex(message["payee"])),
+        token=Address(unhex(message["token"])),
+        challenge_period=Seconds(int(message["challengePeriod"])),
+        salt=unhex(message["salt"]),
+    )
+
+
+def read_voucher(message: dict[str, str]) -> Voucher:
+    return Voucher(
+        ChannelId(unhex(message["channelId"])),
+        Amount(int(message["cumulativeAmount"])),
+        unhex(message["condition"]),
+    )
+
+
+def packed_digest(vector: dict[str, Any]) -> bytes:
+    domain, message = read_domain(vector), vector["message"]
+    match vector["primaryType"]:
+        case "Channel":
+            return channel_id(domain, read_terms(message))
+        case "Voucher":
+            return voucher_digest(domain, read_voucher(message))
+        case "NodeKey":
+            return typed_digest(domain, keccak(type_hash("NodeKey(bytes32 node)") + unhex(message["node"])))
+        case _:
+            return unhex(vector["digest"])  # audits and agreements are packed by `node`, and tested there
+
+
+def test_vectors_cover_every_type(vectors: list[dict[str, Any]]) -> None:
+    assert {vector["primaryType"] for vector in vectors} == set(make_vectors.TYPES)
+    assert len(vectors) > 36
+
+
+def test_committed_vectors_are_what_their_maker_makes() -> None:
+    assert make_vectors.FILE.read_text() == make_vectors.render()
+
+
+def test_separators_agree(vectors: list[dict[str, Any]]) -> None:
+    for vector in vectors:
+        assert read_domain(vector).separator == unhex(vector["separator"])
+
+
+def test_digests_agree(vectors: list[dict[str, Any]]) -> None:
+    for vector in vectors:
+        assert packed_digest(vector) == unhex(vector["digest"])
+
+
+def test_signatures_agree_both_ways(vectors: list[dict[str, Any]]) -> None:
+    for vector in vectors:
+        key = SigningKey(unhex(vector["secret"]))
+        digest, signature = unhex(vector["digest"]), unhex(vector["signature"])
+        assert key.address == unhex(vector["signer"])
+        assert key.sign(digest) == signature
+        assert recover_signer(digest, signature) == key.address
+
+
+def test_vouchers_verify(vectors: list[dict[str, Any]]) -> None:
+    for vector in vectors:
+        if vector["primaryType"] == "Voucher":
+            signed = SignedVoucher(read_voucher(vector["message"]), unhex(vector["signature"]))
+            verify_voucher(read_domain(vector), signed, Address(unhex(vector["signer"])))
+
+
+def test_ethers_agrees(node: str, vectors: list[dict[str, Any]]) -> None:
+    script = Path(__file__).with_name("vectors_ethers.mjs")
+    ran = subprocess.run(
+        [node, script, make_vectors.FILE], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert int(ran.stdout) == len(vectors)
