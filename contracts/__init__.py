@@ -1,7 +1,7 @@
 """The compiled contracts: the one reader of `contracts/artifacts`.
 
 Artifacts are written by `scripts/compile_contracts` from `contracts/src` and committed, so that nothing but
-Python is needed to deploy. The same bytes run on eth-tester, Anvil, Ganache and any chain that knows Shanghai.
+Python is needed to deploy. The same bytes run on eth-tester, Anvil, Ganache and any Shanghai chain.
 """
 
 import json
