@@ -11,13 +11,18 @@ from typing import Any, Final
 
 from payments.eip712 import Domain
 from payments.types import Address, Seconds
+from payments.vouchers import SigningKey
 from settlement import files
-from settlement.errors import MalformedDeployment
+from settlement.abi import CHANNELS, TOKEN, encode_constructor
+from settlement.errors import ChainUnreachable, MalformedDeployment, TransactionFailed
+from settlement.rpc import Receipt, Rpc
+from settlement.transactions import send_now
 
 LOCAL_CHALLENGE_PERIOD: Final = Seconds(60)
 CHALLENGE_PERIOD: Final = Seconds(24 * 3600)
 LOCAL_CONFIRMATIONS: Final = 1
 CONFIRMATIONS: Final = 12
+LOCAL_CLIENTS: Final = ("anvil", "ganache", "ethereumtester")
 _BYTES_FIELDS: Final = {"genesis_hash": 32, "contract": 20, "token": 20}
 
 
@@ -81,3 +86,43 @@ class Deployment:
             if not isinstance(record[key], int) or record[key] < 0:
                 raise ValueError(f"{key} must be a natural number")
         return cls(**values)
+
+
+async def deploy(
+    rpc: Rpc,
+    key: SigningKey,
+    name: str,
+    *,
+    token: Address | None = None,
+    challenge_period: Seconds | None = None,
+    confirmations: int | None = None,
+) -> Deployment:
+    """Put PaymentChannels on a chain; without `token` a StorageToken too, whose whole supply `key` gets.
+
+    Challenge period and confirmations are chosen by whether the chain is a local one. Raises ChainError.
+    """
+    local = (await rpc.client()).lower().startswith(LOCAL_CLIENTS)
+    genesis = await rpc.block(0)
+    if genesis is None:
+        raise ChainUnreachable(rpc.url, "the node does not show its genesis block")
+    if token is None:
+        token = _created(await send_now(rpc, key, None, encode_constructor(TOKEN, key.address)))
+    receipt = await send_now(rpc, key, None, encode_constructor(CHANNELS))
+    return Deployment(
+        name=name,
+        url=rpc.url,
+        chain_id=await rpc.chain_id(),
+        genesis_hash=genesis.hash,
+        contract=_created(receipt),
+        token=token,
+        deployed_block=receipt.block_number,
+        challenge_period=challenge_period or (LOCAL_CHALLENGE_PERIOD if local else CHALLENGE_PERIOD),
+        confirmations=confirmations or (LOCAL_CONFIRMATIONS if local else CONFIRMATIONS),
+        local=local,
+    )
+
+
+def _created(receipt: Receipt) -> Address:
+    if receipt.contract is None:
+        raise TransactionFailed(receipt.transaction)
+    return receipt.contract

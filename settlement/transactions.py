@@ -1,0 +1,115 @@
+"""Ethereum transactions by hand: packed, signed by a `SigningKey`, sent. EIP-1559 where the chain knows it.
+
+The durable way to send is the outbox; `send_now` here serves deployments and gifts on local chains, where a
+lost transaction is simply sent again.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from payments.eip712 import keccak
+from payments.types import Address
+from payments.vouchers import SigningKey
+from settlement.errors import OutOfGasMoney, TransactionFailed, TransactionPending
+from settlement.rpc import Fees, Receipt, Rpc
+
+MAX_TRANSACTION_GAS: Final = 16_777_216
+"""No transaction may use more (EIP-7825)."""
+POLL_SECONDS: Final = 0.1
+_DYNAMIC_FEE: Final = b"\x02"
+_SHORT: Final = 55
+_SINGLE_BYTE: Final = 0x80
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """What is signed. `to` None creates a contract; `gas` is the limit; fees in wei a unit."""
+
+    chain_id: int
+    nonce: int
+    to: Address | None
+    data: bytes
+    value: int
+    gas: int
+    fees: Fees
+
+
+@dataclass(frozen=True, slots=True)
+class SignedTransaction:
+    """Raw bytes as they are broadcast, and their hash (32 bytes)."""
+
+    raw: bytes
+    hash: bytes
+
+
+def sign_transaction(transaction: Transaction, key: SigningKey) -> SignedTransaction:
+    """Sign: type 2 (EIP-1559), or the legacy form with replay protection (EIP-155) where fees have no tip."""
+    t = transaction
+    if t.fees.priority is not None:
+        fields: list[object] = [t.chain_id, t.nonce, t.fees.priority, t.fees.cap]
+        fields += [t.gas, t.to or b"", t.value, t.data, []]
+        r, s, parity = _signature(key, keccak(_DYNAMIC_FEE + rlp(fields)))
+        raw = _DYNAMIC_FEE + rlp([*fields, parity, r, s])
+    else:
+        fields = [t.nonce, t.fees.cap, t.gas, t.to or b"", t.value, t.data]
+        r, s, parity = _signature(key, keccak(rlp([*fields, t.chain_id, 0, 0])))
+        raw = rlp([*fields, 35 + 2 * t.chain_id + parity, r, s])
+    return SignedTransaction(raw, keccak(raw))
+
+
+def rlp(item: object) -> bytes:
+    """Encode integers, bytes and lists of them (Yellow Paper, appendix B)."""
+    if isinstance(item, int):
+        item = item.to_bytes((item.bit_length() + 7) // 8)
+    if isinstance(item, list):
+        body = b"".join(rlp(part) for part in item)
+        return _length(len(body), 0xC0) + body
+    if not isinstance(item, bytes):
+        raise TypeError(f"RLP knows no {type(item).__name__}")
+    if len(item) == 1 and item[0] < _SINGLE_BYTE:
+        return item
+    return _length(len(item), _SINGLE_BYTE) + item
+
+
+async def send_now(
+    rpc: Rpc, key: SigningKey, to: Address | None, data: bytes = b"", value: int = 0, *, seconds: float = 60
+) -> Receipt:
+    """Sign, broadcast, wait for the receipt. Raises Reverted, OutOfGasMoney, TransactionFailed, -Pending."""
+    gas = await rpc.estimate(to, data, sender=key.address, value=value)
+    fees = await rpc.fees()
+    await check_funds(rpc, key.address, gas * fees.cap + value)
+    nonce = await rpc.nonce(key.address, "pending")
+    transaction = Transaction(await rpc.chain_id(), nonce, to, data, value, gas, fees)
+    signed = sign_transaction(transaction, key)
+    await rpc.send_raw(signed.raw)
+    deadline = time.monotonic() + seconds
+    while (receipt := await rpc.receipt(signed.hash)) is None:
+        if time.monotonic() > deadline:
+            raise TransactionPending(signed.hash, seconds)
+        await asyncio.sleep(POLL_SECONDS)
+    if not receipt.succeeded:
+        raise TransactionFailed(signed.hash)
+    return receipt
+
+
+async def check_funds(rpc: Rpc, sender: Address, needed: int) -> None:
+    """Raise OutOfGasMoney unless `sender` holds `needed` wei."""
+    balance = await rpc.balance(sender)
+    if balance < needed:
+        raise OutOfGasMoney(sender, balance, needed)
+
+
+def _signature(key: SigningKey, digest: bytes) -> tuple[int, int, int]:
+    """Split an EIP-2098 signature into r, s and the parity of y."""
+    compact = key.sign(digest)
+    vs = int.from_bytes(compact[32:])
+    return int.from_bytes(compact[:32]), vs & (2**255 - 1), vs >> 255
+
+
+def _length(length: int, offset: int) -> bytes:
+    if length <= _SHORT:
+        return bytes((offset + length,))
+    encoded = length.to_bytes((length.bit_length() + 7) // 8)
+    return bytes((offset + _SHORT + len(encoded),)) + encoded
