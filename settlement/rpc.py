@@ -75,6 +75,11 @@ class Fees:
     cap: int
     priority: int | None
 
+    @property
+    def now(self) -> int:
+        """What a unit would cost in the next block: base fee and tip."""
+        return self.cap if self.priority is None else (self.cap - self.priority) // 2 + self.priority
+
 
 class Rpc:
     """A node of a chain. Belongs to one event loop; close it when done."""

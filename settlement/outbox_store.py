@@ -1,0 +1,151 @@
+"""The outbox on disk: transactions from wish to end, and every signed form of them."""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from payments.types import Address
+from settlement.client import Call
+from settlement.rpc import Fees
+from settlement.tables import AttemptRow, TransactionRow, table
+from settlement.transactions import SignedTransaction
+
+_queue: Final = table(TransactionRow)
+_attempts: Final = table(AttemptRow)
+
+
+class Phase(StrEnum):
+    """Where a transaction stands."""
+
+    QUEUED = "queued"
+    """Wished for; it has no nonce yet."""
+    SENT = "sent"
+    """Signed, broadcast perhaps; not confirmed."""
+    DONE = "done"
+    """Executed, at confirmation depth."""
+    REVERTED = "reverted"
+    """The contract refused it, before it was sent or on chain."""
+    REPLACED = "replaced"
+    """A transaction of another program used its nonce."""
+
+
+OPEN: Final = (Phase.QUEUED, Phase.SENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A transaction of the outbox. `problem`: why it waits, or failed; `final`: hash of what was mined."""
+
+    id: int
+    purpose: str
+    sender: Address
+    call: Call
+    phase: Phase
+    gas: int = 0
+    nonce: int | None = None
+    problem: str = ""
+    final: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One signed form. `signed_at` unix seconds."""
+
+    signed: SignedTransaction
+    fees: Fees
+    signed_at: int
+
+
+def add_wish(conn: Connection, purpose: str, sender: Address, call: Call) -> Queued:
+    """Queue a call; while the very same one is open for the same purpose, that one is meant."""
+    fields = {
+        "purpose": purpose,
+        "sender": sender,
+        "to": call.to,
+        "data": call.data,
+        "value": str(call.value),
+    }
+    same = [_queue.c[name] == value for name, value in fields.items()]
+    found = conn.execute(select(_queue).where(*same, _queue.c.state.in_(OPEN))).first()
+    if found is not None:
+        return _queued(found)
+    blank = {"gas": 0, "nonce": None, "state": Phase.QUEUED.value, "problem": "", "final": None}
+    key = conn.execute(insert(_queue).values(**fields, **blank)).inserted_primary_key
+    return Queued(int(key[0]) if key else 0, purpose, sender, call, Phase.QUEUED)
+
+
+def update_queued(conn: Connection, queued: Queued) -> None:
+    """Write what has become of a transaction."""
+    changes: dict[str, Any] = {"gas": queued.gas, "nonce": queued.nonce, "state": queued.phase.value}
+    changes |= {"problem": queued.problem, "final": queued.final}
+    conn.execute(update(_queue).where(_queue.c.id == queued.id).values(**changes))
+
+
+def add_attempt(conn: Connection, queued: Queued, attempt: Attempt) -> Queued:
+    """Keep a signed form, before anybody else sees it."""
+    sent = replace(queued, phase=Phase.SENT, problem="")
+    update_queued(conn, sent)
+    priority = "" if attempt.fees.priority is None else str(attempt.fees.priority)
+    fields: dict[str, Any] = {
+        "hash": attempt.signed.hash,
+        "raw": attempt.signed.raw,
+        "cap": str(attempt.fees.cap),
+    }
+    fields |= {"priority": priority, "signed_at": attempt.signed_at, "transaction_id": queued.id}
+    conn.execute(insert(_attempts).values(**fields))
+    return sent
+
+
+def load_queued(conn: Connection, queued_id: int) -> Queued:
+    """Read one transaction; KeyError where there is none."""
+    row = conn.execute(select(_queue).where(_queue.c.id == queued_id)).first()
+    if row is None:
+        raise KeyError(queued_id)
+    return _queued(row)
+
+
+def list_queued(conn: Connection, phases: tuple[Phase, ...] = OPEN) -> list[Queued]:
+    """List transactions in these phases, oldest first."""
+    query = select(_queue).where(_queue.c.state.in_(phases)).order_by(_queue.c.id)
+    return [_queued(row) for row in conn.execute(query)]
+
+
+def list_undone(conn: Connection, sender: Address, nonce: int) -> list[Queued]:
+    """List what was mined once with this nonce or a later one."""
+    query = select(_queue).where(_queue.c.sender == sender, _queue.c.final.is_not(None))
+    return [_queued(row) for row in conn.execute(query.where(_queue.c.nonce >= nonce))]
+
+
+def list_attempts(conn: Connection, queued: Queued) -> list[Attempt]:
+    """List the signed forms of a transaction, oldest first."""
+    query = select(_attempts).where(_attempts.c.transaction_id == queued.id).order_by(_attempts.c.id)
+    return [
+        Attempt(
+            SignedTransaction(row.raw, row.hash),
+            Fees(int(row.cap), int(row.priority) if row.priority else None),
+            row.signed_at,
+        )
+        for row in conn.execute(query)
+    ]
+
+
+def next_nonce(conn: Connection, sender: Address) -> int:
+    """The nonce after the highest this key has ever used in this outbox."""
+    highest = conn.execute(select(func.max(_queue.c.nonce)).where(_queue.c.sender == sender)).scalar()
+    return 0 if highest is None else int(highest) + 1
+
+
+def _queued(row: Any) -> Queued:  # noqa: ANN401 - SQLAlchemy's row
+    return Queued(
+        id=row.id,
+        purpose=row.purpose,
+        sender=row.sender,
+        call=Call(row.to, row.data, int(row.value)),
+        phase=Phase(row.state),
+        gas=row.gas,
+        nonce=row.nonce,
+        problem=row.problem,
+        final=row.final,
+    )
