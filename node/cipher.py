@@ -46,6 +46,8 @@ def encrypt_chunk(key: bytes, segment: bytes, index: int, chunk: bytes, *, last:
 
 def decrypt_chunk(key: bytes, segment: bytes, index: int, sealed: bytes, *, last: bool) -> bytes:
     """Decrypt one chunk. Raises CorruptChunk unless key, segment, index, flag and bytes are right."""
+    if len(sealed) < TAG_SIZE:
+        raise CorruptChunk(segment, index)
     try:
         return crypto_aead_xchacha20poly1305_ietf_decrypt(sealed, segment, _nonce(index, last=last), key)
     except CryptoError as error:

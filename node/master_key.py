@@ -24,7 +24,8 @@ from node.errors import CorruptKeyFile, WrongMasterKey, WrongPassphrase
 KEY_SIZE = 32
 NONCE_SIZE = 24
 SALT_SIZE = argon2id.SALTBYTES
-WRAPPED_KEY_SIZE = NONCE_SIZE + KEY_SIZE + 16
+TAG_SIZE = 16
+WRAPPED_KEY_SIZE = NONCE_SIZE + KEY_SIZE + TAG_SIZE
 
 _SEGMENT_KEY = "segment key"
 _MASK_KEY = "mask key"
@@ -63,9 +64,9 @@ class MasterKey:
 
     def open(self, purpose: str, context: bytes, sealed: bytes) -> bytes:
         """Decrypt what was sealed for this purpose and context. Raises WrongMasterKey."""
-        nonce, ciphertext = sealed[:NONCE_SIZE], sealed[NONCE_SIZE:]
-        if len(nonce) < NONCE_SIZE:
+        if len(sealed) < NONCE_SIZE + TAG_SIZE:
             raise WrongMasterKey(purpose)
+        nonce, ciphertext = sealed[:NONCE_SIZE], sealed[NONCE_SIZE:]
         try:
             return crypto_aead_xchacha20poly1305_ietf_decrypt(
                 ciphertext, context, nonce, self._derive(purpose)
@@ -91,7 +92,7 @@ LEAST_COST = Cost(argon2id.OPSLIMIT_MIN, argon2id.MEMLIMIT_MIN // 1024)
 MOST_COST = Cost(argon2id.OPSLIMIT_SENSITIVE, argon2id.MEMLIMIT_SENSITIVE // 1024)
 
 _MAGIC = b"tithemk1"
-_HEADER = Struct(f">8sII{SALT_SIZE}s{NONCE_SIZE}s{KEY_SIZE + 16}s")
+_HEADER = Struct(f">8sII{SALT_SIZE}s{NONCE_SIZE}s{KEY_SIZE + TAG_SIZE}s")
 _CHECKSUM_SIZE = 8
 
 

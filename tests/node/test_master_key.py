@@ -4,7 +4,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from node.errors import AlreadyThere, CorruptKeyFile, WrongMasterKey, WrongPassphrase
@@ -42,6 +42,8 @@ def test_what_is_sealed_for_one_purpose_does_not_open_for_another() -> None:
 
 
 @given(st.binary(max_size=100))
+@example(bytes(24))
+@example(bytes(39))
 def test_anything_else_does_not_unwrap(junk: bytes) -> None:
     with pytest.raises(WrongMasterKey):
         MASTER.unwrap(SEGMENT, junk)
