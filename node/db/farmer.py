@@ -4,10 +4,11 @@ One row a channel. The proof of the newest proven voucher lies in a table of its
 payments do not touch it. The chain's side of a channel (deposit, claims, closing) belongs to `settlement`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, LargeBinary, Row, Table, delete, select
+from sqlalchemy import BigInteger, Connection, LargeBinary, bindparam, delete, insert, select, update
 from sqlmodel import Field, SQLModel
 
 from node.audit import Challenge, Proof
@@ -16,6 +17,8 @@ from payments.ledger import Earnings
 from payments.types import ZERO32, Amount, ChannelId, NodeId, Timestamp
 from payments.vouchers import SignedVoucher, Voucher
 from settlement.database import AmountColumn
+from settlement.statements import Statement
+from settlement.tables import table
 
 KEPT_PURCHASES: Final = 64
 """Reads of one channel that may be asked for again with the voucher that paid them."""
@@ -105,10 +108,10 @@ class FarmerSequenceRow(SQLModel, table=True):
     value: int = Field(sa_type=BigInteger)
 
 
-_BOOK: Final[Table] = FarmerBookRow.__table__  # type: ignore[attr-defined]  # made at class creation
-_PROOF: Final[Table] = FarmerProofRow.__table__  # type: ignore[attr-defined]  # made at class creation
-_PURCHASE: Final[Table] = FarmerPurchaseRow.__table__  # type: ignore[attr-defined]  # made at class creation
-_SEQUENCE: Final[Table] = FarmerSequenceRow.__table__  # type: ignore[attr-defined]  # made at class creation
+_BOOK: Final = table(FarmerBookRow)
+_PROOF: Final = table(FarmerProofRow)
+_PURCHASE: Final = table(FarmerPurchaseRow)
+_SEQUENCE: Final = table(FarmerSequenceRow)
 
 TABLES: Final[tuple[type[SQLModel], ...]] = (
     FarmerBookRow,
@@ -120,26 +123,38 @@ TABLES: Final[tuple[type[SQLModel], ...]] = (
 """Everything a farmer keeps in its money database beside settlement's tables."""
 
 
+_KEY: Final = _BOOK.c.channel_id == bindparam("key", type_=_BOOK.c.channel_id.type)
+_COLUMNS: Final = list(_BOOK.c)
+_NAMES: Final = [column.name for column in _COLUMNS]
+_load: Final = Statement(select(*_COLUMNS).where(_KEY))
+_insert: Final = Statement(insert(_BOOK))
+_update: Final = Statement(
+    update(_BOOK).where(_KEY).values({name: bindparam(name) for name in _NAMES if name != "channel_id"})
+)
+
+
 def load_book(conn: Connection, channel: ChannelId) -> Book | None:
     """The book of an accepted channel."""
-    row = conn.execute(select(_BOOK).where(_BOOK.c.channel_id == channel)).first()
-    return None if row is None else _read(row)
+    rows = _load(conn, key=channel)
+    return _read(rows[0]) if rows else None
 
 
 def list_books(conn: Connection, renter: NodeId | None = None) -> list[Book]:
     """The books of one renter's channels, oldest first, or of all."""
-    query = select(_BOOK).order_by(_BOOK.c.accepted_at)
+    query = select(*_COLUMNS).order_by(_BOOK.c.accepted_at)
     if renter is not None:
         query = query.where(_BOOK.c.renter == renter)
-    return [_read(row) for row in conn.execute(query)]
+    return [_read(tuple(row)) for row in conn.execute(query)]
+
+
+def add_book(conn: Connection, book: Book) -> None:
+    """Open the book of a channel that has none."""
+    _insert(conn, channel_id=book.channel_id, renter=book.renter, **_changing(book))
 
 
 def save_book(conn: Connection, book: Book) -> None:
-    """Insert or replace a book."""
-    values = _write(book)
-    done = conn.execute(_BOOK.update().where(_BOOK.c.channel_id == book.channel_id), values)
-    if not done.rowcount:
-        conn.execute(_BOOK.insert(), values)
+    """Write a book that was opened before."""
+    _update(conn, key=book.channel_id, renter=book.renter, **_changing(book))
 
 
 def load_held(conn: Connection, channel: ChannelId) -> Held | None:
@@ -199,12 +214,10 @@ def next_number(conn: Connection, name: str) -> int:
     return int(value) + 1
 
 
-def _write(book: Book) -> dict[str, Any]:
+def _changing(book: Book) -> dict[str, Any]:
     earnings = book.earnings
     paid, proven = earnings.paid, earnings.proven
     return {
-        "channel_id": book.channel_id,
-        "renter": book.renter,
         "accepted_at": book.accepted_at,
         "paid_total": paid.total if paid else None,
         "paid_signature": paid.signature if paid else None,
@@ -219,21 +232,24 @@ def _write(book: Book) -> dict[str, Any]:
     }
 
 
-def _read(row: Row[Any]) -> Book:
-    channel = ChannelId(row.channel_id)
+def _read(row: Sequence[Any]) -> Book:
+    values = dict(zip(_NAMES, row, strict=True))
+    channel = ChannelId(values["channel_id"])
     return Book(
         channel_id=channel,
-        renter=NodeId(row.renter),
-        accepted_at=Timestamp(row.accepted_at),
+        renter=NodeId(values["renter"]),
+        accepted_at=Timestamp(values["accepted_at"]),
         earnings=Earnings(
-            paid=_voucher(channel, row.paid_total, row.paid_signature, ZERO32),
-            proven=_voucher(channel, row.proven_total, row.proven_signature, row.proven_condition),
-            prepaid=row.prepaid,
-            last_paid_audit=Timestamp(row.last_paid_audit),
-            proven_at=Timestamp(row.proven_at),
-            claimed=row.claimed,
+            paid=_voucher(channel, values["paid_total"], values["paid_signature"], ZERO32),
+            proven=_voucher(
+                channel, values["proven_total"], values["proven_signature"], values["proven_condition"]
+            ),
+            prepaid=values["prepaid"],
+            last_paid_audit=Timestamp(values["last_paid_audit"]),
+            proven_at=Timestamp(values["proven_at"]),
+            claimed=values["claimed"],
         ),
-        unclaimed_since=Timestamp(row.unclaimed_since),
+        unclaimed_since=Timestamp(values["unclaimed_since"]),
     )
 
 

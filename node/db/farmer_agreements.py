@@ -6,32 +6,20 @@ transaction, so that capacity and exposure need no scan.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, Index, LargeBinary, Row, Table, func, select
+from sqlalchemy import BigInteger, Connection, Index, LargeBinary, Row, func, select
 from sqlmodel import Field, SQLModel
 
 from node.agreement import Agreement
+from node.messages import AgreementState
 from payments.prices import step_rate
 from payments.types import Amount, NodeId, Seconds, Timestamp, to_amount
 from settlement.database import AmountColumn
+from settlement.tables import table
 
 BATCH: Final = 500
 """Names in one IN list at most: SQLite and PostgreSQL both take that many."""
-
-
-class AgreementState(Enum):
-    """Where an agreement stands. Only the first two hold room on the disk."""
-
-    PROPOSED = "PROPOSED"
-    """Terms accepted, room reserved, the shard has not arrived."""
-    STORED = "STORED"
-    """The shard is on disk and the agreement countersigned."""
-    EXPIRED = "EXPIRED"
-    """It ended, or its shard never came."""
-    DELETED = "DELETED"
-    """The renter deleted it, or did not pay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +27,8 @@ class FarmerAgreement:
     """An agreement as the farmer keeps it.
 
     `id` is its EIP-712 hash. `since` is when it came into its state, `upload_by` until when a proposal waits
-    for its shard. `farmer_signature` exists from STORED on.
+    for its shard. `farmer_signature` exists from STORED on. Only PROPOSED and STORED hold room on the disk;
+    EXPIRED ended or its shard never came; DELETED was by the renter's wish, or because it did not pay.
     """
 
     id: bytes
@@ -111,8 +100,8 @@ class FarmerAccountRow(SQLModel, table=True):
     over_since: int = Field(sa_type=BigInteger)
 
 
-_AGREEMENT: Final[Table] = FarmerAgreementRow.__table__  # type: ignore[attr-defined]  # made at class creation
-_ACCOUNT: Final[Table] = FarmerAccountRow.__table__  # type: ignore[attr-defined]  # made at class creation
+_AGREEMENT: Final = table(FarmerAgreementRow)
+_ACCOUNT: Final = table(FarmerAccountRow)
 
 TABLES: Final[tuple[type[SQLModel], ...]] = (FarmerAgreementRow, FarmerAccountRow)
 

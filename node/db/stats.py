@@ -11,12 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlmodel import Field, SQLModel
 
 from settlement.database import Database
 from settlement.errors import StorageCorrupt, StorageError
+from settlement.tables import table
 
 log = logging.getLogger("tithebarn.stats")
 
@@ -32,7 +33,7 @@ class CounterRow(SQLModel, table=True):
     total: int
 
 
-_COUNTERS: Final[Table] = CounterRow.__table__  # type: ignore[attr-defined]  # SQLModel makes it at class creation
+_COUNTERS: Final = table(CounterRow)
 
 
 class Statistics:

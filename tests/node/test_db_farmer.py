@@ -14,7 +14,8 @@ from node.audit import Challenge, Item, ItemProof, Proof
 from node.db import blobs
 from node.db import farmer as books
 from node.db import farmer_agreements as agreements
-from node.db.farmer_agreements import Account, AgreementState, FarmerAgreement
+from node.db.farmer_agreements import Account, FarmerAgreement
+from node.messages import AgreementState
 from payments.ledger import Earnings
 from payments.types import MAX_AMOUNT, Amount, ChannelId, NodeId, Seconds, Timestamp
 from payments.vouchers import SignedVoucher, Voucher
@@ -91,6 +92,7 @@ def test_a_book_comes_back_as_it_was(database: Database) -> None:
         ),
         unclaimed_since=Timestamp(11),
     )
+    put(database, books.add_book, empty)
     for book in (empty, full):
         put(database, books.save_book, book)
         assert get(database, books.load_book, CHANNEL) == book
