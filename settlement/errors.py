@@ -248,11 +248,11 @@ class TransactionPending(TransactionError):
 
 
 class Reverted(ChainError):
-    """The contract refuses the call; `reason` is what it says."""
+    """The contract refuses the call; `says` is its reason in words."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"the contract refuses: {reason}")
-        self.reason = reason
+    def __init__(self, says: str) -> None:
+        super().__init__(f"the contract refuses: {says}")
+        self.says = says
 
 
 # Wallets and local chains

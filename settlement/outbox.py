@@ -213,7 +213,7 @@ class Outbox:
         await self._broadcast(attempt.signed.raw)
 
     async def _broadcast(self, raw: bytes) -> None:
-        """Hand raw bytes to the node; what a refusal ("known", "nonce too low") means, the chain's state says."""
+        """Hand raw bytes to the node; whether a refusal ("known", "nonce too low") matters the chain says."""
         with contextlib.suppress(NodeRefused):
             await self._chain.rpc.send_raw(raw)
 

@@ -63,6 +63,7 @@ class Refused(CustomError):
 
     sentence = "channel {channel_id} is refused, reason {reason}"
     channel_id: bytes
+    reason: int
 
 
 class NotPayee(CustomError):

@@ -1,0 +1,152 @@
+"""Claims: vouchers into tokens, in as few transactions as the chain's limits allow.
+
+Rows that would be skipped are left out beforehand, rows of one payee stand together (they share a
+transfer), and a batch too heavy for one transaction is halved until it fits. What became of each row is
+read from the logs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+from payments.types import Address, Amount, ChannelId
+from payments.vouchers import SigningKey, channel_id
+from settlement.chain_events import ChannelClaimed, Reason, RowSkipped
+from settlement.client import Call, Chain, ChannelState, Claim
+from settlement.errors import NodeRefused, Reverted, TransactionFailed
+from settlement.outbox import Outbox
+from settlement.reverts import Refused
+from settlement.rpc import Receipt
+from settlement.transactions import MAX_TRANSACTION_GAS
+
+GAS_LIMIT: Final = MAX_TRANSACTION_GAS * 9 // 10
+"""Of a simulated batch: room for what changes until it is mined."""
+MAX_ROWS: Final = 450
+"""A row is 256 bytes of call data, and common pools refuse transactions above 128 KiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one claim. `claimed`: the channel's paid-out total; else `reason` says why not.
+
+    `transaction` is None where nothing was sent.
+    """
+
+    channel_id: ChannelId
+    claimed: Amount | None
+    reason: Reason
+    transaction: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One transaction of claims, and the gas it needs."""
+
+    call: Call
+    claims: tuple[Claim, ...]
+    gas: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Transactions that claim, and the rows that were left out because the contract would skip them."""
+
+    batches: tuple[Batch, ...]
+    left_out: tuple[Outcome, ...]
+
+    @property
+    def gas(self) -> int:
+        """Gas of all transactions together."""
+        return sum(batch.gas for batch in self.batches)
+
+
+async def plan_claims(chain: Chain, claims: Sequence[Claim], sender: Address) -> Plan:
+    """Plan claims of unconditional vouchers, any tokens and payees, at most one a channel; sends nothing.
+
+    Also the dry run that quotes the gas. Raises ChainError's children.
+    """
+    ids = [channel_id(chain.domain, claim.terms) for claim in claims]
+    states = await chain.channel_states(ids)
+    left_out = []
+    wanted = []
+    for claim, claimed_id, state in zip(claims, ids, states, strict=True):
+        reason = _skipped(claim, state)
+        if reason is Reason.NONE:
+            wanted.append(claim)
+        else:
+            left_out.append(Outcome(claimed_id, None, reason))
+    batches: list[Batch] = []
+    wanted.sort(key=lambda claim: (claim.terms.token, claim.terms.payee))
+    for _, group in groupby(wanted, key=lambda claim: claim.terms.token):
+        rows = list(group)
+        for start in range(0, len(rows), MAX_ROWS):
+            fitting, refused = await _fit(chain, rows[start : start + MAX_ROWS], sender)
+            batches += fitting
+            left_out += refused
+    return Plan(tuple(batches), tuple(left_out))
+
+
+async def send_claims(chain: Chain, outbox: Outbox, plan: Plan, key: SigningKey) -> tuple[Outcome, ...]:
+    """Send a plan's transactions through the outbox and wait for all; one outcome for each claim.
+
+    Raises OutOfGasMoney and the like; what was queued stays queued, and is found on chain by the watcher.
+    """
+    sent = [(batch, await outbox.submit("claim", batch.call, key)) for batch in plan.batches]
+    outcomes = list(plan.left_out)
+    for batch, queued_id in sent:
+        try:
+            receipt = await outbox.wait(queued_id)
+        except (TransactionFailed, Reverted) as err:
+            transaction = err.transaction if isinstance(err, TransactionFailed) else None
+            outcomes += [_failed(chain, claim, transaction) for claim in batch.claims]
+        else:
+            outcomes += read_outcomes(chain, batch.claims, receipt)
+    return tuple(outcomes)
+
+
+def read_outcomes(chain: Chain, claims: Sequence[Claim], receipt: Receipt) -> list[Outcome]:
+    """Read from a receipt's logs what became of each claim."""
+    claimed: dict[ChannelId, Amount] = {}
+    skipped: dict[ChannelId, Reason] = {}
+    for event in chain.events_of(receipt):
+        if isinstance(event, ChannelClaimed):
+            claimed[event.channel_id] = event.claimed
+        elif isinstance(event, RowSkipped):
+            skipped[event.channel_id] = event.reason
+    outcomes = []
+    for claim in claims:
+        key = channel_id(chain.domain, claim.terms)
+        reason = Reason.NONE if key in claimed else skipped.get(key, Reason.UNKNOWN)
+        outcomes.append(Outcome(key, claimed.get(key), reason, receipt.transaction))
+    return outcomes
+
+
+async def _fit(chain: Chain, rows: list[Claim], sender: Address) -> tuple[list[Batch], list[Outcome]]:
+    """Halve until each part can be one transaction; single rows the contract refuses are left out."""
+    call = chain.claim(rows)
+    try:
+        gas = await chain.simulate(call, sender)
+    except Refused as err:
+        return [], [Outcome(channel_id(chain.domain, rows[0].terms), None, Reason(err.reason))]
+    except NodeRefused:  # how nodes say that it takes more gas than they allow
+        if len(rows) == 1:
+            raise
+        gas = MAX_TRANSACTION_GAS
+    if gas <= GAS_LIMIT or len(rows) == 1:
+        return [Batch(call, tuple(rows), gas)], []
+    middle = len(rows) // 2
+    first, refused = await _fit(chain, rows[:middle], sender)
+    second, also_refused = await _fit(chain, rows[middle:], sender)
+    return first + second, refused + also_refused
+
+
+def _skipped(claim: Claim, state: ChannelState) -> Reason:
+    """Foresee the contract's answer as far as its state tells."""
+    if claim.voucher.total <= state.claimed:
+        return Reason.STALE
+    return Reason.EMPTY if state.claimed >= state.deposit else Reason.NONE
+
+
+def _failed(chain: Chain, claim: Claim, transaction: bytes | None) -> Outcome:
+    return Outcome(channel_id(chain.domain, claim.terms), None, Reason.UNKNOWN, transaction)

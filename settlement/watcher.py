@@ -1,0 +1,250 @@
+"""The watcher: reads the chain, block by block, into our channels.
+
+Good news (deposits, payments) counts at confirmation depth, bad news (close requests, withdrawals) at first
+sight. What a stretch of blocks changes, how far we have read and what is to be done about it are one database
+write, so a restart goes on where it stopped. Hashes of recent blocks are kept: when one changes, the
+channels that later blocks told us about freeze, reading goes back to the last common block, and the
+contract is asked anew. A node that is merely behind is waited for.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, assert_never
+
+from sqlalchemy import Connection
+
+from payments import channel as machine
+from payments.channel import Channel, Event, Status
+from payments.types import Address, ChannelId
+from settlement import watcher_store as store
+from settlement.chain_events import (
+    ChainEvent,
+    ChannelClaimed,
+    ChannelCloseRequested,
+    ChannelFunded,
+    ChannelWithdrawn,
+    RowSkipped,
+)
+from settlement.client import Chain, ChannelState
+from settlement.database import Database
+from settlement.errors import NodeRefused, Reorganised
+from settlement.rpc import Block
+from settlement.tables import list_channels, load_channel, record_channel, save_channel
+from settlement.watcher_store import Cursor, PendingEffect
+
+PAGE: Final = 2_000
+"""Blocks asked for at once; halved where the node refuses so many."""
+KEPT_HASHES: Final = 256
+REREAD_AT_ONCE: Final = 500
+BAD_NEWS: Final = (ChannelCloseRequested, ChannelWithdrawn)
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What one `poll` brought: the newest block, events of our channels, effects to be carried out.
+
+    `events` holds what counted now for the first time. `reorganised_at` is the last common block, if there
+    was a reorganisation.
+    """
+
+    head: Block
+    events: tuple[ChainEvent, ...]
+    effects: tuple[PendingEffect, ...]
+    reorganised_at: int | None = None
+
+
+class Watcher:
+    """Follows the channels in the database, and records those of these payers, signers or payees.
+
+    So it also finds what somebody else funded: a cold wallet, a forgotten machine.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        chain: Chain,
+        *,
+        payers: Iterable[Address] = (),
+        signers: Iterable[Address] = (),
+        payees: Iterable[Address] = (),
+    ) -> None:
+        self._database = database
+        self._chain = chain
+        self._payers = frozenset(payers)
+        self._signers = frozenset(signers)
+        self._payees = frozenset(payees)
+        self._depth = chain.deployment.confirmations - 1
+        self._page = PAGE
+
+    async def poll(self) -> News:
+        """Read what is new. Raises ChainUnreachable or Reorganised (the chain moved meanwhile): poll again."""
+        head = await self._chain.head()
+        cursor, hashes = self._database.read(lambda conn: (store.load_cursor(conn), store.load_hashes(conn)))
+        if cursor is None:
+            start = self._chain.deployment.deployed_block - 1
+            cursor = Cursor(start, start)
+        fork = await self._fork(head, hashes)
+        if fork is not None:
+            cursor = await self._rewind(cursor, fork)
+        events = await self._read_on(cursor, head)
+        await self._reread_frozen(head)
+        effects = self._database.read(store.list_effects)
+        return News(head, tuple(events), tuple(effects), fork)
+
+    async def acknowledge(self, effects: Iterable[PendingEffect]) -> None:
+        """Forget effects that were carried out."""
+        ids = [pending.id for pending in effects]
+        await self._database.write(lambda conn: store.remove_effects(conn, ids))
+
+    async def _fork(self, head: Block, hashes: dict[int, bytes]) -> int | None:
+        """The last block both we and the chain have; None when nothing was reorganised.
+
+        Blocks we saw and the node does not have prove nothing: it may lag behind.
+        """
+        reachable = [number for number in hashes if number <= head.number]
+        for place, number in enumerate(reachable):
+            block = head if number == head.number else await self._chain.block(number)
+            if block.hash == hashes[number]:
+                return None if place == 0 else number
+        if not reachable:
+            return None
+        await self._chain.verify()  # deeper than our memory: is it our chain at all?
+        return self._chain.deployment.deployed_block - 1
+
+    async def _rewind(self, cursor: Cursor, fork: int) -> Cursor:
+        """Freeze what blocks after the fork told us about, and go back to it."""
+        back = Cursor(min(cursor.seen, fork), min(cursor.confirmed, fork))
+
+        def work(conn: Connection) -> None:
+            for touched in store.list_touched(conn, fork):
+                self._step(conn, touched, machine.Reorganised())
+                store.unmark(conn, touched.id, fork)
+            store.forget_hashes(conn, fork)
+            store.save_cursor(conn, back)
+
+        await self._database.write(work)
+        return back
+
+    async def _read_on(self, cursor: Cursor, head: Block) -> list[ChainEvent]:
+        """Read stretches of blocks up to the head, each in one database write."""
+        final = head.number - self._depth
+        applied: list[ChainEvent] = []
+        while cursor.confirmed < final or cursor.seen < head.number:
+            good = cursor.confirmed < final
+            first = (cursor.confirmed if good else cursor.seen) + 1
+            last = min(first + self._page - 1, final if good else head.number)
+            try:
+                events, hashes = await self._stretch(first, last, head)
+            except NodeRefused:
+                if self._page == 1:
+                    raise
+                self._page = max(1, min(self._page, last - first + 1) // 2)
+                continue
+            news = [event for event in events if good or isinstance(event, BAD_NEWS)]
+            news = [event for event in news if not _known(event, cursor)]
+            cursor = Cursor(max(cursor.seen, last), last if good else cursor.confirmed)
+            applied += await self._apply(news, hashes, cursor)
+        return applied
+
+    async def _stretch(
+        self, first: int, last: int, head: Block
+    ) -> tuple[tuple[ChainEvent, ...], dict[int, bytes]]:
+        """Events of the blocks `first`..`last`, and hashes of those near the head, all of one chain.
+
+        Raises Reorganised when a block changed while we were reading.
+        """
+        hashes: dict[int, bytes] = {}
+        before: Block | None = None
+        for number in range(max(first, min(last, head.number - KEPT_HASHES)), last + 1):
+            block = head if number == head.number else await self._chain.block(number)
+            if before is not None and block.parent != before.hash:
+                raise Reorganised(before.number, before.hash, block.parent)
+            hashes[number], before = block.hash, block
+        events = await self._chain.events(first, last)
+        for event in events:
+            expected = hashes.get(event.place.block_number, event.place.block_hash)
+            if event.place.block_hash != expected:
+                raise Reorganised(event.place.block_number, expected, event.place.block_hash)
+        after = await self._chain.block(last)
+        if after.hash != hashes[last]:
+            raise Reorganised(last, hashes[last], after.hash)
+        return events, hashes
+
+    async def _apply(
+        self, events: Iterable[ChainEvent], hashes: dict[int, bytes], cursor: Cursor
+    ) -> list[ChainEvent]:
+        """Change channels, queue effects and move the cursor in one write; the events that were ours."""
+
+        def work(conn: Connection) -> list[ChainEvent]:
+            ours = [event for event in events if self._take(conn, event)]
+            store.save_hashes(conn, hashes, cursor.seen - KEPT_HASHES)
+            store.save_cursor(conn, cursor)
+            return ours
+
+        return await self._database.write(work)
+
+    def _take(self, conn: Connection, event: ChainEvent) -> bool:
+        """Apply one event, if it is about a channel of ours."""
+        if isinstance(event, ChannelFunded) and self._concerns(event):
+            record_channel(conn, self._chain.domain, event.terms)
+        channel = load_channel(conn, event.channel_id)
+        fact = _fact(event)
+        if channel is None or fact is None:
+            return False
+        self._step(conn, channel, fact)
+        store.mark(conn, channel.id, event.place.block_number)
+        return True
+
+    def _step(self, conn: Connection, channel: Channel, event: Event) -> None:
+        after, effects = machine.apply(channel, event)
+        if after != channel:
+            save_channel(conn, after)
+        store.add_effects(conn, effects)
+
+    def _concerns(self, event: ChannelFunded) -> bool:
+        terms = event.terms
+        return terms.payer in self._payers or terms.signer in self._signers or terms.payee in self._payees
+
+    async def _reread_frozen(self, head: Block) -> None:
+        """Believe the contract again: totals at confirmation depth, close requests at the head."""
+        frozen = self._database.read(lambda conn: list_channels(conn, status=Status.FROZEN))
+        for start in range(0, len(frozen), REREAD_AT_ONCE):
+            ids = [channel.id for channel in frozen[start : start + REREAD_AT_ONCE]]
+            final = max(self._chain.deployment.deployed_block, head.number - self._depth)
+            settled = await self._chain.channel_states(ids, final)
+            newest = await self._chain.channel_states(ids, head.number)
+            again = await self._chain.block(head.number)
+            if again.hash != head.hash:
+                raise Reorganised(head.number, head.hash, again.hash)
+            states = dict(zip(ids, zip(settled, newest, strict=True), strict=True))
+            await self._database.write(partial(self._thaw, states=states))
+
+    def _thaw(self, conn: Connection, states: dict[ChannelId, tuple[ChannelState, ChannelState]]) -> None:
+        for channel_id, (settled, newest) in states.items():
+            channel = load_channel(conn, channel_id)
+            if channel is not None:
+                fact = machine.Reread(settled.deposit, settled.claimed, newest.closes_at)
+                self._step(conn, channel, fact)
+
+
+def _known(event: ChainEvent, cursor: Cursor) -> bool:
+    """Whether it counted before: bad news is read at first sight, and met again at confirmation depth."""
+    return isinstance(event, BAD_NEWS) and event.place.block_number <= cursor.seen
+
+
+def _fact(event: ChainEvent) -> Event | None:
+    """What an event means to the machine; nothing if no channel changed."""
+    match event:
+        case ChannelCloseRequested():
+            return machine.CloseRequested(event.closes_at)
+        case ChannelWithdrawn():
+            return machine.Withdrawn()
+        case ChannelFunded():
+            return machine.Funded(event.deposit)
+        case ChannelClaimed():
+            return machine.Claimed(event.claimed)
+        case RowSkipped():
+            return None
+        case _:
+            assert_never(event)
