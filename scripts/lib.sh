@@ -17,7 +17,7 @@ attempt() {
     task=$1
     shift
     if "$@" >>"$log" 2>&1; then return; fi
-    if tail -n 40 "$log" | grep -qiE 'name resolution|resolve host|connection (refused|reset|timed out)|network is unreachable|max retries|timed? ?out|ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT'; then
+    if tail -n 40 "$log" | grep -qiE 'name resolution|not known|connection broken|NewConnectionError|resolve host|connection (refused|reset|timed out)|network is unreachable|max retries|timed? ?out|ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT'; then
         fail "$task failed: the network did not answer. Try again when it does (details: $log)"
     fi
     fail "$task failed: $(grep -iE 'error|cannot|failed' "$log" | tail -n 1) (details: $log)"
@@ -36,16 +36,19 @@ find_python() {
     fail "Python 3.11 or newer is needed, found ${seen:-none}; install one, or name it in TITHE_PYTHON"
 }
 
-# Makes the virtual environment where there is none that works at this place.
+# Makes the virtual environment where there is none that works; one that was moved does not.
 make_venv() {
-    if [ -x "$venv/bin/python" ] && is_new_enough "$venv/bin/python" &&
-        [ "$("$venv/bin/python" -c 'import sys; print(sys.prefix)')" = "$venv" ]; then return; fi
+    place=$venv/.stamp-place
+    if is_new_enough "$venv/bin/python" && [ "$(cat "$place" 2>/dev/null || printf '%s' "$root")" = "$root" ]; then
+        return
+    fi
     find_python
     "$python" -c 'import venv, ensurepip' 2>/dev/null ||
         fail "$("$python" --version) has no venv module; install it (Debian, Ubuntu: apt install python3-venv)"
     say "making a virtual environment in .venv with $("$python" --version)"
     mkdir -p "$venv"
     "$python" -m venv --clear "$venv" || fail "could not make the virtual environment in $venv"
+    printf '%s' "$root" >"$place"
 }
 
 digest() { cat "$@" | "$venv/bin/python" -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())'; }
@@ -91,6 +94,7 @@ need_chains() {
 need_tools() {
     make_venv
     install_lock requirements-dev.lock "the Python packages Tithebarn runs on and is tested with (91, 64 MB to download)"
+    digest "$root/requirements.lock" >"$venv/.stamp-requirements.lock" # a part of the other
     install_project
     need_chains
 }
@@ -111,6 +115,6 @@ need_node_modules() {
     wanted=$(digest "$root/package-lock.json")
     if [ "$(cat "$npm_stamp" 2>/dev/null)" = "$wanted" ]; then return; fi
     say "installing Anvil, forge, cast, Ganache and the Solidity compiler from npm (150 MB to download, 400 MB on disk)"
-    attempt "npm ci" npm --prefix "$root" ci --ignore-scripts --loglevel=error
+    attempt "npm ci" npm --prefix "$root" ci --ignore-scripts --fetch-retries 1 --loglevel=error
     printf '%s\n' "$wanted" >"$npm_stamp"
 }
