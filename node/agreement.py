@@ -103,8 +103,9 @@ def check_terms(agreement: Agreement, quote: Quote, now: int) -> None:
     """Check the terms against a quote whose signature has been verified; both sides do, before they sign.
 
     Prices may be above the quote, never below; audit interval, response deadline and grace are the quote's.
-    Raises WrongFarmer, SelfDealing, AgreementExpired, StartOutOfBounds, AgreementTooLong, ShardLengthOutOfBounds,
-    WrongLeafCount, TermDiffers, PriceTooLow, ValueTooLow; of payments QuoteExpired, QuoteNotYetValid.
+    Raises a BadAgreement: WrongFarmer, SelfDealing, AgreementExpired, StartOutOfBounds, AgreementTooLong,
+    ShardLengthOutOfBounds, WrongLeafCount, TermDiffers, PriceTooLow, ValueTooLow. Or an error of payments:
+    QuoteExpired, QuoteNotYetValid, AmountOutOfRange (the whole is worth more than an amount can say).
     """
     _check_parties(agreement, quote)
     _check_times(agreement, quote, now)

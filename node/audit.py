@@ -21,13 +21,16 @@ from node.errors import (
     TooLittleRandomness,
     UnknownAgreement,
 )
-from node.merkle import LEAF_SIZE, Commitment, Tree, leaf_length, path_length, verify_path
+from node.merkle import LEAF_SIZE, Commitment, Tree, path_length, verify_path
 from payments.eip712 import Domain, keccak, type_hash, typed_digest, word
+from payments.types import to_bytes32, to_uint
 
 MAX_INDICES: Final = 4
 MAX_CLAIM_BYTES: Final = 96 * 1024
 """Calldata of one proof; a transaction in common pools has at most 128 KiB."""
 MIN_RANDOMNESS: Final = 16
+TRIES: Final = 3
+"""Sendings of a challenge after which silence means that the data is lost."""
 
 ITEM_TYPE: Final = "Item(bytes32 agreement,bytes32 dataRoot,uint64 leafCount,uint64[] indices)"
 CHALLENGE_TYPE: Final = "Challenge(bytes32 auditId,Item[] items)" + ITEM_TYPE
@@ -45,6 +48,13 @@ class Item:
     leaf_count: int
     indices: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        to_bytes32("agreement", self.agreement)
+        to_bytes32("data_root", self.data_root)
+        to_uint("leaf_count", self.leaf_count, 64)
+        for index in self.indices:
+            to_uint("index", index, 64)
+
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
@@ -52,6 +62,9 @@ class Challenge:
 
     audit_id: bytes
     items: tuple[Item, ...]
+
+    def __post_init__(self) -> None:
+        to_bytes32("audit_id", self.audit_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +182,7 @@ def check_challenge(challenge: Challenge, held: Mapping[bytes, Commitment]) -> N
         if not good_indices(item):
             raise BadIndices(item.agreement, item.indices, item.leaf_count)
     size = sum(map(claim_bytes, challenge.items))
-    if len(challenge.items) > 1 and size > MAX_CLAIM_BYTES:
+    if size > MAX_CLAIM_BYTES:
         raise ChallengeTooLarge(size, MAX_CLAIM_BYTES)
 
 
@@ -228,7 +241,7 @@ def _leaf_fault(
     last = index == item.leaf_count - 1
     if not (len(leaf) == LEAF_SIZE or (last and 0 < len(leaf) < LEAF_SIZE)):
         return Fault.LEAF_LENGTH
-    if shard_length is not None and len(leaf) != leaf_length(index, shard_length):
+    if shard_length is not None and len(leaf) != min(LEAF_SIZE, shard_length - index * LEAF_SIZE):
         return Fault.LEAF_LENGTH
     if len(path) != path_length(index, item.leaf_count):
         return Fault.PATH_LENGTH
@@ -303,17 +316,19 @@ class Window:
     end: int
 
     @property
+    def length(self) -> int:
+        """Seconds in it: the deadline agreed, but never too short for three tries."""
+        return max(self.response_deadline, TRIES)
+
+    @property
     def closes_at(self) -> int:
         """When the farmer should have answered."""
-        return self.opened_at + self.response_deadline
-
-
-TRIES = 3
+        return self.opened_at + self.length
 
 
 def try_times(window: Window) -> tuple[int, ...]:
     """Say when to send the challenge: at once, and again after each third of the window."""
-    return tuple(window.opened_at + window.response_deadline * part // TRIES for part in range(TRIES))
+    return tuple(window.opened_at + window.length * part // TRIES for part in range(TRIES))
 
 
 def classify(tries: Sequence[Try], window: Window, now: int) -> Outcome | None:

@@ -13,8 +13,8 @@
     └── HomeError      something kept on this machine cannot be used as asked
 
 Each error has a `code` (its class name in UPPER_SNAKE, the `error` field of an API answer) and keeps the
-offending values as fields, which `detail` shows in JSON's terms; its sentence is its `str`. Secrets and signatures
-are never fields. Sections follow the tree; within one, order is that of the modules that raise.
+offending values as fields, which `detail` shows in JSON's terms; its sentence is its `str`. Secrets and
+signatures are never fields. Sections follow the tree; within one, order is that of the modules that raise.
 """
 
 import re
@@ -55,7 +55,7 @@ class CheckFailed(NodeError):
 
 
 def short(name: bytes) -> str:
-    """Return an id as sentences show it: 0x and its first eight bytes; the whole stands in the error's fields."""
+    """Return an id as sentences show it: 0x and its first eight bytes; the whole stands in a field."""
     shown = 8
     return "0x" + name[:shown].hex() + ("…" if len(name) > shown else "")
 
@@ -629,7 +629,7 @@ class BadName(HomeError):
     name: str
 
     def __str__(self) -> str:
-        return f"{self.name!r} cannot name a {self.kind}: up to 40 of a-z, 0-9, - and _, a letter or digit first"
+        return f"{self.name!r} cannot name a {self.kind}: letters, digits, dots, dashes, at most 64"
 
 
 @dataclass(eq=False)

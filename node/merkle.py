@@ -108,6 +108,16 @@ class Tree:
 
     levels: tuple[bytes, ...]
 
+    @classmethod
+    def over(cls, leaf_hashes: bytes | bytearray) -> "Tree":
+        """Return the tree over leaf hashes, one after another. Raises EmptyShard if there are none."""
+        if not leaf_hashes:
+            raise EmptyShard
+        levels = [bytes(leaf_hashes)]
+        while len(levels[-1]) > HASH_SIZE:
+            levels.append(_level_above(levels[-1]))
+        return cls(tuple(levels))
+
     @property
     def leaf_count(self) -> int:
         """Number of leaves, at least 1."""
@@ -195,13 +205,7 @@ class TreeBuilder:
 
     def finish(self) -> Tree:
         """Return the tree over all bytes fed; the builder stays usable. Raises EmptyShard if none were."""
-        if not self._length:
-            raise EmptyShard
-        last = self._open.digest() if self._open_length else b""
-        levels = [bytes(self._hashes) + last]
-        while len(levels[-1]) > HASH_SIZE:
-            levels.append(_level_above(levels[-1]))
-        return Tree(tuple(levels))
+        return Tree.over(self._hashes + (self._open.digest() if self._open_length else b""))
 
     def _fill_open_leaf(self, view: memoryview) -> int:
         taken = min(LEAF_SIZE - self._open_length, len(view))
