@@ -25,7 +25,7 @@ from typing import Any, Self
 from node.errors import AlreadyThere, BadName, DamagedFile, DirectoryRefused
 
 VARIABLE = "TITHE_HOME"
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PRIVATE_DIRECTORY = 0o700
 _PRIVATE_FILE = 0o600
 
@@ -103,13 +103,14 @@ class Home:
         """What the farmer stores for others."""
         return self.root / "farm" / "shards"
 
+    @property
+    def wallets(self) -> Path:
+        """The folder of keystores, one `<name>.json` each."""
+        return self.root / "wallets"
+
     def chain_file(self, name: str) -> Path:
         """Return the place of a deployment record. Raises BadName."""
         return self.root / "chains" / f"{check_name('chain', name)}.json"
-
-    def wallet_file(self, name: str) -> Path:
-        """Return the place of a wallet's keystore. Raises BadName."""
-        return self.root / "wallets" / f"{check_name('wallet', name)}.json"
 
     def chain_names(self) -> list[str]:
         """Name every recorded deployment, sorted."""
@@ -117,7 +118,7 @@ class Home:
 
     def wallet_names(self) -> list[str]:
         """Name every wallet, sorted."""
-        return _names(self.root / "wallets")
+        return _names(self.wallets)
 
     def renter_state(self, genesis_hash: bytes) -> State:
         """Make and return the renter's databases' place for this chain."""

@@ -41,7 +41,7 @@ def test_relative_home_does_not_move_with_the_working_directory(
 
 def test_naming_paths_creates_nothing(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
-    assert home.wallet_file("main").parent.name == "wallets"
+    assert home.wallets.name == "wallets"
     assert home.wallet_names() == []
     assert home.chain_names() == []
     assert home.config() == Config()
@@ -59,19 +59,19 @@ def test_state_is_kept_by_genesis(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "..", "../key", "a/b", "Main", ".hidden", "-x", "x" * 41, "a b", "main\n"]
+    "name", ["", "..", "../key", "a/b", ".hidden", "-x", "x" * 65, "a b", "main\n"]
 )
 def test_names_that_could_leave_the_home_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadName) as caught:
-        Home(tmp_path).wallet_file(name)
+        Home(tmp_path).chain_file(name)
     assert (caught.value.code, caught.value.name) == ("BAD_NAME", name)
 
 
 def test_names_list_only_what_commands_could_have_written(tmp_path: Path) -> None:
     home = Home(tmp_path)
     for name in ("zulu", "alpha"):
-        write_json(home.wallet_file(name), {})
-    (tmp_path / "wallets" / "UTC--2026.json").write_text("{}")
+        write_json(home.wallets / f"{name}.json", {})
+    (tmp_path / "wallets" / ".half-written.json").write_text("{}")
     (tmp_path / "wallets" / "notes.txt").write_text("")
     assert home.wallet_names() == ["alpha", "zulu"]
 

@@ -1,0 +1,86 @@
+"""What every command finds out first: the home, the chain and the wallet it is about.
+
+Named by an option, else by the configuration, else the only one there is.
+"""
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from node.cli.errors import NoChain, NoWallet
+from node.home import Home
+
+if TYPE_CHECKING:
+    from settlement.client import Chain
+    from settlement.deployment import Deployment
+
+T = TypeVar("T")
+
+
+def home() -> Home:
+    """Return the home of this process."""
+    return Home.from_environment(os.environ)
+
+
+def chain_name(given: str | None) -> str:
+    """Name the chain to use. Raises NoChain, with what to do about it."""
+    place = home()
+    name = given or place.config().chain
+    recorded = place.chain_names()
+    if name is None and len(recorded) == 1:
+        return recorded[0]
+    if name is None or name not in recorded:
+        raise NoChain(name, tuple(recorded))
+    return name
+
+
+def deployment(given: str | None) -> "Deployment":
+    """Load the record of the chain to use."""
+    from settlement.deployment import Deployment
+
+    return Deployment.load(home().chain_file(chain_name(given)))
+
+
+def wallet_name(given: str | None) -> str:
+    """Name the wallet to use. Raises NoWallet."""
+    place = home()
+    name = given or place.config().wallet
+    kept = place.wallet_names()
+    if name is None and len(kept) == 1:
+        return kept[0]
+    if name is None or name not in kept:
+        raise NoWallet(name, tuple(kept))
+    return name
+
+
+def run(work: Awaitable[T]) -> T:
+    """Run a command's asynchronous part."""
+    import asyncio
+
+    async def finish() -> T:
+        return await work
+
+    return asyncio.run(finish())
+
+
+def on_chain(given: str | None, work: "Callable[[Chain], Awaitable[T]]") -> T:
+    """Connect to the chain to use, verify that it is the recorded one, and run `work` with it."""
+
+    async def connected() -> T:
+        from settlement.client import Chain
+
+        record = deployment(given)
+        async with await Chain.connect(record.url, record) as chain:
+            return await work(chain)
+
+    return run(connected())
+
+
+def chain_names(incomplete: str) -> list[str]:
+    """Complete the name of a chain."""
+    return [name for name in home().chain_names() if name.startswith(incomplete)]
+
+
+def wallet_names(incomplete: str) -> list[str]:
+    """Complete the name of a wallet."""
+    return [name for name in home().wallet_names() if name.startswith(incomplete)]

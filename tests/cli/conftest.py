@@ -1,0 +1,148 @@
+"""Runs the installed `tithe` as a user would: its own process, its own home, no terminal unless asked for."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import termios
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from settlement.wallet import LIGHT_SCRYPT_N, Wallets, new_key
+
+TITHE = Path(sys.executable).with_name("tithe")
+PASSWORD = "correct horse battery"
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished command."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:  # noqa: ANN401 - whatever the command says
+        """Stdout as the one JSON document it must be."""
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> str:
+        """Stderr as the one line it must be."""
+        lines = self.err.splitlines()
+        assert len(lines) == 1, self.err
+        assert "Traceback" not in self.err
+        return lines[0]
+
+
+class Tithe:
+    """The command, with one TITHE_HOME."""
+
+    def __init__(self, folder: Path, name: str = "home") -> None:
+        self.folder = folder
+        self.home = folder / name
+        self.password_file = folder / "password"
+        self.password_file.write_text(PASSWORD + "\n")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the command sees. TITHE_PASSWORD_FILE is set: tests of passwords take it away."""
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "TITHE_HOME": str(self.home),
+            "TITHE_PASSWORD_FILE": str(self.password_file),
+            "TITHE_TOOLS": os.environ.get("TITHE_TOOLS", ""),
+        }
+
+    def __call__(
+        self,
+        *arguments: str | Path,
+        expect: int = 0,
+        env: Mapping[str, str | None] | None = None,
+        stdin: str | None = None,
+        pass_fds: Sequence[int] = (),
+        timeout: int = 120,
+    ) -> Done:
+        """Run to the end; the exit code must be the expected one."""
+        environment = {**self.environment, **(env or {})}
+        done = subprocess.run(
+            [TITHE, *arguments],
+            cwd=self.folder,
+            env={key: value for key, value in environment.items() if value is not None},
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            start_new_session=True,
+            pass_fds=pass_fds,
+        )
+        assert done.returncode == expect, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def at_terminal(self, *arguments: str, answers: Sequence[tuple[str, str]], expect: int = 0) -> str:
+        """Run at a terminal of its own, answer each prompt as it appears; return what was on the screen."""
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(
+            [TITHE, *arguments],
+            cwd=self.folder,
+            env={**self.environment, "TERM": "xterm", "TITHE_PASSWORD_FILE": ""},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - one system call
+        )
+        os.close(theirs)
+        screen = ""
+        try:
+            for prompt, answer in answers:
+                seen = len(screen)
+                while prompt not in screen[seen:]:
+                    assert select.select([ours], [], [], 30)[0], f"no {prompt!r} on the screen:\n{screen}"
+                    screen += os.read(ours, 4096).decode()
+                os.write(ours, answer.encode() + b"\n")
+            with contextlib.suppress(OSError):  # the terminal ends with the process
+                while data := os.read(ours, 4096):
+                    screen += data.decode()
+            code = process.wait(timeout=60)
+        finally:
+            process.kill()
+            process.wait()
+            os.close(ours)
+        assert code == expect, f"exit {code}\n{screen}"
+        return screen
+
+    def another(self, name: str) -> "Tithe":
+        """The same command with another home."""
+        return Tithe(self.folder, name)
+
+
+@pytest.fixture
+def tithe(tmp_path: Path) -> Tithe:
+    return Tithe(tmp_path)
+
+
+@pytest.fixture
+def quick_wallet(tithe: Tithe) -> Callable[[str], bytes]:
+    """Put a wallet with a cheaply checked password into the home by the library; return its address."""
+
+    def make(name: str = "main") -> bytes:
+        folder = tithe.home / "wallets"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        key = new_key()
+        Wallets(folder).save(name, key, PASSWORD, scrypt_n=LIGHT_SCRYPT_N)
+        return key.address
+
+    return make
