@@ -25,21 +25,12 @@ from node.merkle import (
     path_length,
     verify_path,
 )
+from tests.node.support import cut, make_shard
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parent / "vectors" / "merkle.json").read_text())
 
 lengths = st.integers(1, 40 * LEAF_SIZE)
 leaf_counts = st.integers(1, 70)
-
-
-def make_shard(length: int, seed: int = 0) -> bytes:
-    """Bytes of which no two leaves are alike: SHA-256 in counter mode."""
-    blocks = (sha256(b"%d %d" % (seed, block)).digest() for block in range(-(-length // 32)))
-    return b"".join(blocks)[:length]
-
-
-def cut(data: bytes) -> list[bytes]:
-    return [data[at : at + LEAF_SIZE] for at in range(0, len(data), LEAF_SIZE)]
 
 
 def rfc_root(leaves: list[bytes]) -> bytes:
