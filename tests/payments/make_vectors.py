@@ -151,7 +151,7 @@ def to_json(value: object) -> object:
 
 
 def vectors() -> list[dict[str, Any]]:
-    made = []
+    made: list[dict[str, Any]] = []
     for number, (chain_id, contract) in enumerate(DOMAINS):
         domain = {
             "name": "Tithebarn",

@@ -1,8 +1,9 @@
 """Signing and recovery: EIP-2098, low s, one signer, and a named error for everything else."""
 
 import pickle
-from dataclasses import replace
+from dataclasses import asdict, replace
 from hashlib import sha256
+from typing import Any
 
 import pytest
 from eth_account import Account
@@ -24,6 +25,7 @@ from payments.types import MAX_AMOUNT, Address, Amount, ChannelId, Seconds
 from payments.vouchers import (
     SignedVoucher,
     SigningKey,
+    Terms,
     Voucher,
     channel_id,
     channel_salt,
@@ -180,8 +182,9 @@ def test_voucher_with_a_condition_says_so() -> None:
 
 @pytest.mark.parametrize("field", ["payer", "signer", "payee", "token", "salt"])
 def test_terms_have_fixed_lengths(field: str) -> None:
+    fields: dict[str, Any] = {**asdict(TERMS), field: b"short"}
     with pytest.raises(WrongLength) as caught:
-        replace(TERMS, **{field: b"short"})
+        Terms(**fields)
     assert caught.value.field == field
 
 
