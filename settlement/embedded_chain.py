@@ -20,6 +20,7 @@ from eth_tester.exceptions import ValidationError as RequestRefused
 from eth_utils.exceptions import ValidationError
 from web3.providers.eth_tester import AsyncEthereumTesterProvider
 from web3.providers.eth_tester.defaults import API_ENDPOINTS
+from web3.providers.eth_tester.middleware import ethereum_tester_middleware
 from web3.types import RPCEndpoint, RPCResponse
 
 FLOOR_PER_TOKEN: Final = 10
@@ -30,6 +31,10 @@ WEI: Final = 10**18
 
 class EmbeddedProvider(AsyncEthereumTesterProvider):
     """A fresh chain with `accounts` rich accounts of `phrase`; each has its own genesis hash."""
+
+    _middleware: Any = (
+        ethereum_tester_middleware,
+    )  # without the one that asks for accounts before every call
 
     def __init__(self, phrase: str, path: str, accounts: int) -> None:
         super().__init__()
@@ -116,7 +121,7 @@ class EmbeddedProvider(AsyncEthereumTesterProvider):
     def _run(self, transaction: Mapping[str, Any], header: Any, gas: int) -> Any:  # noqa: ANN401 - py-evm is untyped
         """Execute without keeping anything; the sender is lent what the gas costs."""
         vm = self._chain.chain.get_vm(at_header=header)
-        state, sender = vm.state, _address(transaction["from"])
+        state, sender = vm.state, _address(transaction.get("from")) or bytes(20)
         snapshot = state.snapshot()
         state.set_balance(sender, state.get_balance(sender) + gas * header.base_fee_per_gas)
         unsigned = vm.get_transaction_builder().new_unsigned_dynamic_fee_transaction(

@@ -8,6 +8,7 @@ gives them all); bytes stay bytes. A sentence names the remedy where there is on
     |                          StorageBusy, StorageClosed, StorageFailed
     +- ChainError              the chain, or the node that speaks for it
     |  +- ChainUnreachable     no answer: could not check
+    |  +- MalformedAnswer      an answer that cannot be read
     |  +- NodeRefused          the node answered with an error of its own
     |  +- DeploymentError      not the chain or contract we know: WrongChain, WrongGenesis, ContractMissing,
     |  |                       ContractDifferent, MalformedDeployment
@@ -110,6 +111,15 @@ class ChainUnreachable(ChainError):
         super().__init__(f"no answer from the chain at {url} ({reason}); check the URL or start the chain")
         self.url = url
         self.reason = reason
+
+
+class MalformedAnswer(ChainError):
+    """The node answered something that is no answer to the question."""
+
+    def __init__(self, url: str, method: str) -> None:
+        super().__init__(f"{url} answers {method} with nonsense; check that the URL is a chain's JSON-RPC")
+        self.url = url
+        self.method = method
 
 
 class NodeRefused(ChainError):

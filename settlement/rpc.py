@@ -4,9 +4,9 @@ Bytes and integers inside, hex on the wire. Every request is bounded in time and
 error of our tree. web3's own middleware stays out: it asks for the chain id before and after every call.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 from web3 import AsyncHTTPProvider, AsyncWeb3
@@ -16,8 +16,10 @@ from web3.providers.rpc.utils import ExceptionRetryConfiguration
 from web3.types import RPCEndpoint
 
 from payments.types import Address, Timestamp
-from settlement.errors import ChainUnreachable, NodeRefused
+from settlement.errors import ChainUnreachable, MalformedAnswer, NodeRefused
 from settlement.reverts import decode_revert
+
+T = TypeVar("T")
 
 REQUEST_SECONDS: Final = 30.0
 CONNECT_SECONDS: Final = 5.0
@@ -125,105 +127,84 @@ class Rpc:
             response = await send(RPCEndpoint(method), [_to_wire(value) for value in parameters])
         except (ClientError, OSError, TimeoutError, ValueError, Web3Exception) as err:
             raise ChainUnreachable(self.url, str(err) or type(err).__name__) from err
+        if not isinstance(response, Mapping) or not response.keys() & {"error", "result"}:
+            raise MalformedAnswer(self.url, method)
         if "error" in response:
             raise _fault(method, response["error"])
-        return response.get("result")
+        return response["result"]
+
+    async def ask(self, method: str, *parameters: object, read: Callable[[Any], T]) -> T:
+        """Send a request and read the answer with `read`; MalformedAnswer when it does not fit."""
+        answer = await self.request(method, *parameters)
+        try:
+            return read(answer)
+        except (KeyError, TypeError, ValueError, AttributeError) as err:
+            raise MalformedAnswer(self.url, method) from err
 
     async def chain_id(self) -> int:
         """The chain's id (EIP-155)."""
-        return _integer(await self.request("eth_chainId"))
+        return await self.ask("eth_chainId", read=_integer)
 
     async def client(self) -> str:
         """Name and version of the node's program."""
-        return str(await self.request("web3_clientVersion"))
+        return await self.ask("web3_clientVersion", read=str)
 
     async def block(self, block: BlockId = "latest") -> Block | None:
         """Header of a block by number or tag; None when the chain has none."""
-        found = await self.request("eth_getBlockByNumber", block, False)
-        if found is None:
-            return None
-        base_fee = found.get("baseFeePerGas")
-        return Block(
-            number=_integer(found["number"]),
-            hash=_data(found["hash"]),
-            parent=_data(found["parentHash"]),
-            timestamp=Timestamp(_integer(found["timestamp"])),
-            base_fee=None if base_fee is None else _integer(base_fee),
-        )
+        return await self.ask("eth_getBlockByNumber", block, False, read=_block)
 
     async def balance(self, owner: Address, block: BlockId = "latest") -> int:
         """Wei held by `owner`."""
-        return _integer(await self.request("eth_getBalance", owner, block))
+        return await self.ask("eth_getBalance", owner, block, read=_integer)
 
     async def nonce(self, sender: Address, block: BlockId = "latest") -> int:
         """Number of transactions of `sender` up to `block` ("pending" counts the pool)."""
-        return _integer(await self.request("eth_getTransactionCount", sender, block))
+        return await self.ask("eth_getTransactionCount", sender, block, read=_integer)
 
     async def code(self, address: Address, block: BlockId = "latest") -> bytes:
         """Code at an address."""
-        return _data(await self.request("eth_getCode", address, block))
+        return await self.ask("eth_getCode", address, block, read=_data)
 
-    async def call(
-        self,
-        to: Address,
-        data: bytes,
-        *,
-        sender: Address | None = None,
-        value: int = 0,
-        block: BlockId = "latest",
-    ) -> bytes:
+    async def call(self, to: Address, data: bytes, *, block: BlockId = "latest") -> bytes:
         """Run a call without a transaction; what it returns."""
-        return _data(await self.request("eth_call", _transaction(to, data, sender, value), block))
+        return await self.ask("eth_call", _transaction(to, data), block, read=_data)
 
     async def estimate(self, to: Address | None, data: bytes, *, sender: Address, value: int = 0) -> int:
         """Gas a transaction would need, as the node estimates it on the latest block."""
-        return _integer(await self.request("eth_estimateGas", _transaction(to, data, sender, value)))
+        return await self.ask("eth_estimateGas", _transaction(to, data, sender, value), read=_integer)
 
     async def send_raw(self, raw: bytes) -> bytes:
         """Broadcast a signed transaction; its hash."""
-        return _data(await self.request("eth_sendRawTransaction", raw))
+        return await self.ask("eth_sendRawTransaction", raw, read=_data)
 
     async def knows(self, transaction: bytes) -> bool:
         """Whether the node has the transaction, in a block or in its pool."""
-        return await self.request("eth_getTransactionByHash", transaction) is not None
+        return await self.ask("eth_getTransactionByHash", transaction, read=lambda found: found is not None)
 
     async def receipt(self, transaction: bytes) -> Receipt | None:
         """The receipt of a transaction in a block; None while there is none."""
-        found = await self.request("eth_getTransactionReceipt", transaction)
-        if found is None:
-            return None
-        gas_used = _integer(found["gasUsed"])
-        created = found.get("contractAddress")
-        return Receipt(
-            transaction=transaction,
-            succeeded=_integer(found["status"]) == 1,
-            block_number=_integer(found["blockNumber"]),
-            block_hash=_data(found["blockHash"]),
-            gas_used=gas_used,
-            fee=gas_used * _integer(found.get("effectiveGasPrice", 0)),
-            contract=Address(_data(created)) if created else None,
-            logs=tuple(_log(entry) for entry in found["logs"]),
-        )
+        return await self.ask("eth_getTransactionReceipt", transaction, read=_receipt)
 
     async def logs(self, address: Address, first: int, last: int) -> list[Log]:
         """Logs of a contract in the blocks `first`..`last`, in their order."""
         query = {"address": _to_wire(address), "fromBlock": hex(first), "toBlock": hex(last)}
-        found = [_log(entry) for entry in await self.request("eth_getLogs", query)]
-        return sorted(found, key=lambda log: (log.block_number, log.index))
+        return await self.ask("eth_getLogs", query, read=_logs)
 
     async def fees(self) -> Fees:
         """What the next blocks ask for: twice the base fee (five full blocks of rise) and the usual tip."""
         head = await self.block()
         if head is None or head.base_fee is None:
-            return Fees(cap=_integer(await self.request("eth_gasPrice")), priority=None)
+            return Fees(cap=await self.ask("eth_gasPrice", read=_integer), priority=None)
         try:
-            priority = _integer(await self.request("eth_maxPriorityFeePerGas"))
+            priority = await self.ask("eth_maxPriorityFeePerGas", read=_integer)
         except NodeRefused:
             priority = DEFAULT_PRIORITY
         return Fees(cap=2 * head.base_fee + priority, priority=priority)
 
 
-def _transaction(to: Address | None, data: bytes, sender: Address | None, value: int) -> dict[str, str]:
+def _transaction(
+    to: Address | None, data: bytes, sender: Address | None = None, value: int = 0
+) -> dict[str, str]:
     fields: dict[str, object] = {"to": to, "data": data, "from": sender, "value": value or None}
     return {key: _to_wire(field) for key, field in fields.items() if field is not None}
 
@@ -242,6 +223,40 @@ def _integer(value: Any) -> int:  # noqa: ANN401 - JSON
 
 def _data(value: Any) -> bytes:  # noqa: ANN401 - JSON
     return bytes(value) if isinstance(value, bytes) else bytes.fromhex(value.removeprefix("0x"))
+
+
+def _block(found: Mapping[str, Any] | None) -> Block | None:
+    if found is None:
+        return None
+    base_fee = found.get("baseFeePerGas")
+    return Block(
+        number=_integer(found["number"]),
+        hash=_data(found["hash"]),
+        parent=_data(found["parentHash"]),
+        timestamp=Timestamp(_integer(found["timestamp"])),
+        base_fee=None if base_fee is None else _integer(base_fee),
+    )
+
+
+def _receipt(found: Mapping[str, Any] | None) -> Receipt | None:
+    if found is None:
+        return None
+    gas_used = _integer(found["gasUsed"])
+    created = found.get("contractAddress")
+    return Receipt(
+        transaction=_data(found["transactionHash"]),
+        succeeded=_integer(found["status"]) == 1,
+        block_number=_integer(found["blockNumber"]),
+        block_hash=_data(found["blockHash"]),
+        gas_used=gas_used,
+        fee=gas_used * _integer(found.get("effectiveGasPrice", 0)),
+        contract=Address(_data(created)) if created else None,
+        logs=tuple(_logs(found["logs"])),
+    )
+
+
+def _logs(entries: Iterable[Mapping[str, Any]]) -> list[Log]:
+    return sorted(map(_log, entries), key=lambda log: (log.block_number, log.index))
 
 
 def _log(entry: Mapping[str, Any]) -> Log:

@@ -78,7 +78,7 @@ class Watcher:
         self._page = PAGE
 
     async def poll(self) -> News:
-        """Read what is new. Raises ChainUnreachable or Reorganised (the chain moved meanwhile): poll again."""
+        """Read what is new. Raises ChainUnreachable, or Reorganised (it moved meanwhile): then poll again."""
         head = await self._chain.head()
         cursor, hashes = self._database.read(lambda conn: (store.load_cursor(conn), store.load_hashes(conn)))
         if cursor is None:

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from payments.types import MAX_AMOUNT, Amount
 from sqlalchemy import Connection, event, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Field, SQLModel
 
+from payments.types import MAX_AMOUNT, Amount
 from settlement.database import AmountColumn, Database
 from settlement.errors import StorageClosed, StorageCorrupt, StorageFailed, StorageFull, StorageReadOnly
 

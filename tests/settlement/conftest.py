@@ -1,0 +1,33 @@
+"""Real chains for the tests of settlement: one Anvil and one Ganache a module, embedded ones on demand."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from web3.providers import AsyncBaseProvider
+
+from settlement.local_chain import ChainKind, LocalChain, embedded
+
+Endpoint = Callable[[], str | AsyncBaseProvider]
+
+
+@pytest.fixture(scope="module")
+def anvil() -> Iterator[LocalChain]:
+    """Anvil with short blocks."""
+    with LocalChain.start(ChainKind.ANVIL, block_time=0.1) as chain:
+        yield chain
+
+
+@pytest.fixture(scope="module")
+def ganache() -> Iterator[LocalChain]:
+    """Ganache, a block a transaction."""
+    with LocalChain.start(ChainKind.GANACHE, block_time=0) as chain:
+        yield chain
+
+
+@pytest.fixture(params=list(ChainKind))
+def endpoint(request: pytest.FixtureRequest) -> Endpoint:
+    """Each kind of chain in turn."""
+    if request.param is ChainKind.EMBEDDED:
+        return embedded
+    chain: LocalChain = request.getfixturevalue(request.param.value)
+    return lambda: chain.url
