@@ -197,7 +197,7 @@ def _date(when: Timestamp) -> str:
     try:
         return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%d %H:%M UTC")
     except (OverflowError, OSError, ValueError):
-        return "in thousands of years"
+        return "a day after the year 9999"
 
 
 def _days(seconds: Seconds) -> str:
