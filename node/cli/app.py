@@ -8,8 +8,9 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import Abort, TyperException
 
-from node.cli import wallet
+from node.cli import chain, wallet
 from node.cli.errors import DONE, INTERRUPTED, USAGE, exit_code, one_line
+from node.cli.identifiers import public_text
 from node.home import VARIABLE
 
 HELP = """
@@ -74,7 +75,7 @@ def root(
         os.environ[VARIABLE] = home
 
 
-for group in (wallet,):
+for group in (chain, wallet):
     group.add_to(app)
 
 
@@ -115,4 +116,4 @@ def _usage(error: TyperException) -> int:
 
 
 def _complain(line: str) -> None:
-    sys.stderr.write(f"tithe: {line}\n")
+    sys.stderr.write(f"tithe: {public_text(line)}\n")

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli.errors import NotDone, NoWallet, Unusable
-from node.cli.identifiers import parse_address, show_address
+from node.cli.errors import NotDone, Unusable
+from node.cli.identifiers import show_address
+from node.cli.keys import resolve_owners
 from node.cli.options import ChainName, Json, PasswordFd, PasswordFile
 from node.cli.output import amount, note, print_json, safe, show_facts, show_table, waiting
 from node.cli.passwords import Passwords, ask_secret
@@ -178,7 +179,7 @@ def balance(
     from node.cli.amounts import ETHER_DECIMALS, tokens
     from settlement.client import Chain, TokenInfo
 
-    who = _owners(owners)
+    who = resolve_owners(owners or [])
 
     async def read(chain: Chain) -> tuple[TokenInfo, list[tuple[int, int]]]:
         info = await chain.token_info()
@@ -298,28 +299,3 @@ def _tell_new(entry: "WalletEntry", *, as_json: bool) -> None:
 
 def _shown(address: "Address | None") -> str:
     return "(unknown until opened)" if address is None else show_address(address)
-
-
-def _owners(texts: list[str] | None) -> list[tuple[str | None, "Address"]]:
-    """Resolve wallets' names and addresses; all wallets when none is named."""
-    from settlement.wallet import Wallets
-
-    entries = {entry.name: entry for entry in Wallets(home().wallets).list()}
-    if not texts:
-        if not entries:
-            raise NoWallet(None, ())
-        texts = [name for name, entry in entries.items() if entry.address is not None]
-    owners: list[tuple[str | None, Address]] = []
-    for text in texts:
-        entry = entries.get(text)
-        if entry is not None and entry.address is not None:
-            owners.append((text, entry.address))
-        elif entry is not None:
-            raise NotDone(
-                f"wallet {text} does not tell its address: bring it in by tithe wallet import --keystore"
-            )
-        elif text.startswith("0x"):
-            owners.append((None, parse_address(text)))
-        else:
-            raise NoWallet(text, tuple(entries))
-    return owners

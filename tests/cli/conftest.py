@@ -9,7 +9,7 @@ import select
 import subprocess
 import sys
 import termios
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,15 +134,28 @@ def tithe(tmp_path: Path) -> Tithe:
     return Tithe(tmp_path)
 
 
+def make_wallet(tithe: Tithe, name: str = "main") -> bytes:
+    """Put a wallet with a cheaply checked password into the home by the library; return its address."""
+    folder = tithe.home / "wallets"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    key = new_key()
+    Wallets(folder).save(name, key, PASSWORD, scrypt_n=LIGHT_SCRYPT_N)
+    return key.address
+
+
 @pytest.fixture
 def quick_wallet(tithe: Tithe) -> Callable[[str], bytes]:
-    """Put a wallet with a cheaply checked password into the home by the library; return its address."""
+    return lambda name="main": make_wallet(tithe, name)
 
-    def make(name: str = "main") -> bytes:
-        folder = tithe.home / "wallets"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        key = new_key()
-        Wallets(folder).save(name, key, PASSWORD, scrypt_n=LIGHT_SCRYPT_N)
-        return key.address
 
-    return make
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tithe]:
+    """A home with a wallet, on a running Anvil of its own with the contracts; tests leave it usable."""
+    tithe = Tithe(tmp_path_factory.mktemp("local"))
+    make_wallet(tithe)
+    tithe("chain", "up", "--port", "0", "--detach", "--block-time", "0.1")
+    try:
+        tithe("chain", "deploy")
+        yield tithe
+    finally:
+        tithe("chain", "down")
