@@ -6,13 +6,22 @@ own code enter as what they are in the core, bytes and integers.
 
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
 from node.hex import from_hex, to_hex
 from node.merkle import LEAF_SIZE
 from payments.types import MAX_AMOUNT
 
 _AMOUNT_DIGITS: Final = len(str(MAX_AMOUNT))
+_MAX_DEPTH: Final = 8
 
 
 def _read_amount(value: object, info: ValidationInfo) -> int:
@@ -43,6 +52,30 @@ def _bytes(least: int, most: int) -> tuple[BeforeValidator, PlainSerializer, Wit
     )
 
 
+def _check_sentence(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("not one line of printable text")
+    return text
+
+
+def _check_detail(detail: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    if not _tame(detail, _MAX_DEPTH):
+        raise ValueError("a number beyond 64 bits, or nested too deeply")
+    return detail
+
+
+def _tame(value: JsonValue, depth: int) -> bool:
+    match value:
+        case bool() | None | str():
+            return True
+        case int() | float():
+            return -(2**64) < value < 2**64
+        case list():
+            return depth > 0 and all(_tame(item, depth - 1) for item in value)
+        case dict():
+            return depth > 0 and all(_tame(item, depth - 1) for item in value.values())
+
+
 def _uint(bits: int) -> Any:  # noqa: ANN401 - what Field returns has no narrower type
     return Field(strict=True, ge=0, lt=1 << bits)
 
@@ -60,6 +93,10 @@ AmountText = Annotated[
     WithJsonSchema({"type": "string", "pattern": f"^(0|[1-9][0-9]{{0,{_AMOUNT_DIGITS - 1}}})$"}),
 ]
 """An amount in base units, a uint96, as a decimal string."""
+Sentence = Annotated[str, Field(max_length=1000), AfterValidator(_check_sentence)]
+"""One line that may be shown on a terminal as it is."""
+Detail = Annotated[dict[str, JsonValue], AfterValidator(_check_detail)]
+"""Values beside an error: any JSON with numbers of 64 bits, not deeply nested."""
 Uint32 = Annotated[int, _uint(32)]
 Uint64 = Annotated[int, _uint(64)]
 Uint256 = Annotated[int, _uint(256)]

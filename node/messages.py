@@ -8,12 +8,24 @@ MalformedMessage; `dump` is the way out. What mirrors a value of the core has `o
 from enum import Enum
 from typing import Annotated, Any, ClassVar, Final, Generic, Literal, Self, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
 
 from node.agreement import Agreement
 from node.audit import MAX_INDICES, Challenge, Item, ItemProof, Proof
 from node.errors import MalformedMessage
-from node.fields import AmountText, Bytes16, Bytes20, Bytes32, Leaf, Signature, Uint32, Uint64, Uint256
+from node.fields import (
+    AmountText,
+    Bytes16,
+    Bytes20,
+    Bytes32,
+    Detail,
+    Leaf,
+    Sentence,
+    Signature,
+    Uint32,
+    Uint64,
+    Uint256,
+)
 from node.identity import MAX_URL_LENGTH, MAX_URLS, NodeRecord, SignedRecord
 from payments.errors import PaymentError
 from payments.prices import Prices, Quote, SignedQuote
@@ -350,8 +362,8 @@ class ErrorBody(Message):
     """Any refusal: a code in UPPER_SNAKE, a sentence, the offending values."""
 
     error: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")]
-    message: Annotated[str, Field(max_length=1000)]
-    detail: dict[str, JsonValue]
+    message: Sentence
+    detail: Detail
 
 
 # In and out
