@@ -23,6 +23,7 @@ CHALLENGE_PERIOD: Final = Seconds(24 * 3600)
 LOCAL_CONFIRMATIONS: Final = 1
 CONFIRMATIONS: Final = 12
 LOCAL_CLIENTS: Final = ("anvil", "ganache", "ethereumtester")
+_LEAST: Final = {"chain_id": 1, "deployed_block": 0, "challenge_period": 0, "confirmations": 1}
 _BYTES_FIELDS: Final = {"genesis_hash": 32, "contract": 20, "token": 20}
 
 
@@ -72,19 +73,27 @@ class Deployment:
             raise MalformedDeployment(str(path), str(err) or type(err).__name__) from err
 
     @classmethod
-    def from_record(cls, record: dict[str, Any]) -> "Deployment":
+    def from_record(cls, record: Any) -> "Deployment":  # noqa: ANN401 - JSON
         """Build a deployment from its JSON form; ValueError names what is wrong."""
-        expected = {field.name: field.type for field in fields(cls)}
-        if set(record) != set(expected):
+        expected = [field.name for field in fields(cls)]
+        if not isinstance(record, dict) or set(record) != set(expected):
             raise ValueError(f"the fields must be {', '.join(expected)}")
         values = dict(record)
         for key, length in _BYTES_FIELDS.items():
             values[key] = bytes.fromhex(str(record[key]).removeprefix("0x"))
             if len(values[key]) != length:
                 raise ValueError(f"{key} must have {length} bytes")
-        for key in ("chain_id", "deployed_block", "challenge_period", "confirmations"):
-            if not isinstance(record[key], int) or record[key] < 0:
-                raise ValueError(f"{key} must be a natural number")
+        for key, least in {
+            "chain_id": 1,
+            "deployed_block": 0,
+            "challenge_period": 0,
+            "confirmations": 1,
+        }.items():
+            if type(record[key]) is not int or record[key] < least:
+                raise ValueError(f"{key} must be a whole number, {least} at least")
+        for key, kind in {"name": str, "url": str, "local": bool}.items():
+            if type(record[key]) is not kind:
+                raise ValueError(f"{key} must be a {kind.__name__}")
         return cls(**values)
 
 

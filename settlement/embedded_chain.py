@@ -32,9 +32,7 @@ WEI: Final = 10**18
 class EmbeddedProvider(AsyncEthereumTesterProvider):
     """A fresh chain with `accounts` rich accounts of `phrase`; each has its own genesis hash."""
 
-    _middleware: Any = (
-        ethereum_tester_middleware,
-    )  # without the one that asks for accounts before every call
+    _middleware: Any = (ethereum_tester_middleware,)  # not the one that asks for accounts before every call
 
     def __init__(self, phrase: str, path: str, accounts: int) -> None:
         super().__init__()

@@ -12,6 +12,7 @@ chains (EIP-7825).
 import http.client
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -41,6 +42,9 @@ LOCAL_CHAIN_ID: Final = 31_337
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.05
+BLOCK_GAS: Final = 30_000_000
+"""Least gas limit of a block. Each chain gets a little more of its own: so no two have the same genesis, and
+we know our child from somebody else's chain that took the port."""
 ATTEMPTS: Final = 3
 """Tries to start on a free port: somebody else may take it between our look and the chain's."""
 _DIE_WITH_PARENT: Final = """
@@ -63,6 +67,14 @@ class ChainKind(StrEnum):
     EMBEDDED = "embedded"
     ANVIL = "anvil"
     GANACHE = "ganache"
+
+
+QUIET: Final = {
+    ChainKind.EMBEDDED: [],
+    ChainKind.ANVIL: ["--quiet"],
+    ChainKind.GANACHE: ["--logging.quiet"],
+}
+"""Nobody reads what a chain prints, and it would grow for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +104,21 @@ class LocalChain:
         """
         for _ in range(1 if port else ATTEMPTS):
             chosen = port or _free_port()
-            command = _command(kind, chosen, block_time, accounts, quiet=log is None)
+            gas_limit = BLOCK_GAS + secrets.randbelow(BLOCK_GAS // 100)
+            command = _command(kind, chosen, block_time, accounts, gas_limit)
+            command += [] if log else QUIET[kind]
             if not detached:
                 command = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *command]
             with tempfile.TemporaryFile() if log is None else log.open("w+b") as output:
                 child = _launcher.submit(_spawn, command, output, detached=detached).result()
-                if _answers(child, chosen):
+                if _answers(child, chosen, gas_limit):
                     _children[child.pid] = child
                     return cls(kind, f"http://127.0.0.1:{chosen}", child.pid, _started(child.pid))
                 child.kill()
                 child.wait()
                 output.seek(0)
                 said = output.read().decode(errors="replace").strip().splitlines()
-        raise LocalChainFailed(kind, said[-1] if said else "it does not answer")
+        raise LocalChainFailed(kind, said[-1] if said else f"port {chosen} is taken, or it does not answer")
 
     @classmethod
     def load(cls, path: Path) -> "LocalChain | None":
@@ -192,17 +206,18 @@ async def _kind(rpc: Rpc) -> ChainKind:
     raise LocalChainFailed(client, "only Anvil, Ganache and the embedded chain can be controlled")
 
 
-def _command(kind: ChainKind, port: int, block_time: float, accounts: int, *, quiet: bool) -> list[str]:
+def _command(kind: ChainKind, port: int, block_time: float, accounts: int, gas_limit: int) -> list[str]:
     if kind is ChainKind.ANVIL:
         command = [*tools.foundry("anvil"), "--host", "127.0.0.1", "--port", str(port)]
         command += ["--chain-id", str(LOCAL_CHAIN_ID), "--mnemonic", DEV_PHRASE, "--accounts", str(accounts)]
-        command += ["--enable-tx-gas-limit", *(["--quiet"] if quiet else [])]
+        command += ["--enable-tx-gas-limit", "--gas-limit", str(gas_limit)]
         return [*command, *(["--block-time", f"{block_time:g}"] if block_time else [])]
     if kind is ChainKind.GANACHE:
         command = [*tools.ganache(), "--server.host", "127.0.0.1", "--server.port", str(port)]
         command += ["--chain.chainId", str(LOCAL_CHAIN_ID), "--wallet.mnemonic", DEV_PHRASE]
         command += ["--wallet.totalAccounts", str(accounts), "--wallet.defaultBalance", "10000"]
-        return [*command, "--miner.blockTime", f"{block_time:g}", *(["--logging.quiet"] if quiet else [])]
+        command += ["--miner.blockGasLimit", hex(gas_limit)]
+        return [*command, "--miner.blockTime", f"{block_time:g}"]
     raise LocalChainFailed(kind, "it lives inside a program and cannot be started by itself")
 
 
@@ -212,18 +227,20 @@ def _spawn(command: list[str], output: IO[bytes], *, detached: bool) -> subproce
     )
 
 
-def _answers(child: subprocess.Popen[bytes], port: int) -> bool:
-    """Wait until the child answers JSON-RPC; False when it ends, or takes too long."""
-    question = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []})
+def _answers(child: subprocess.Popen[bytes], port: int, gas_limit: int) -> bool:
+    """Wait until the child answers JSON-RPC; False when it ends, takes too long, or somebody else answers."""
+    question = json.dumps(
+        {"jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber", "params": ["0x0", False]}
+    )
     deadline = time.monotonic() + START_SECONDS
     while child.poll() is None and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
         try:
             connection.request("POST", "/", question, {"Content-Type": "application/json"})
-            if "result" in json.loads(connection.getresponse().read()):
-                return child.poll() is None
-        except (OSError, ValueError, http.client.HTTPException):
+            genesis = json.loads(connection.getresponse().read())["result"]
+            return int(genesis["gasLimit"], 16) == gas_limit
+        except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
             continue
         finally:
             connection.close()
