@@ -17,6 +17,7 @@ SAMPLES: dict[object, Any] = {
     bytes: bytes(range(32)),
     bytes | None: None,
     int: 2**70,
+    int | None: None,
     str: "word",
     Path: Path("/some/where"),
     tuple[int, ...]: (1, 2),
