@@ -16,7 +16,7 @@ class Limits:
     max_audit_body: int = MIB
     max_shard_body: int = 256 * MIB
     max_connections: int = 1_000
-    max_running: int = 256
+    max_running: int = 64
     header_seconds: float = 15.0
     """A connection may take this long to present the head of its next request."""
     stall_seconds: float = 15.0

@@ -68,29 +68,13 @@ class GuardedProtocol(H11Protocol):
 
 
 class HttpServer:
-    """One application on one socket. `port` 0 takes a free one; `address` tells which."""
+    """A bound socket, and the application served on it from `start` to `stop`. Port 0 takes a free one."""
 
-    def __init__(self, app: App, host: str, port: int, limits: Limits) -> None:
+    def __init__(self, host: str, port: int, limits: Limits) -> None:
+        """Bind. Raises OSError."""
+        self.limits = limits
         self._socket = bind(host, port)
-        protocol = type("LimitedProtocol", (GuardedProtocol,), {"limits": limits})
-        self._server = Server(
-            Config(
-                app,
-                http=protocol,
-                ws="none",
-                loop="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                date_header=False,
-                proxy_headers=False,
-                backlog=BACKLOG,
-                h11_max_incomplete_event_size=MAX_HEAD,
-                timeout_keep_alive=int(limits.header_seconds),
-                timeout_graceful_shutdown=STOP_SECONDS,
-            )
-        )
+        self._server: Server | None = None
 
     @property
     def address(self) -> tuple[str, int]:
@@ -98,17 +82,39 @@ class HttpServer:
         name = self._socket.getsockname()
         return str(name[0]), int(name[1])
 
-    async def start(self) -> None:
+    async def start(self, app: App) -> None:
         """Begin to serve."""
-        config = self._server.config
+        config = Config(
+            app,
+            http=type("LimitedProtocol", (GuardedProtocol,), {"limits": self.limits}),
+            ws="none",
+            loop="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            backlog=BACKLOG,
+            h11_max_incomplete_event_size=MAX_HEAD,
+            timeout_keep_alive=int(self.limits.header_seconds),
+            timeout_graceful_shutdown=STOP_SECONDS,
+        )
         config.load()
-        self._server.lifespan = config.lifespan_class(config)
-        await self._server.startup(sockets=[self._socket])
+        server = Server(config)
+        server.lifespan = config.lifespan_class(config)
+        await server.startup(sockets=[self._socket])
+        self._server = server
 
     async def stop(self) -> None:
         """Finish what runs, within seconds, and close every connection."""
-        if self._server.started:
-            await self._server.shutdown(sockets=[self._socket])
+        server, self._server = self._server, None
+        if server is not None:
+            await server.shutdown(sockets=[self._socket])
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the address; harmless after `stop`."""
         self._socket.close()
 
 

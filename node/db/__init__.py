@@ -3,3 +3,7 @@
 Tables stay behind the functions of these modules; what goes in and comes out are the frozen dataclasses of
 the core. Money and statistics are separate files: losing the second one hurts nobody.
 """
+
+from sqlalchemy import Connection
+
+__all__ = ["Connection"]

@@ -26,6 +26,7 @@ class PeerRow(SQLModel, table=True):
     __tablename__ = "renter_peer"
 
     node: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    url: str
     info: str
     added_at: int = Field(sa_type=BigInteger)
     seen_at: int = Field(sa_type=BigInteger)
@@ -42,6 +43,7 @@ class PurseRow(SQLModel, table=True):
     life: int
     paid: int | None = Field(default=None, sa_type=AmountColumn)
     paid_signature: bytes | None = Field(default=None, sa_type=LargeBinary)
+    delivered: int = Field(default=0, sa_type=AmountColumn)
     presented: bool = False
     prepaid_seconds: int = Field(default=0, sa_type=BigInteger)
     prepaid_at: int = Field(default=0, sa_type=BigInteger)
@@ -81,6 +83,9 @@ class AuditItemRow(SQLModel, table=True):
     decided_at: int | None = Field(default=None, sa_type=BigInteger)
 
 
+TABLES: Final[tuple[type[SQLModel], ...]] = (PeerRow, PurseRow, AuditRow, AuditItemRow)
+"""What this module keeps in a renter's money database."""
+
 _PEERS: Final[Table] = table(PeerRow)
 _PURSES: Final[Table] = table(PurseRow)
 _AUDITS: Final[Table] = table(AuditRow)
@@ -92,9 +97,10 @@ _ITEMS: Final[Table] = table(AuditItemRow)
 
 @dataclass(frozen=True, slots=True)
 class PeerRecord:
-    """A farmer as stored. `info` is the JSON in which it last described itself."""
+    """A farmer as stored: the address its owner gave us, the JSON in which it last described itself."""
 
     node: NodeId
+    url: str
     info: str
     added_at: Timestamp
     seen_at: Timestamp
@@ -103,7 +109,7 @@ class PeerRecord:
 
 def save_peer(conn: Connection, peer: PeerRecord) -> None:
     """Add a farmer, or refresh what it says of itself; when it was added and its lapses stay."""
-    fresh = {"info": peer.info, "seen_at": peer.seen_at}
+    fresh = {"url": peer.url, "info": peer.info, "seen_at": peer.seen_at}
     if not conn.execute(update(_PEERS).where(_PEERS.c.node == peer.node).values(**fresh)).rowcount:
         first = {"node": peer.node, "added_at": peer.added_at, "lapses": peer.lapses}
         conn.execute(insert(_PEERS).values(**first, **fresh))
@@ -133,7 +139,14 @@ def count_lapse(conn: Connection, node: NodeId, *, passed: bool) -> None:
 
 
 def _peer(row: Row[Any]) -> PeerRecord:
-    return PeerRecord(NodeId(row.node), row.info, Timestamp(row.added_at), Timestamp(row.seen_at), row.lapses)
+    return PeerRecord(
+        node=NodeId(row.node),
+        url=row.url,
+        info=row.info,
+        added_at=Timestamp(row.added_at),
+        seen_at=Timestamp(row.seen_at),
+        lapses=row.lapses,
+    )
 
 
 # Purses
@@ -144,16 +157,17 @@ class Purse:
     """A channel's owner and newest payment.
 
     life: which of the channels between the two this is (0, 1, 2...). paid: newest unconditional voucher.
-    presented: whether the farmer has accepted the channel. prepaid_seconds: storage time paid ahead, as of
-    prepaid_at.
+    delivered: the total that the farmer is known to hold without condition. presented: whether the farmer
+    has accepted the channel. prepaid_seconds: storage time paid ahead, as of prepaid_at.
     """
 
     channel_id: ChannelId
     farmer: NodeId
     life: int
     paid: SignedVoucher | None = None
+    delivered: Amount = Amount(0)  # noqa: RUF009 - a NewType is no call at run time
     presented: bool = False
-    prepaid_seconds: Seconds = Seconds(0)  # noqa: RUF009 - a NewType is no call at run time
+    prepaid_seconds: Seconds = Seconds(0)  # noqa: RUF009
     prepaid_at: Timestamp = Timestamp(0)  # noqa: RUF009
 
     @property
@@ -169,6 +183,7 @@ def save_purse(conn: Connection, purse: Purse) -> None:
         "life": purse.life,
         "paid": purse.paid.total if purse.paid else None,
         "paid_signature": purse.paid.signature if purse.paid else None,
+        "delivered": purse.delivered,
         "presented": purse.presented,
         "prepaid_seconds": purse.prepaid_seconds,
         "prepaid_at": purse.prepaid_at,
@@ -201,6 +216,7 @@ def _purse(row: Row[Any]) -> Purse:
         farmer=NodeId(row.farmer),
         life=row.life,
         paid=paid,
+        delivered=row.delivered,
         presented=row.presented,
         prepaid_seconds=Seconds(row.prepaid_seconds),
         prepaid_at=Timestamp(row.prepaid_at),

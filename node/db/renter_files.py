@@ -101,6 +101,9 @@ class ShardRow(SQLModel, table=True):
     settled_at: int = Field(sa_type=BigInteger)
 
 
+TABLES: Final[tuple[type[SQLModel], ...]] = (FileRow, ShardRow)
+"""What this module keeps in a renter's money database."""
+
 _FILES: Final[Table] = table(FileRow)
 _SHARDS: Final[Table] = table(ShardRow)
 

@@ -5,7 +5,7 @@ PeerFault
 |                           DepositTooLow, ChannelNotOpen, NodeOfAnother
 +-- NotFound                UnknownChannel, AgreementNotFound
 +-- PaymentRequired         NoChannel, ExposureExceeded, StepAboveExposure, DownloadUnpaid
-+-- AgreementRefused        AgreementOver, NotStored, CapacityExceeded, TooManyAgreements
++-- AgreementRefused        WrongRenter, AgreementOver, NotStored, CapacityExceeded
 +-- ShardRefused            WrongDataRoot, WrongShardLength
 +-- ReadOutOfBounds
 """
@@ -158,6 +158,17 @@ class StepAboveExposure(PaymentRequired):
 
 class AgreementRefused(PeerFault):
     """An agreement the farmer cannot enter or serve."""
+
+
+@dataclass(eq=False)
+class WrongRenter(AgreementRefused):
+    """The agreement names another renter than the node that proposes it."""
+
+    renter: bytes
+    node: bytes
+
+    def __str__(self) -> str:
+        return f"the agreement is of renter {short(self.renter)}, the request of {short(self.node)}"
 
 
 @dataclass(eq=False)

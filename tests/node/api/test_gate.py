@@ -53,8 +53,8 @@ class Echo:
 
 @asynccontextmanager
 async def serving(echo: Echo, limits: Limits) -> AsyncIterator[HttpServer]:
-    server = HttpServer(Gate(echo, limits), "127.0.0.1", 0, limits)
-    await server.start()
+    server = HttpServer("127.0.0.1", 0, limits)
+    await server.start(Gate(echo, limits))
     try:
         yield server
     finally:

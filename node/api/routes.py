@@ -1,0 +1,198 @@
+"""The routes of a farmer: a request is bounded, authenticated, parsed, handed to the Farmer, answered.
+
+`create_app` makes the whole ASGI application. Bodies are read by the handlers themselves, so that nothing is
+read that was not looked at first, and shards stream.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from node.api.door import Door
+from node.api.faults import MethodNotAllowed, UnknownRoute, answer
+from node.api.gate import App, Gate
+from node.api.limits import Limits
+from node.api.owner import ClaimAll, ClaimedMessage, ClaimReport, StatusMessage
+from node.errors import MalformedMessage, NodeError
+from node.farmer.farmer import Farmer
+from node.hex import from_hex
+from node.identity import body_hash
+from node.messages import (
+    AuditRequest,
+    Bounded,
+    OpenChannel,
+    PayVoucher,
+    ProposeAgreement,
+    ReadShard,
+    dump,
+    parse,
+)
+from payments.errors import PaymentError
+from payments.types import NodeId
+from settlement.errors import SettlementError
+
+AnyMessage = TypeVar("AnyMessage", bound=Bounded)
+
+
+def create_app(farmer: Farmer, limits: Limits) -> App:
+    """Make a farmer's application, with its gate in front."""
+    api = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    door = Door(farmer.farm.node, farmer.run, farmer.farm.clock, limits, farmer.knows)
+    _Routes(farmer, door).add_to(api)
+    _answer_errors(api)
+    return Gate(api, limits)
+
+
+class _Routes:
+    """Every route of one farmer."""
+
+    def __init__(self, farmer: Farmer, door: Door) -> None:
+        self._farmer = farmer
+        self._door = door
+
+    def add_to(self, api: FastAPI) -> None:
+        """Register all of them."""
+        routes: tuple[tuple[str, str, Callable[[Request], Awaitable[Response]]], ...] = (
+            ("GET", "/v1/node", self.node),
+            ("GET", "/v1/health", self.health),
+            ("POST", "/v1/channels", self.open_channel),
+            ("GET", "/v1/channels/{name}", self.channel),
+            ("POST", "/v1/agreements", self.propose),
+            ("GET", "/v1/agreements/{name}", self.agreement),
+            ("DELETE", "/v1/agreements/{name}", self.delete),
+            ("PUT", "/v1/agreements/{name}/shard", self.receive_shard),
+            ("POST", "/v1/agreements/{name}/read", self.read_shard),
+            ("POST", "/v1/audits", self.audit),
+            ("POST", "/v1/vouchers", self.take_voucher),
+            ("GET", "/v1/owner/status", self.status),
+            ("POST", "/v1/owner/claim", self.claim),
+        )
+        for method, path, handler in routes:
+            api.router.add_route(path, handler, methods=[method])
+
+    async def node(self, _: Request) -> Response:
+        return _json(await self._farmer.info())
+
+    async def health(self, _: Request) -> Response:
+        return Response(b'{"ok":true}', media_type="application/json")
+
+    async def open_channel(self, request: Request) -> Response:
+        node, message = await self._read(request, OpenChannel)
+        opened = await self._farmer.open_channel(node, message.terms.core(), message.node_key_signature)
+        return _json(opened)
+
+    async def channel(self, request: Request) -> Response:
+        node = await self._bare(request)
+        return _json(self._farmer.channel(node, _name(request)))
+
+    async def propose(self, request: Request) -> Response:
+        node, message = await self._read(request, ProposeAgreement)
+        terms = message.agreement.core()
+        return _json(await self._farmer.propose(node, terms, message.renter_signature))
+
+    async def agreement(self, request: Request) -> Response:
+        node = await self._bare(request)
+        return _json(self._farmer.agreement(node, _name(request)))
+
+    async def delete(self, request: Request) -> Response:
+        node = await self._bare(request)
+        return _json(await self._farmer.delete(node, _name(request)))
+
+    async def receive_shard(self, request: Request) -> Response:
+        """Authenticate by the agreed data root; the bytes must lead to it."""
+        claim = self._door.look(request.headers)
+        name = _name(request)
+        root = self._farmer.data_root(claim.node, name)
+        node = self._door.admit(claim, request.method, _target(request), root)
+        length = int(request.headers["content-length"])
+        chunks = _chunks(request)
+        return _json(await self._farmer.receive_shard(node, name, length=length, chunks=chunks))
+
+    async def read_shard(self, request: Request) -> Response:
+        node, message = await self._read(request, ReadShard)
+        data = await self._farmer.read_shard(
+            node,
+            _name(request),
+            offset=message.offset,
+            length=message.length,
+            payment=message.payment.core(),
+        )
+        return Response(data, media_type="application/octet-stream")
+
+    async def audit(self, request: Request) -> Response:
+        node, message = await self._read(request, AuditRequest)
+        return _json(await self._farmer.audit(node, message))
+
+    async def take_voucher(self, request: Request) -> Response:
+        node, message = await self._read(request, PayVoucher)
+        return _json(await self._farmer.take_voucher(node, message.voucher.core()))
+
+    async def status(self, request: Request) -> Response:
+        self._owner(request, await self._bare(request))
+        return _json(StatusMessage.of(await self._farmer.status()))
+
+    async def claim(self, request: Request) -> Response:
+        node, message = await self._read(request, ClaimAll)
+        self._owner(request, node)
+        outcomes = await self._farmer.collect(everything=message.everything)
+        claims = tuple(map(ClaimedMessage.of, outcomes))
+        return _json(ClaimReport(claims=claims, trouble=self._farmer.trouble))
+
+    async def _read(self, request: Request, kind: type[AnyMessage]) -> tuple[NodeId, AnyMessage]:
+        """Authenticate a request with a message in its body; who sent it, and the message."""
+        claim = self._door.look(request.headers)
+        body = await request.body()
+        node = self._door.admit(claim, request.method, _target(request), body_hash(body))
+        return node, parse(kind, body)
+
+    async def _bare(self, request: Request) -> NodeId:
+        """Authenticate a request without a body."""
+        claim = self._door.look(request.headers)
+        return self._door.admit(claim, request.method, _target(request), body_hash(b""))
+
+    def _owner(self, request: Request, node: NodeId) -> None:
+        if node != self._farmer.farm.node:
+            raise UnknownRoute(request.url.path)
+
+
+def _answer_errors(api: FastAPI) -> None:
+    """Answer every error in one shape, those of the framework too."""
+
+    async def told(_: Request, error: Exception) -> Response:
+        said = answer(error)
+        return Response(said.body, said.status, media_type="application/json")
+
+    async def framework(request: Request, error: Exception) -> Response:
+        missing = not isinstance(error, HTTPException) or error.status_code == 404  # noqa: PLR2004 - HTTP
+        fault = UnknownRoute(request.url.path) if missing else MethodNotAllowed(request.method)
+        return await told(request, fault)
+
+    for kind in (NodeError, PaymentError, SettlementError, Exception):
+        api.add_exception_handler(kind, told)
+    api.add_exception_handler(HTTPException, framework)
+
+
+async def _chunks(request: Request) -> AsyncIterator[bytes]:
+    async for chunk in request.stream():
+        yield chunk
+
+
+def _name(request: Request) -> bytes:
+    """The 32 bytes in the path. Raises MalformedMessage."""
+    try:
+        return from_hex(request.path_params["name"], 32)
+    except ValueError as error:
+        raise MalformedMessage("path", f"the name is {error}") from None
+
+
+def _target(request: Request) -> str:
+    """Path and query as they were sent."""
+    raw: bytes = request.scope["raw_path"]
+    query: bytes = request.scope["query_string"]
+    return (raw + b"?" + query if query else raw).decode("latin-1")
+
+
+def _json(message: Bounded) -> Response:
+    return Response(dump(message), media_type="application/json")

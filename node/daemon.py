@@ -1,0 +1,234 @@
+"""The farmer's daemon: a Farmer with its databases, shard store, HTTP server and loops, from start to stop.
+
+Embeddable: many of them live in one event loop, each on a port of its own. A loop whose step fails is logged
+and goes on; nothing but `stop` ends it. Importing this module imports the whole farmer: do it late.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from node.api.limits import Limits
+from node.api.routes import create_app
+from node.api.server import HttpServer
+from node.db.farmer import TABLES
+from node.db.stats import Statistics
+from node.errors import NodeError
+from node.farmer.config import FarmerConfig
+from node.farmer.farm import Farm
+from node.farmer.farmer import Farmer
+from node.hex import to_hex
+from node.home import write_json
+from node.identity import NodeKey
+from node.shard_store import ShardStore
+from payments.vouchers import SigningKey
+from settlement.client import Chain
+from settlement.database import Database
+from settlement.deployment import Deployment
+from settlement.tables import TABLES as CHAIN_TABLES
+
+log = logging.getLogger("tithebarn.farmer")
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a farmer keeps what it has: its two databases, its shards, and the file its owner edits (if any).
+
+    `running` is a file that says where the daemon listens while it runs: for the owner's other commands.
+    """
+
+    money: Path
+    stats: Path
+    shards: Path
+    config: Path | None = None
+    running: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How often a farmer looks around by itself, in seconds."""
+
+    follow: float = 12.0
+    collect: float = 60.0
+    sweep: float = 30.0
+    reload: float = 2.0
+
+    @classmethod
+    def of(cls, deployment: Deployment) -> Self:
+        """Follow local chains, whose blocks come at once, more closely."""
+        return cls(follow=2.0, collect=10.0, sweep=5.0) if deployment.local else cls()
+
+
+class FarmerDaemon:
+    """A farmer from start to stop. `chain`: a connection to share and leave open; otherwise it makes its own.
+
+    `start` raises ChainError (unreachable, wrong chain, contract missing), StorageError, StoreFault, and
+    OSError when the port is taken.
+    """
+
+    def __init__(
+        self,
+        config: FarmerConfig,
+        deployment: Deployment,
+        places: Places,
+        node_key: NodeKey,
+        *,
+        gas_key: SigningKey | None = None,
+        chain: Chain | None = None,
+        clock: Callable[[], int] = lambda: int(time.time()),
+        rhythm: Rhythm | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self._config = config
+        self._deployment = deployment
+        self._places = places
+        self._node_key = node_key
+        self._gas_key = gas_key
+        self._chain = chain
+        self._clock = clock
+        self._rhythm = rhythm or Rhythm.of(deployment)
+        self._limits = limits
+        self._stack = AsyncExitStack()
+        self._farmer: Farmer | None = None
+        self._url = ""
+
+    @property
+    def farmer(self) -> Farmer:
+        """The farmer within; RuntimeError before `start`."""
+        if self._farmer is None:
+            raise RuntimeError("the daemon has not been started")
+        return self._farmer
+
+    @property
+    def url(self) -> str:
+        """Where it listens, as a base URL."""
+        return self._url
+
+    async def start(self) -> Self:
+        """Open everything, make books and disk agree, serve."""
+        async with AsyncExitStack() as stack:
+            server = self._serve_on(stack)
+            farmer = await self._open(stack)
+            await farmer.begin()
+
+            await server.start(create_app(farmer, server.limits))
+            stack.push_async_callback(server.stop)
+            self._farmer = farmer
+            self._announce(stack)
+            self._begin_loops(stack, farmer)
+            self._stack = stack.pop_all()
+        log.info("farmer_started node=%s url=%s", farmer.farm.node.hex(), self._url)
+        return self
+
+    async def stop(self) -> None:
+        """Finish what runs, keep what was counted, close everything. Stopping twice is harmless."""
+        if self._farmer is None:
+            return
+        await self._stack.aclose()
+        log.info("farmer_stopped node=%s", self._node_key.node.hex())
+        self._farmer = None
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    def _serve_on(self, stack: AsyncExitStack) -> HttpServer:
+        """Take the port first: two farmers on one would share the books."""
+        server = HttpServer(self._config.host, self._config.port, self._limits or Limits())
+        stack.callback(server.close)
+        host, port = server.address
+        self._url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        return server
+
+    async def _open(self, stack: AsyncExitStack) -> Farmer:
+
+        chain = self._chain
+        if chain is None:
+            chain = await Chain.connect(self._deployment.url, self._deployment)
+            stack.push_async_callback(chain.close)
+        database = Database.at(self._places.money, [*CHAIN_TABLES, *TABLES])
+        stack.callback(database.close)
+        stats = Statistics(self._places.stats)
+        stack.callback(stats.close)
+        stack.push_async_callback(stats.flush)
+        store = ShardStore(self._places.shards)
+        farm = Farm(self._node_key, self._config, database, store, chain, stats, self._clock)
+        urls = self._config.urls or (self._url,)
+        return Farmer(farm, run=os.urandom(16), urls=urls, gas_key=self._gas_key)
+
+    def _announce(self, stack: AsyncExitStack) -> None:
+        path = self._places.running
+        if path is None:
+            return
+
+        write_json(path, {"url": self._url, "pid": os.getpid(), "node": to_hex(self._node_key.node)})
+        stack.callback(path.unlink, missing_ok=True)
+
+    def _begin_loops(self, stack: AsyncExitStack, farmer: Farmer) -> None:
+        rhythm = self._rhythm
+        loops = [
+            _repeat("follow", farmer.follow, rhythm.follow),
+            _repeat("sweep", farmer.sweep, rhythm.sweep),
+            _repeat("collect", farmer.collect, rhythm.collect, farmer.farm.claims_due),
+        ]
+        if self._places.config is not None:
+            reload = _Reload(self._places.config, farmer)
+            loops.append(_repeat("reload", reload.look, rhythm.reload))
+        for loop in loops:
+            stack.push_async_callback(_end, asyncio.create_task(loop))
+
+
+class _Reload:
+    """Watches the configuration file, and takes it over when it has changed."""
+
+    def __init__(self, path: Path, farmer: Farmer) -> None:
+        self._path = path
+        self._farmer = farmer
+        self._seen = self._stamp()
+
+    async def look(self) -> None:
+        stamp = self._stamp()
+        if stamp == self._seen or stamp is None:
+            return
+        self._seen = stamp
+        try:
+            self._farmer.reconfigure(FarmerConfig.load(self._path))
+        except (NodeError, FileNotFoundError) as error:
+            log.warning("configuration_refused reason=%s", error)
+        else:
+            log.info("configuration_taken_over")
+
+    def _stamp(self) -> tuple[int, int] | None:
+        with suppress(OSError):
+            found = self._path.stat()
+            return found.st_mtime_ns, found.st_ino
+        return None
+
+
+async def _repeat(
+    name: str, step: Callable[[], Awaitable[object]], seconds: float, due: asyncio.Event | None = None
+) -> None:
+    """Do something again and again; at once when it is `due`. What fails is tried again the next time."""
+    wake = due or asyncio.Event()
+    while True:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(wake.wait(), seconds)
+        wake.clear()
+        try:
+            await step()
+        except Exception:  # a farmer does not die of one bad round
+            log.exception("loop_failed loop=%s", name)
+
+
+async def _end(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

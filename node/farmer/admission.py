@@ -1,0 +1,149 @@
+"""Which channels a farmer takes vouchers from: the checks of the protocol, all at one pinned block.
+
+Nothing is stored for a renter before its channel is on the chain we know, in the contract we know, in a token
+we accept, pays us, holds enough, is not closing, and can be claimed before it closes.
+"""
+
+import asyncio
+from dataclasses import dataclass, replace
+
+import contracts
+from node.agreement import verify_node_key
+from node.db import Connection
+from node.db.farmer import Book, add_book, list_books, load_book
+from node.farmer.errors import (
+    ChallengePeriodOutOfBounds,
+    ChannelNotOpen,
+    ContractSigner,
+    DepositTooLow,
+    NodeOfAnother,
+    TokenNotAccepted,
+    WrongPayee,
+)
+from node.farmer.farm import Farm
+from node.farmer.till import see_channel
+from node.messages import ChannelView
+from payments.channel import Claimed, CloseRequested, Funded, apply
+from payments.ledger import Earnings
+from payments.types import ChannelId, NodeId, Timestamp
+from payments.vouchers import Terms, channel_id
+from settlement.abi import CHANNELS
+from settlement.client import ChannelState
+from settlement.errors import ContractDifferent, Reorganised
+from settlement.tables import load_channel, record_channel, save_channel
+
+DELEGATION = bytes.fromhex("ef0100")
+"""How the code of an account delegated by EIP-7702 begins; its key still signs for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one block says about a channel."""
+
+    state: ChannelState
+    signer_code: bytes
+
+
+async def admit_channel(farm: Farm, node: NodeId, terms: Terms, signature: bytes) -> ChannelView:
+    """Accept a channel and tell how it stands. A channel that is known already is only looked at again.
+
+    Raises ChannelRefused, WrongNodeKeySignature, and ChainError when the chain cannot be asked.
+    """
+    name = channel_id(farm.domain, terms)
+    verify_node_key(farm.domain, node, signature, terms.signer)
+    known = farm.database.read(lambda conn: load_book(conn, name))
+    if known is not None and known.renter != node:
+        raise NodeOfAnother(name)
+    if known is None:
+        _check_terms(farm, terms)
+    sight = await _look(farm, name, terms)
+    if known is None:
+        _check_sight(farm, terms, name, sight)
+    now = farm.now()
+    await farm.database.write(
+        lambda conn: _record(conn, farm, Book(name, node, now, Earnings()), terms, sight)
+    )
+    if known is None:
+        await _look_again(farm, name)
+        farm.stats.count("channels_accepted")
+    return see_channel(farm, node, name)
+
+
+def _check_terms(farm: Farm, terms: Terms) -> None:
+    """Check what the terms say by themselves."""
+    config = farm.config
+    if terms.payee != config.payee:
+        raise WrongPayee(terms.payee, config.payee)
+    if terms.token not in config.tokens:
+        raise TokenNotAccepted(terms.token, config.tokens)
+    least, most = config.offer.min_challenge_period, config.offer.max_challenge_period
+    if not least <= terms.challenge_period <= most:
+        raise ChallengePeriodOutOfBounds(terms.challenge_period, least, most)
+
+
+async def _look(farm: Farm, name: ChannelId, terms: Terms) -> Sight:
+    """Read the chain at one block of confirmation depth, and close requests at the head.
+
+    Chain and contract are checked anew: a local chain may have been restarted behind its URL. Raises
+    Reorganised when the pinned block was replaced while we looked.
+    """
+    chain = farm.chain
+    await chain.verify()
+    head = await chain.head()
+    pinned = await chain.block(max(0, head.number - chain.deployment.confirmations + 1))
+    code, signer_code, states, newest = await asyncio.gather(
+        chain.code(chain.deployment.contract, pinned.number),
+        chain.code(terms.signer, pinned.number),
+        chain.channel_states([name], pinned.number),
+        chain.channel_states([name]),
+    )
+    again = await chain.block(pinned.number)
+    if again.hash != pinned.hash:
+        raise Reorganised(pinned.number, pinned.hash, again.hash)
+    if not contracts.load(CHANNELS).matches(code):
+        raise ContractDifferent(chain.rpc.url, chain.deployment.contract)
+    confirmed = states[0]
+    closes_at = confirmed.closes_at or newest[0].closes_at
+    return Sight(ChannelState(confirmed.deposit, confirmed.claimed, closes_at), signer_code)
+
+
+async def _look_again(farm: Farm, name: ChannelId) -> None:
+    """Catch a close request that the watcher met between our look and our record: it knew no such channel."""
+    (newest,) = await farm.chain.channel_states([name])
+    if not newest.closes_at:
+        return
+
+    def step(conn: Connection) -> None:
+        channel = load_channel(conn, name)
+        if channel is not None:
+            save_channel(conn, apply(channel, CloseRequested(newest.closes_at))[0])
+
+    await farm.database.write(step)
+    raise ChannelNotOpen(name, newest.closes_at)
+
+
+def _check_sight(farm: Farm, terms: Terms, name: ChannelId, sight: Sight) -> None:
+    """Check what the chain says."""
+    if sight.state.closes_at:
+        raise ChannelNotOpen(name, sight.state.closes_at)
+    if sight.signer_code and not sight.signer_code.startswith(DELEGATION):
+        raise ContractSigner(terms.signer)
+    if sight.state.deposit < farm.config.offer.min_deposit:
+        raise DepositTooLow(sight.state.deposit, farm.config.offer.min_deposit)
+
+
+def _record(conn: Connection, farm: Farm, book: Book, terms: Terms, sight: Sight) -> None:
+    """Write down a channel as the chain shows it. What follows from a close request is the watcher's affair.
+
+    Another channel of the same renter continues its storage clock: opening one settles nothing.
+    """
+    channel, state = record_channel(conn, farm.domain, terms), sight.state
+    if not state.closes_at:
+        for fact in (Funded(state.deposit), Claimed(state.claimed)):
+            channel, _ = apply(channel, fact)
+        save_channel(conn, channel)
+    if load_book(conn, channel.id) is None:
+        others = [other.earnings.last_paid_audit for other in list_books(conn, book.renter)]
+        since = max(others, default=Timestamp(0))
+        earnings = Earnings(claimed=channel.claimed, last_paid_audit=since)
+        add_book(conn, replace(book, earnings=earnings))

@@ -1,0 +1,131 @@
+"""A Farm: what all parts of one farmer share, and the few reads of its books that several parts need."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+from weakref import WeakValueDictionary
+
+from node.db import Connection
+from node.db.farmer import Book, list_books, load_book
+from node.db.farmer_agreements import Account, load_account
+from node.db.stats import Statistics
+from node.farmer.config import FarmerConfig
+from node.farmer.errors import ExposureExceeded, UnknownChannel
+from node.identity import NodeKey
+from node.shard_store import ShardStore
+from payments.channel import Channel
+from payments.eip712 import Domain
+from payments.ledger import Earnings, exposure, record_claimed
+from payments.types import Amount, ChannelId, NodeId, Timestamp
+from settlement.client import Chain
+from settlement.database import Database
+from settlement.tables import load_channel
+
+T = TypeVar("T")
+Clock = Callable[[], int]
+"""Wall time in unix seconds."""
+
+
+@dataclass(slots=True)
+class Farm:
+    """One farmer's key, configuration, disk and chain. `config` is replaced when the owner changes it.
+
+    `claims_due` is set when a claim should be thought about at once.
+    """
+
+    key: NodeKey
+    config: FarmerConfig
+    database: Database
+    store: ShardStore
+    chain: Chain
+    stats: Statistics
+    clock: Clock
+    claims_due: asyncio.Event = field(default_factory=asyncio.Event)
+    _locks: WeakValueDictionary[bytes, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+
+    @property
+    def node(self) -> NodeId:
+        """The farmer's id."""
+        return self.key.node
+
+    @property
+    def domain(self) -> Domain:
+        """The EIP-712 domain of its chain and contract."""
+        return self.chain.domain
+
+    def now(self) -> Timestamp:
+        """Wall time."""
+        return Timestamp(self.clock())
+
+    async def run(self, work: Callable[..., T], *arguments: object) -> T:
+        """Run something that waits for the disk beside the event loop."""
+        return await asyncio.to_thread(work, *arguments)
+
+    def lock(self, name: bytes) -> asyncio.Lock:
+        """The lock of one channel or agreement, for steps that span more than one transaction."""
+        lock = self._locks.get(name)
+        if lock is None:
+            lock = self._locks[name] = asyncio.Lock()
+        return lock
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One channel as chain and vouchers show it, and the sums of its renter."""
+
+    channel: Channel
+    book: Book
+    account: Account
+
+    @property
+    def earnings(self) -> Earnings:
+        """The evidence and accounts."""
+        return self.book.earnings
+
+
+def load_page(conn: Connection, channel_id: ChannelId, node: NodeId) -> Page:
+    """Open the books at a channel of this renter. Raises UnknownChannel.
+
+    What the chain has paid meanwhile is booked on the way: the watcher writes it to the channel only.
+    """
+    book = load_book(conn, channel_id)
+    channel = load_channel(conn, channel_id)
+    if book is None or channel is None or book.renter != node:
+        raise UnknownChannel(channel_id)
+    account = load_account(conn, node)
+    return Page(channel, settled(book, channel, account), account)
+
+
+def settled(book: Book, channel: Channel, account: Account) -> Book:
+    """Book what the chain says it has paid."""
+    earnings = record_claimed(book.earnings, channel.claimed, account.storage_rate)
+    waiting = book.unclaimed_since if earnings.covered > channel.claimed else Timestamp(0)
+    return replace(book, earnings=earnings, unclaimed_since=waiting)
+
+
+def owed(conn: Connection, account: Account, now: Timestamp) -> Amount:
+    """What this renter owes over all its channels: the farmer's loss if it never came back."""
+    books = []
+    for book in list_books(conn, account.renter):
+        channel = load_channel(conn, book.channel_id)
+        if channel is not None:
+            books.append(settled(book, channel, account).earnings)
+    return pooled_exposure(books, account.storage_rate, now)
+
+
+def pooled_exposure(books: list[Earnings], storage_rate: Amount, now: Timestamp) -> Amount:
+    """Exposure over several channels of one renter: one storage clock, all prepayments, all unpaid work."""
+    if not books:
+        return Amount(0)
+    newest = max(books, key=lambda earnings: earnings.last_paid_audit)
+    pooled = replace(newest, prepaid=Amount(sum(earnings.prepaid for earnings in books)))
+    others = sum(earnings.unpaid for earnings in books) - newest.unpaid
+    return Amount(exposure(pooled, storage_rate, now) + others)
+
+
+def check_exposure(conn: Connection, farm: Farm, account: Account, now: Timestamp) -> None:
+    """Serve only who owes no more than the limit. Raises ExposureExceeded."""
+    exposed = owed(conn, account, now)
+    if exposed > farm.config.max_exposure:
+        raise ExposureExceeded(exposed, farm.config.max_exposure)

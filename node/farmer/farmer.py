@@ -1,0 +1,166 @@
+"""The Farmer: one asynchronous method for each message of the protocol, and what it does by itself.
+
+Knows nothing of HTTP. A request arrives here authenticated, as the id of the node that sent it and values of
+the core; what is returned is on disk.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
+
+from node.agreement import Agreement
+from node.audit import Challenge
+from node.db.farmer import list_books
+from node.farmer import admission, auditor, keeper, shelf, till
+from node.farmer.collector import Collector
+from node.farmer.config import FarmerConfig
+from node.farmer.farm import Farm
+from node.farmer.offer import Offers
+from node.farmer.status import FarmerStatus, read_status
+from node.messages import (
+    AgreementView,
+    AuditRequest,
+    ChainMessage,
+    ChannelView,
+    NodeInfo,
+    SignedQuoteMessage,
+    SignedRecordMessage,
+)
+from payments.types import ChannelId, NodeId
+from payments.vouchers import SignedVoucher, SigningKey, Terms
+from settlement.claims import Outcome
+from settlement.errors import ChainError
+from settlement.outbox import DEFAULT_CEILING, Outbox
+from settlement.watcher import Watcher
+
+
+class Farmer:
+    """One farmer. `run` (16 bytes) names this start of it; `gas_key` None never claims."""
+
+    def __init__(self, farm: Farm, *, run: bytes, urls: tuple[str, ...], gas_key: SigningKey | None) -> None:
+        self.farm = farm
+        self.run = run
+        self._offers = Offers(farm, urls)
+        self._gas_key = gas_key
+        ceiling = farm.config.max_gas_fee or DEFAULT_CEILING
+        self._outbox = Outbox(farm.database, farm.chain, ceiling=ceiling)
+        watcher = Watcher(farm.database, farm.chain, payees=[farm.config.payee])
+        self._follower = keeper.Follower(farm, watcher, self._outbox)
+        self._collector = Collector(farm, self._outbox, gas_key)
+
+    def knows(self, node: NodeId) -> bool:
+        """Whether this node has ever had a channel here."""
+        return self.farm.database.read(lambda conn: bool(list_books(conn, node)))
+
+    # Messages
+
+    async def info(self) -> NodeInfo:
+        """GET /v1/node."""
+        deployment = self.farm.chain.deployment
+        return NodeInfo(
+            record=SignedRecordMessage.of(await self._offers.record()),
+            quote=SignedQuoteMessage.of(await self._offers.quote()),
+            chain=ChainMessage(
+                chain_id=deployment.chain_id,
+                genesis_hash=deployment.genesis_hash,
+                contract=deployment.contract,
+            ),
+            run=self.run,
+        )
+
+    async def open_channel(self, node: NodeId, terms: Terms, node_key_signature: bytes) -> ChannelView:
+        """POST /v1/channels."""
+        return await admission.admit_channel(self.farm, node, terms, node_key_signature)
+
+    def channel(self, node: NodeId, channel_id: bytes) -> ChannelView:
+        """GET /v1/channels/{id}."""
+        return till.see_channel(self.farm, node, ChannelId(channel_id))
+
+    async def propose(self, node: NodeId, terms: Agreement, renter_signature: bytes) -> AgreementView:
+        """POST /v1/agreements."""
+        return await shelf.propose(self.farm, self._offers, node, terms, renter_signature)
+
+    def data_root(self, node: NodeId, agreement: bytes) -> bytes:
+        """What a shard's upload must be authenticated with. Raises AgreementNotFound."""
+        return shelf.agreed_root(self.farm, node, agreement)
+
+    async def receive_shard(
+        self, node: NodeId, agreement: bytes, *, length: int, chunks: AsyncIterator[bytes]
+    ) -> AgreementView:
+        """PUT /v1/agreements/{id}/shard."""
+        return await shelf.receive(self.farm, node, agreement, length=length, chunks=chunks)
+
+    def agreement(self, node: NodeId, agreement: bytes) -> AgreementView:
+        """GET /v1/agreements/{id}."""
+        return shelf.see(self.farm, node, agreement)
+
+    async def delete(self, node: NodeId, agreement: bytes) -> AgreementView:
+        """DELETE /v1/agreements/{id}."""
+        return await shelf.remove(self.farm, node, agreement)
+
+    async def read_shard(
+        self, node: NodeId, agreement: bytes, *, offset: int, length: int, payment: SignedVoucher
+    ) -> bytes:
+        """POST /v1/agreements/{id}/read."""
+        return await till.sell_read(self.farm, node, agreement, offset=offset, length=length, payment=payment)
+
+    async def audit(self, node: NodeId, request: AuditRequest) -> auditor.Answer:
+        """POST /v1/audits."""
+        challenge: Challenge = request.challenge.core()
+        paid = request.paid.core() if request.paid else None
+        return await auditor.answer_audit(
+            self.farm, node, paid=paid, challenge=challenge, voucher=request.voucher.core()
+        )
+
+    async def take_voucher(self, node: NodeId, voucher: SignedVoucher) -> ChannelView:
+        """POST /v1/vouchers."""
+        return await till.take_voucher(self.farm, node, voucher)
+
+    # By itself
+
+    async def begin(self) -> None:
+        """Make disk and books agree, give queued transactions their key back, catch up with the chain."""
+        await keeper.reconcile(self.farm)
+        if self._gas_key is not None:
+            with suppress(ChainError):  # `follow` says so, and tries again
+                await self._outbox.resume([self._gas_key])
+        await self.follow()
+        await self.sweep()
+
+    async def follow(self) -> None:
+        """Read the chain's news and keep queued transactions going."""
+        await self._follower.follow()
+
+    async def sweep(self) -> None:
+        """End what is over, delete what is not paid, write statistics."""
+        await keeper.sweep(self.farm)
+        await self.farm.stats.flush()
+
+    async def collect(self, *, everything: bool = False) -> tuple[Outcome, ...]:
+        """Claim what is due, or all there is."""
+        outcomes = await self._collector.collect(everything=everything)
+        if outcomes:
+            await self.follow()
+        return outcomes
+
+    def reconfigure(self, config: FarmerConfig) -> None:
+        """Go on with new prices and limits. Payee and address stay what they were at the start."""
+        kept = self.farm.config
+        self.farm.config = replace(config, payee=kept.payee, host=kept.host, port=kept.port, urls=kept.urls)
+
+    @property
+    def trouble(self) -> tuple[str, ...]:
+        """What keeps this farmer from following the chain or from claiming, in sentences."""
+        return tuple(one for one in (self._follower.trouble, self._collector.trouble) if one)
+
+    async def status(self) -> FarmerStatus:
+        """How this farmer is doing."""
+        return await read_status(
+            self.farm.config,
+            self.farm.database,
+            self.farm.stats.totals,
+            self.farm.now(),
+            chain=self.farm.chain,
+            gas_key=self._gas_key.address if self._gas_key else None,
+            trouble=self.trouble,
+        )

@@ -1,0 +1,136 @@
+"""The keeper: what a farmer does by itself. Follow the chain, end what is over, tidy up after a crash.
+
+Every step may run again at any time and finds what is left to do from books and disk alone.
+"""
+
+import asyncio
+import logging
+from dataclasses import replace
+
+from node.db import Connection
+from node.db.farmer_agreements import (
+    BATCH,
+    Account,
+    FarmerAgreement,
+    list_accounts,
+    list_agreements,
+    list_overdue,
+    load_account,
+    save_account,
+    stored_shards,
+)
+from node.errors import NodeError
+from node.farmer.farm import Farm, owed
+from node.farmer.shelf import end
+from node.messages import AgreementState
+from payments.channel import ClaimNow, StopAccepting
+from payments.types import NodeId, Timestamp
+from settlement.errors import ChainError, Reorganised
+from settlement.outbox import Outbox
+from settlement.watcher import News, Watcher
+
+log = logging.getLogger("tithebarn.farmer")
+
+
+class Follower:
+    """Reads the chain's news into the books and keeps queued transactions going."""
+
+    def __init__(self, farm: Farm, watcher: Watcher, outbox: Outbox) -> None:
+        self._farm = farm
+        self._watcher = watcher
+        self._outbox = outbox
+        self._lock = asyncio.Lock()
+        self.trouble: str | None = None
+        """Why the chain could not be read the last time, None if it could."""
+
+    async def follow(self) -> None:
+        """Take one look at the chain; a chain that cannot be read is `trouble`, not an error."""
+        async with self._lock:
+            try:
+                await self._take(await self._watcher.poll())
+                await self._outbox.tick()
+            except Reorganised:
+                log.info("chain_moved")
+            except ChainError as error:
+                if self.trouble is None:
+                    log.warning("chain_unreadable code=%s reason=%s", error.code, error)
+                self.trouble = str(error)
+            else:
+                if self.trouble is not None:
+                    log.info("chain_readable")
+                self.trouble = None
+
+    async def _take(self, news: News) -> None:
+        if news.reorganised_at is not None:
+            log.warning("chain_reorganised back_to=%d", news.reorganised_at)
+        for pending in news.effects:
+            effect = pending.effect
+            if isinstance(effect, StopAccepting):
+                log.warning("channel_stopped channel=%s", effect.channel_id.hex())
+            if isinstance(effect, ClaimNow):
+                log.warning("claim_due channel=%s before=%d", effect.channel_id.hex(), effect.before)
+                self._farm.claims_due.set()
+        if news.effects:  # the claims themselves are decided from the books, again and again until made
+            await self._watcher.acknowledge(news.effects)
+
+
+async def sweep(farm: Farm) -> None:
+    """End agreements that are over or abandoned, and those whose renters owed too much for too long."""
+    now = farm.now()
+    while overdue := farm.database.read(lambda conn: list_overdue(conn, now)):
+        for record in overdue:
+            over = await end(farm, record, AgreementState.EXPIRED)
+            log.info("agreement_expired agreement=%s was=%s", over.id.hex(), record.state.value)
+    for account in farm.database.read(list_accounts):
+        if account.stored or account.over_since:
+            await _watch_debt(farm, account.renter, now)
+
+
+async def _watch_debt(farm: Farm, renter: NodeId, now: Timestamp) -> None:
+    def step(conn: Connection) -> Account:
+        account = load_account(conn, renter)
+        over = owed(conn, account, now) > farm.config.max_exposure
+        since = (account.over_since or now) if over else Timestamp(0)
+        if since != account.over_since:
+            account = replace(account, over_since=since)
+            save_account(conn, account)
+        return account
+
+    account = await farm.database.write(step)
+    if not account.over_since:
+        return
+    if account.over_since == now:
+        log.warning("renter_owes_too_much renter=%s", renter.hex())
+    for record in _unpaid(farm, renter, account.over_since, now):
+        await end(farm, record, AgreementState.DELETED)
+        log.warning("agreement_deleted agreement=%s renter=%s reason=unpaid", record.id.hex(), renter.hex())
+
+
+def _unpaid(farm: Farm, renter: NodeId, since: Timestamp, now: Timestamp) -> list[FarmerAgreement]:
+    """At most a batch of this renter's agreements whose grace is over; the next sweep takes more."""
+    stored = farm.database.read(
+        lambda conn: list_agreements(conn, state=AgreementState.STORED, renter=renter, limit=BATCH)
+    )
+    return [record for record in stored if now >= since + record.agreement.grace]
+
+
+async def reconcile(farm: Farm) -> None:
+    """Make disk and books agree at a start: remove partial files and orphans, name shards that are gone.
+
+    A shard that was renamed but not countersigned is an orphan: its renter was not told and sends it again.
+    """
+    partial = await farm.run(farm.store.prepare)
+    if partial:
+        log.info("partial_uploads_removed count=%d", partial)
+    due = farm.database.read(lambda conn: set(stored_shards(conn)))
+    there = set(await farm.run(lambda: list(farm.store.shards())))
+    for orphan in there - due:
+        try:
+            await farm.run(farm.store.delete, orphan)
+        except NodeError as fault:
+            log.warning("orphan_left code=%s shard=%s", fault.code, orphan.hex())
+        else:
+            log.info("orphan_removed shard=%s", orphan.hex())
+    for missing in due - there:
+        log.error("shard_missing agreement=%s", missing.hex())
+    farm.stats.count("shards_missing_at_start", len(due - there))

@@ -1,0 +1,170 @@
+"""A FarmerStatus: how a farmer is doing, as one value for people and programs.
+
+Read from the books alone, beside a running farmer or without one; the chain adds the gas key's balance and
+the price of gas, and may be left out.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from node.db import Connection
+from node.db.farmer_agreements import Account, list_accounts
+from node.farmer.collector import ALONE_GAS, Considered, consider, find_candidates, gas_now
+from node.farmer.config import FarmerConfig
+from node.farmer.farm import owed
+from payments.policy import ClaimReason
+from payments.types import Address, Amount, ChannelId, NodeId, Timestamp
+from settlement.client import Chain
+from settlement.database import Database
+from settlement.errors import ChainError
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelStatus:
+    """One channel. Amounts in base units; `proven` is what only a proof shows so far, beyond `paid`.
+
+    `why` and `when` are the claim policy's: why it is claimed now or not yet, and when it will be if known.
+    """
+
+    channel_id: ChannelId
+    renter: NodeId
+    deposit: Amount
+    paid: Amount
+    proven: Amount
+    claimable: Amount
+    claimed: Amount
+    closes_at: Timestamp | None
+    serving: bool
+    claim: bool
+    reason: ClaimReason
+    when: Timestamp | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenterStatus:
+    """One renter's storage and debt."""
+
+    renter: NodeId
+    shards: int
+    stored_bytes: int
+    owed: Amount
+    over_since: Timestamp | None
+
+
+@dataclass(frozen=True, slots=True)
+class GasStatus:
+    """The gas key: wei it holds, what a unit of gas costs, and how many single claims that pays for."""
+
+    address: Address
+    balance: int
+    price: int | None
+    claims: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FarmerStatus:
+    """Everything `tithe farm status` shows. `earned` counts what was proven, paid by voucher or on chain."""
+
+    payee: Address
+    shards: int
+    stored_bytes: int
+    reserved_bytes: int
+    capacity: int
+    earned: Amount
+    claimable: Amount
+    claimed: Amount
+    audits_passed: int
+    audits_failed: int
+    channels: tuple[ChannelStatus, ...]
+    renters: tuple[RenterStatus, ...]
+    gas: GasStatus | None
+    trouble: tuple[str, ...]
+
+
+async def read_status(
+    config: FarmerConfig,
+    database: Database,
+    counters: Mapping[str, int],
+    now: Timestamp,
+    *,
+    chain: Chain | None = None,
+    gas_key: Address | None = None,
+    trouble: tuple[str, ...] = (),
+    show: Callable[[int], str] = str,
+) -> FarmerStatus:
+    """Read how a farmer is doing. A chain that does not answer is part of `trouble`. Raises StorageError.
+
+    `counters` are the statistics' totals; `show` writes an amount in the sentences of `why`.
+    """
+    gas: GasStatus | None = None
+    price: int | None = None
+    if chain is not None:
+        price = await gas_now(chain)
+        try:
+            gas = await _read_gas(chain, gas_key, price) if gas_key else None
+        except ChainError as error:
+            trouble = (*trouble, str(error))
+
+    def read(conn: Connection) -> tuple[list[Considered], list[RenterStatus], list[Account]]:
+        accounts = list_accounts(conn)
+        renters = [_renter(conn, account, now) for account in accounts]
+        return (
+            consider(config, find_candidates(conn, now), gas_wei=price, now=now, show=show),
+            renters,
+            accounts,
+        )
+
+    considered, renters, accounts = database.read(read)
+    channels = tuple(map(_channel, considered))
+    return FarmerStatus(
+        payee=config.payee,
+        shards=sum(account.stored for account in accounts),
+        stored_bytes=sum(account.stored_bytes for account in accounts),
+        reserved_bytes=sum(account.reserved_bytes for account in accounts),
+        capacity=config.capacity,
+        earned=Amount(sum(one.candidate.book.earnings.earned for one in considered)),
+        claimable=Amount(sum(one.claimable for one in channels)),
+        claimed=Amount(sum(one.claimed for one in channels)),
+        audits_passed=counters.get("audits_passed", 0),
+        audits_failed=counters.get("audits_failed", 0),
+        channels=channels,
+        renters=tuple(one for one in renters if one.shards or one.owed),
+        gas=gas,
+        trouble=trouble,
+    )
+
+
+async def _read_gas(chain: Chain, address: Address, price: int | None) -> GasStatus:
+    balance = await chain.balance(address)
+    return GasStatus(address, balance, price, balance // (price * ALONE_GAS) if price else None)
+
+
+def _renter(conn: Connection, account: Account, now: Timestamp) -> RenterStatus:
+    return RenterStatus(
+        renter=account.renter,
+        shards=account.stored,
+        stored_bytes=account.stored_bytes,
+        owed=owed(conn, account, now),
+        over_since=account.over_since or None,
+    )
+
+
+def _channel(considered: Considered) -> ChannelStatus:
+    candidate, decision = considered.candidate, considered.decision
+    channel, earnings = candidate.channel, candidate.book.earnings
+    return ChannelStatus(
+        channel_id=channel.id,
+        renter=candidate.book.renter,
+        deposit=channel.deposit,
+        paid=earnings.covered,
+        proven=earnings.unpaid,
+        claimable=candidate.claimable.amount,
+        claimed=channel.claimed,
+        closes_at=channel.closes_at or None,
+        serving=channel.serving,
+        claim=decision.claim,
+        reason=decision.reason,
+        when=decision.when,
+        why=decision.sentence,
+    )
