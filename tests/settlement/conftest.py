@@ -31,3 +31,10 @@ def endpoint(request: pytest.FixtureRequest) -> Endpoint:
         return embedded
     chain: LocalChain = request.getfixturevalue(request.param.value)
     return lambda: chain.url
+
+
+@pytest.fixture
+def still_anvil() -> Iterator[LocalChain]:
+    """Anvil that mines on demand only: what is sent stays in the pool."""
+    with LocalChain.start(ChainKind.ANVIL, block_time=100_000) as chain:
+        yield chain

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from web3.providers import AsyncBaseProvider
+from web3.types import RPCEndpoint
 
 from payments.types import Address, Amount, ChannelId, Seconds
 from payments.vouchers import SigningKey, Terms, Voucher, channel_id, channel_salt, sign_voucher
@@ -89,3 +90,9 @@ async def world(
 
 def payee(number: int) -> Address:
     return Address(number.to_bytes(20, "big") if number > 10**9 else (10**30 + number).to_bytes(20, "big"))
+
+
+async def reorganise(rpc: Rpc, depth: int) -> None:
+    """Let Anvil replace its newest blocks by empty ones. It wants its number plain, not in hex."""
+    answer = await rpc.provider.make_request(RPCEndpoint("anvil_reorg"), [depth, []])
+    assert "error" not in answer, answer

@@ -1,0 +1,372 @@
+"""The outbox: whatever happens to process, node or pool, each wish is carried out once."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from payments.types import Amount
+from settlement.client import Call, ChannelState
+from settlement.database import Database
+from settlement.errors import (
+    ChainUnreachable,
+    FeeAboveCeiling,
+    OutOfGasMoney,
+    TransactionFailed,
+    TransactionPending,
+    TransactionReplaced,
+)
+from settlement.local_chain import ChainKind, LocalChain, give, mine
+from settlement.outbox import Outbox
+from settlement.outbox_store import Phase, list_attempts, load_queued
+from settlement.reverts import ERC20InsufficientBalance
+from settlement.rpc import Fees, Rpc
+from settlement.tables import TABLES
+from settlement.transactions import Transaction, sign_transaction
+from settlement.wallet import new_key
+from tests.settlement.conftest import Endpoint
+from tests.settlement.support import World, payee, reorganise, run, world
+
+ALICE, BOB = payee(1), payee(2)
+
+
+@dataclass
+class Clock:
+    now: float = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = Database.at(tmp_path / "money.db", TABLES)
+    yield opened
+    opened.close()
+
+
+def test_a_submitted_call_is_executed_and_its_receipt_returned(
+    endpoint: Endpoint, database: Database
+) -> None:
+    async def story() -> None:
+        async with world(endpoint()) as w:
+            outbox = Outbox(database, w.chain)
+            first = await outbox.submit("fund", w.fund_call([(ALICE, 10)]), w.payer)
+            second = await outbox.submit("fund", w.fund_call([(ALICE, 10), (BOB, 5)]), w.payer)
+            receipts = [await outbox.wait(first), await outbox.wait(second)]
+            assert all(receipt.succeeded for receipt in receipts)
+            assert [event.deposit for event in w.chain.events_of(receipts[1])] == [10, 5]
+            assert outbox.open() == []
+            state = await w.chain.channel_states([w.id(ALICE), w.id(BOB)])
+            assert [channel.deposit for channel in state] == [10, 5]
+
+    run(story())
+
+
+@asynccontextmanager
+async def still_world(chain: LocalChain, confirmations: int = 1) -> AsyncIterator[World]:
+    """A world on a chain that mines when told: a helper mines while it is set up."""
+
+    async def miner() -> None:
+        async with await Rpc.open(chain.url) as rpc:
+            while True:
+                await mine(rpc)
+                await asyncio.sleep(0.05)
+
+    helper = asyncio.create_task(miner())
+    async with world(chain.url, confirmations=confirmations) as w:
+        helper.cancel()
+        await asyncio.gather(helper, return_exceptions=True)
+        yield w
+
+
+def test_nonces_are_dense_and_order_is_kept(still_anvil: LocalChain, database: Database) -> None:
+    async def story() -> None:
+        async with still_world(still_anvil) as w:
+            outbox = Outbox(database, w.chain)
+            first = await w.chain.rpc.nonce(w.payer.address)
+            ids = [await outbox.submit("fund", w.fund_call([(ALICE, n)]), w.payer) for n in range(1, 7)]
+            queued = [database.read(lambda conn, key=key: load_queued(conn, key)) for key in ids]
+            assert [one.nonce for one in queued] == list(range(first, first + 6))
+            assert {one.phase for one in queued} == {Phase.SENT}
+            await mine(w.chain.rpc)
+            for key in ids:
+                assert (await outbox.wait(key)).succeeded
+
+    run(story())
+
+
+def test_the_same_open_call_is_queued_once(still_anvil: LocalChain, database: Database) -> None:
+    async def story() -> None:
+        async with still_world(still_anvil) as w:
+            outbox = Outbox(database, w.chain)
+            call = w.fund_call([(ALICE, 10)])
+            key = await outbox.submit("fund", call, w.payer)
+            assert await outbox.submit("fund", call, w.payer) == key
+            assert await outbox.submit("other", call, w.payer) != key
+            await mine(w.chain.rpc)
+            await outbox.wait(key)
+            assert await outbox.submit("fund", call, w.payer) != key
+
+    run(story())
+
+
+def test_done_means_confirmation_depth(still_anvil: LocalChain, database: Database) -> None:
+    async def story() -> None:
+        async with still_world(still_anvil, confirmations=3) as w:
+            outbox = Outbox(database, w.chain)
+            key = await outbox.submit("fund", w.fund_call([(ALICE, 10)]), w.payer)
+            for _ in range(3):
+                with pytest.raises(TransactionPending) as pending:
+                    await outbox.wait(key, seconds=0.2)
+                await mine(w.chain.rpc)
+            receipt = await outbox.wait(key)
+            assert receipt.transaction == pending.value.transaction
+
+    run(story())
+
+
+def test_what_is_stuck_is_raised_under_the_same_nonce_up_to_the_ceiling(
+    still_anvil: LocalChain, database: Database
+) -> None:
+    async def story() -> None:
+        async with still_world(still_anvil) as w:
+            clock = Clock()
+            fees = await w.chain.rpc.fees()
+            ceiling = fees.cap * 13 // 10
+            outbox = Outbox(database, w.chain, clock=clock, stuck_seconds=60, ceiling=ceiling)
+            key = await outbox.submit("fund", w.fund_call([(ALICE, 10)]), w.payer)
+            for seconds in (30, 31, 61, 61):
+                clock.now += seconds
+                await outbox.tick()
+            queued = database.read(lambda conn: load_queued(conn, key))
+            attempts = database.read(lambda conn: list_attempts(conn, queued))
+            caps = [attempt.fees.cap for attempt in attempts]
+            assert len(caps) == 3
+            assert caps[0] * 1.1 < caps[1] < caps[1] * 1.1 < caps[2] <= ceiling
+            assert "ceiling" in outbox.open()[0].problem
+            with pytest.raises(FeeAboveCeiling):
+                await outbox.wait(key)
+            await mine(w.chain.rpc)
+            receipt = await outbox.wait(key)
+            assert receipt.transaction == attempts[-1].signed.hash
+
+    run(story())
+
+
+def test_what_the_pool_forgot_is_sent_again(still_anvil: LocalChain, database: Database) -> None:
+    async def story() -> None:
+        async with still_world(still_anvil) as w:
+            outbox = Outbox(database, w.chain)
+            key = await outbox.submit("fund", w.fund_call([(ALICE, 10)]), w.payer)
+            await w.chain.rpc.request("anvil_dropAllTransactions")
+            await mine(w.chain.rpc)
+            await outbox.tick()
+            await mine(w.chain.rpc)
+            assert (await outbox.wait(key)).succeeded
+
+    run(story())
+
+
+def test_what_a_reorganisation_threw_out_is_sent_again(still_anvil: LocalChain, database: Database) -> None:
+    async def story() -> None:
+        async with still_world(still_anvil) as w:
+            outbox = Outbox(database, w.chain)
+            key = await outbox.submit("fund", w.fund_call([(ALICE, 10)]), w.payer)
+            await mine(w.chain.rpc)
+            await outbox.wait(key)
+            await reorganise(w.chain.rpc, 1)
+            assert (await state(w)).deposit == 0
+            await outbox.tick()
+            assert outbox.open() != []
+            await mine(w.chain.rpc)
+            assert (await outbox.wait(key)).succeeded
+            assert (await state(w)).deposit == 10
+            later = await outbox.submit("fund", w.fund_call([(ALICE, 11)]), w.payer)
+            await mine(w.chain.rpc)
+            await outbox.wait(later)
+
+    async def state(w: World) -> ChannelState:
+        return (await w.chain.channel_states([w.id(ALICE)]))[0]
+
+    run(story())
+
+
+def test_without_gas_money_the_work_waits(endpoint: Endpoint, database: Database) -> None:
+    async def story() -> None:
+        async with world(endpoint()) as w:
+            await w.fund((ALICE, 10))
+            outbox, poor = Outbox(database, w.chain), new_key()
+            key = await outbox.submit("claim", w.chain.claim([w.voucher(ALICE, 7)]), poor)
+            with pytest.raises(OutOfGasMoney) as caught:
+                await outbox.wait(key)
+            assert (caught.value.sender, caught.value.balance) == (poor.address, 0)
+            assert "send it gas money" in outbox.open()[0].problem
+            await give(w.chain.rpc, poor.address, 10**18)
+            assert (await outbox.wait(key)).succeeded
+            assert await w.chain.token_balance(ALICE) == 7
+
+    run(story())
+
+
+def test_above_the_ceiling_the_work_waits(endpoint: Endpoint, database: Database) -> None:
+    async def story() -> None:
+        async with world(endpoint()) as w:
+            outbox = Outbox(database, w.chain, ceiling=1)
+            key = await outbox.submit("fund", w.fund_call([(ALICE, 10)]), w.payer)
+            with pytest.raises(FeeAboveCeiling):
+                await outbox.wait(key)
+            generous = Outbox(database, w.chain)
+            await generous.resume([w.payer])
+            assert (await generous.wait(key)).succeeded
+
+    run(story())
+
+
+def test_a_call_the_contract_refuses_is_not_sent(endpoint: Endpoint, database: Database) -> None:
+    async def story() -> None:
+        async with world(endpoint()) as w:
+            outbox = Outbox(database, w.chain)
+            with pytest.raises(ERC20InsufficientBalance):
+                await outbox.submit("send", w.chain.transfer(ALICE, Amount(1)), w.stranger)
+            assert outbox.open() == []
+
+    run(story())
+
+
+def test_a_call_that_fails_on_chain_is_named(still_anvil: LocalChain, database: Database) -> None:
+    async def story() -> None:
+        async with still_world(still_anvil) as w:
+            await asyncio.gather(w.fund((ALICE, 10)), mine_soon(w))
+            outbox = Outbox(database, w.chain)
+            call = w.chain.claim([w.voucher(ALICE, 7)])
+            key = await outbox.submit("claim", call, w.payer)
+            await overtake(w, call)
+            with pytest.raises(TransactionFailed):
+                await outbox.wait(key)
+            assert outbox.open() == []
+
+    async def mine_soon(w: World) -> None:
+        await asyncio.sleep(0.3)
+        await mine(w.chain.rpc)
+
+    async def overtake(w: World, call: Call) -> None:
+        """Somebody else claims the same voucher, pays more and comes first."""
+        rpc = w.chain.rpc
+        fees, nonce = await rpc.fees(), await rpc.nonce(w.stranger.address)
+        dearer = Fees(fees.cap * 3, fees.cap * 2)
+        first = Transaction(31337, nonce, call.to, call.data, 0, 200_000, dearer)
+        await rpc.send_raw(sign_transaction(first, w.stranger).raw)
+        await mine(rpc)
+
+    run(story())
+
+
+def test_a_nonce_used_by_another_program_is_noticed(still_anvil: LocalChain, database: Database) -> None:
+    async def story() -> None:
+        async with still_world(still_anvil) as w:
+            outbox = Outbox(database, w.chain, foreign_seconds=0.3)
+            key = await outbox.submit("fund", w.fund_call([(ALICE, 10)]), w.payer)
+            nonce = await w.chain.rpc.nonce(w.payer.address)
+            fees = await w.chain.rpc.fees()
+            foreign = Transaction(31337, nonce, BOB, b"", 1, 21_000, Fees(fees.cap * 3, fees.cap * 2))
+            await w.chain.rpc.send_raw(sign_transaction(foreign, w.payer).raw)
+            await mine(w.chain.rpc)
+            with pytest.raises(TransactionReplaced) as caught:
+                await outbox.wait(key)
+            assert (caught.value.sender, caught.value.nonce) == (w.payer.address, nonce)
+
+    run(story())
+
+
+def test_without_a_chain_the_work_waits(database: Database) -> None:
+    async def story(chain: LocalChain) -> None:
+        async with world(chain.url) as w:
+            outbox = Outbox(database, w.chain)
+            chain.stop()
+            key = await outbox.submit("fund", w.fund_call([(ALICE, 10)]), w.payer)
+            with pytest.raises(ChainUnreachable):
+                await outbox.wait(key, seconds=0.3)
+            assert [queued.id for queued in outbox.open()] == [key]
+
+    with LocalChain.start(ChainKind.ANVIL, block_time=0.1) as chain:
+        run(story(chain))
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from payments.vouchers import SigningKey
+from settlement import outbox as module
+from settlement.client import Call, Chain
+from settlement.client import Call, ChannelState
+from settlement.database import Database
+from settlement.deployment import Deployment
+from settlement.outbox import Outbox
+from settlement.tables import TABLES
+
+folder, point, secret, data = Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+class Mortal(Outbox):
+    async def _send(self, queued):
+        if point == "wished":
+            die()
+        await super()._send(queued)
+
+    async def _broadcast(self, raw):
+        if point == "signed":
+            die()
+        await super()._broadcast(raw)
+        if point == "broadcast":
+            die()
+
+    async def _end(self, queued):
+        if point == "mined":
+            die()
+        await super()._end(queued)
+
+async def main():
+    record = Deployment.load(folder / "record.json")
+    chain = await Chain.connect(record.url, record)
+    outbox = Mortal(Database.at(folder / "money.db", TABLES), chain)
+    key = SigningKey(bytes.fromhex(secret))
+    queued = await outbox.submit("fund", Call(record.contract, bytes.fromhex(data)), key)
+    await outbox.wait(queued)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("point", ["wished", "signed", "broadcast", "mined"])
+def test_after_kill_9_the_wish_is_carried_out_exactly_once(
+    anvil: LocalChain, tmp_path: Path, point: str
+) -> None:
+    async def story() -> None:
+        async with world(anvil.url) as w:
+            w.chain.deployment.save(tmp_path / "record.json")
+            call = w.fund_call([(ALICE, 10)])
+            before = await w.chain.rpc.nonce(w.payer.address)
+            command = [sys.executable, "-c", KILLED, tmp_path, point, w.payer.secret.hex(), call.data.hex()]
+            child = await asyncio.create_subprocess_exec(*command)
+            assert await child.wait() == -signal.SIGKILL
+            database = Database.at(tmp_path / "money.db", TABLES)
+            try:
+                outbox = Outbox(database, w.chain)
+                (queued, *rest) = outbox.open()
+                assert rest == []
+                await outbox.resume([w.payer])
+                assert (await outbox.wait(queued.id)).succeeded
+                assert await w.chain.rpc.nonce(w.payer.address) == before + 1
+                assert (await w.chain.channel_states([w.id(ALICE)]))[0].deposit == 10
+            finally:
+                database.close()
+
+    run(story())
