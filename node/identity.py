@@ -8,7 +8,7 @@ it the second time. Everything here is pure but the guard, which remembers.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
+from typing import Final, Self
 from urllib.parse import urlsplit
 
 from nacl.exceptions import BadSignatureError
@@ -188,8 +188,9 @@ class ReplayGuard:
     """Remembers which requests were admitted, as long as they are fresh, and admits none twice.
 
     A request is fresh while its time lies within `window` seconds of ours. Memory is bounded: `per_node`
-    requests of one node and `total` of all within reach of the window, then TooManyRequests; strangers are
-    free to make up node keys, so give them a guard of their own and they cannot crowd out those who pay.
+    requests of one node and `total` of all within reach of the window, then TooManyRequests. Strangers are
+    free to make up node keys, so give them a guard of their own and they cannot crowd out those who pay; when
+    one of them becomes known, let the other guard `adopt` what is remembered of it.
 
     A guard forgets at a restart, so every start has a `run`, 16 random bytes that requests name and sign. A
     request that names this run cannot have been seen by another; one that names none or another is admitted
@@ -237,13 +238,27 @@ class ReplayGuard:
         Raises StaleRequest, WrongRun, ReplayedRequest, TooManyRequests.
         """
         self.check(claim, now)
-        self._seen.setdefault(claim.time, {}).setdefault(claim.node, set()).add(claim.nonce)
-        self._count += 1
-        self._count_by_node[claim.node] = self._count_by_node.get(claim.node, 0) + 1
+        self._remember(claim.time, claim.node, claim.nonce)
+
+    def adopt(self, other: Self, node: bytes) -> None:
+        """Remember also what `other`, a guard of the same run, remembers of a node."""
+        for time, nonce in other.remembered(node):
+            self._remember(time, node, nonce)
+
+    def remembered(self, node: bytes) -> tuple[tuple[int, bytes], ...]:
+        """Return time and nonce of the requests remembered of a node."""
+        return tuple((time, nonce) for time, nodes in self._seen.items() for nonce in nodes.get(node, ()))
 
     def __len__(self) -> int:
         """Return how many requests are remembered."""
         return self._count
+
+    def _remember(self, time: int, node: bytes, nonce: bytes) -> None:
+        nonces = self._seen.setdefault(time, {}).setdefault(node, set())
+        if nonce not in nonces:
+            nonces.add(nonce)
+            self._count += 1
+            self._count_by_node[node] = self._count_by_node.get(node, 0) + 1
 
     def _forget(self, earliest: int) -> None:
         """Drop what is dated before `earliest`; it stays refused even if the clock is set back."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
-from typing import Final
+from typing import Final, Self
 
 from node.errors import CorruptTree, EmptyShard, LeafOutOfRange
 
@@ -109,7 +109,7 @@ class Tree:
     levels: tuple[bytes, ...]
 
     @classmethod
-    def over(cls, leaf_hashes: bytes | bytearray) -> "Tree":
+    def over(cls, leaf_hashes: bytes | bytearray) -> Self:
         """Return the tree over leaf hashes, one after another. Raises EmptyShard if there are none."""
         if not leaf_hashes:
             raise EmptyShard
@@ -144,7 +144,7 @@ class Tree:
         return b"".join((_MAGIC, self.leaf_count.to_bytes(8, "big"), *self.levels))
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "Tree":
+    def from_bytes(cls, data: bytes) -> Self:
         """Read what `to_bytes` wrote. Raises CorruptTree on any other length or beginning.
 
         The hashes are not recomputed, that is `check`'s work; whoever proves from a cached tree verifies the

@@ -61,4 +61,5 @@ class Door:
             if not self.knows(node):
                 return self._strangers
             self._known.add(node)
+            self._friends.adopt(self._strangers, node)
         return self._friends

@@ -293,6 +293,24 @@ def test_memory_per_node_is_bounded_and_frees_itself() -> None:
     assert len(guard) == 1
 
 
+def test_what_a_stranger_sent_stays_seen_when_it_becomes_known() -> None:
+    strangers, known = make_guard(), make_guard()
+    for nonce in range(3):
+        strangers.admit(make_claim(nonce=nonce), NOW)
+    strangers.admit(make_claim(node=STRANGER.node), NOW)
+    known.admit(make_claim(nonce=9), NOW)
+    for _ in range(2):
+        known.adopt(strangers, RENTER.node)
+    assert len(known) == 4
+    for nonce in (0, 1, 2, 9):
+        with pytest.raises(errors.ReplayedRequest):
+            known.admit(make_claim(nonce=nonce), NOW)
+    known.admit(make_claim(node=STRANGER.node), NOW)
+    later = NOW + REQUEST_WINDOW + 1
+    known.admit(make_claim(time=later, nonce=3), later)
+    assert len(known) == 1
+
+
 def test_memory_in_all_is_bounded() -> None:
     guard = make_guard(total=10)
     for number in range(10):
