@@ -4,6 +4,7 @@ A shard is written as PROPOSED before its agreement leaves, becomes STORED with 
 and stays until the farmer has confirmed its deletion, so that nothing is paid for that nobody remembers.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -16,7 +17,6 @@ from sqlalchemy import (
     Row,
     Select,
     Table,
-    func,
     insert,
     select,
     update,
@@ -304,14 +304,13 @@ def load_deletions(conn: Connection) -> tuple[ShardRecord, ...]:
     return _shards(conn, select(_SHARDS).where(_SHARDS.c.state == ShardState.DELETING.value))
 
 
-def stored_bytes(conn: Connection) -> dict[NodeId, int]:
-    """Sum up what each farmer stores for us."""
-    query = (
-        select(_SHARDS.c.farmer, func.sum(_SHARDS.c.shard_length).label("bytes"))
-        .where(_SHARDS.c.state == ShardState.STORED.value)
-        .group_by(_SHARDS.c.farmer)
-    )
-    return {NodeId(row.farmer): int(row.bytes) for row in conn.execute(query)}
+def shard_lengths(conn: Connection) -> dict[NodeId, tuple[int, ...]]:
+    """Return the length of each shard that a farmer stores for us, by farmer."""
+    query = select(_SHARDS.c.farmer, _SHARDS.c.shard_length).where(_SHARDS.c.state == ShardState.STORED.value)
+    found: defaultdict[NodeId, list[int]] = defaultdict(list)
+    for row in conn.execute(query):
+        found[NodeId(row.farmer)].append(row.shard_length)
+    return {farmer: tuple(lengths) for farmer, lengths in found.items()}
 
 
 def _values(shard: ShardRecord) -> dict[str, Any]:

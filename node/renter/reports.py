@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from settlement.client import Call
-
 from node.audit import Outcome
 from payments.channel import Channel
 from payments.prices import Quote
 from payments.types import Amount, ChannelId, NodeId, Seconds, Timestamp
 from payments.vouchers import Terms
+from settlement.client import Call
+from settlement.rpc import Receipt
 
 Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in total); a total of 0 means that it is not known."""
@@ -110,8 +110,20 @@ class ExitPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class SentReport:
+    """Transactions that were sent and mined, in order."""
+
+    receipts: tuple[Receipt, ...]
+
+    @property
+    def gas(self) -> int:
+        """Gas that all of them used."""
+        return sum(receipt.gas_used for receipt in self.receipts)
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelInfo:
-    """A channel as the renter sees it.
+    """A channel as the renter sees it; `farmer` and `life` are None where its payee is no known farmer's.
 
     `paid` is the total of the newest unconditional voucher. `withdrawal_opens` is the chain time from
     which the rest can be taken: set once a close was requested.
@@ -119,7 +131,7 @@ class ChannelInfo:
 
     channel: Channel
     farmer: NodeId | None
-    life: int
+    life: int | None
     paid: Amount
     withdrawal_opens: Timestamp | None
 

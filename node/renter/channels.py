@@ -1,0 +1,177 @@
+"""The renter's channels: what they hold, and how a farmer gets to know them.
+
+A channel found on the chain that this renter did not plan itself (a cold wallet funded it, or the state was
+lost) is adopted: its payee tells the farmer, its salt the life.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
+
+from node.agreement import sign_node_key
+from node.audit import challenge_digest, verify_proof
+from node.db import Connection
+from node.db.renter import Purse, load_purse, save_purse
+from node.messages import ChannelView, OpenChannel, ProvenMessage, TermsMessage
+from node.renter.context import Context
+from node.renter.errors import UnknownChannel
+from node.renter.money import Account, list_accounts, load_account, recall_paid, recall_proven
+from node.renter.peers import Peers
+from node.renter.reports import ChannelInfo
+from node.transport import PeerBrokeRules
+from payments.channel import Channel
+from payments.errors import PaymentError
+from payments.types import Address, Amount, ChannelId, NodeId, Timestamp
+from payments.vouchers import Terms, channel_salt
+from settlement.tables import list_channels
+from settlement.watcher import News, Watcher
+
+MOST_LIVES: Final = 64
+"""Salts tried when a channel is adopted."""
+
+
+class Channels:
+    """The renter's channels, on the chain and in its books."""
+
+    def __init__(self, context: Context, peers: Peers) -> None:
+        self._context = context
+        self._peers = peers
+        keys = context.keys
+        self._watcher = Watcher(
+            context.database, context.chain, payers=[keys.payer], signers=[keys.signer.address]
+        )
+
+    async def refresh(self) -> News:
+        """Read the chain's news into the channels, and adopt channels that turn up. Raises ChainError."""
+        news = await self._watcher.poll()
+        await self._watcher.acknowledge(news.effects)
+        await self._adopt()
+        return news
+
+    def list(self) -> tuple[ChannelInfo, ...]:
+        """Return every channel, those of unknown farmers too."""
+        return self._context.database.read(lambda conn: tuple(_infos(conn, self._context)))
+
+    def show(self, channel: ChannelId) -> ChannelInfo:
+        """Return one channel. Raises UnknownChannel."""
+        for info in self.list():
+            if info.channel.id == channel:
+                return info
+        raise UnknownChannel(channel)
+
+    async def withdrawal_opens(self, channel: ChannelId) -> Timestamp | None:
+        """Read from the chain from when on (chain time) the rest can be taken; None before a close request.
+
+        Raises ChainError.
+        """
+        (state,) = await self._context.chain.channel_states([channel])
+        return state.closes_at or None
+
+    # Farmers
+
+    async def present(self, channel: ChannelId) -> Account:
+        """Make a channel known to its farmer, and learn what the farmer holds of ours. May be repeated.
+
+        Raises the transport's errors, UnknownPeer, UnknownChannel, PaymentError.
+        """
+        context = self._context
+        account = context.database.read(lambda conn: load_account(conn, channel))
+        signature = sign_node_key(context.domain, context.node, context.keys.signer)
+        message = OpenChannel(terms=TermsMessage.of(account.channel.terms), node_key_signature=signature)
+        target = self._peers.target(account.farmer)
+        view = await context.transport.post(target, "/v1/channels", message, ChannelView)
+        return await self.reconcile(account.farmer, view, presented=True)
+
+    async def ask(self, channel: ChannelId) -> Account:
+        """Ask the farmer what it holds of a channel and learn from it. Raises as `present` does."""
+        account = self._context.database.read(lambda conn: load_account(conn, channel))
+        target = self._peers.target(account.farmer)
+        path = f"/v1/channels/0x{channel.hex()}"
+        view = await self._context.transport.get(target, path, ChannelView)
+        return await self.reconcile(account.farmer, view)
+
+    async def reconcile(self, farmer: NodeId, view: ChannelView, *, presented: bool = False) -> Account:
+        """Believe our own signatures that a farmer shows, a conditional one with its proof only.
+
+        Raises PeerBrokeRules, PaymentError.
+        """
+        context = self._context
+        channel = ChannelId(view.channel_id)
+        paid = view.paid.core() if view.paid else None
+        if paid is not None and (paid.voucher.conditional or paid.voucher.channel_id != channel):
+            raise PeerBrokeRules(farmer, "it shows a voucher of another kind as payment")
+        if view.proven is not None:
+            await self.learn_proof(farmer, channel, view.proven)
+
+        def work(conn: Connection) -> Account:
+            if paid is not None:
+                recall_paid(conn, context.pen, paid)
+            purse = load_purse(conn, channel)
+            if presented and purse is not None and not purse.presented:
+                save_purse(conn, replace(purse, presented=True))
+            return load_account(conn, channel)
+
+        return await context.database.write(work)
+
+    async def learn_proof(self, farmer: NodeId, channel: ChannelId, shown: ProvenMessage) -> Amount:
+        """Verify a proof that a farmer holds and book what it earned. Raises PeerBrokeRules, PaymentError."""
+        context, now = self._context, self._context.now()
+        voucher, challenge, proof = shown.voucher.core(), shown.challenge.core(), shown.proof.core()
+        if voucher.voucher.channel_id != channel:
+            raise PeerBrokeRules(farmer, "its evidence is of another channel")
+        if voucher.voucher.condition != challenge_digest(context.domain, challenge):
+            raise PeerBrokeRules(farmer, "its challenge is not the condition of its voucher")
+        if not all(verdict.good for verdict in verify_proof(challenge, proof)):
+            raise PeerBrokeRules(farmer, "its proof does not verify")
+        try:
+            return await context.database.write(
+                lambda conn: recall_proven(conn, context.pen, voucher, challenge, now)
+            )
+        except PaymentError as error:
+            raise PeerBrokeRules(farmer, f"its evidence does not hold: {error}") from error
+
+    async def _adopt(self) -> None:
+        """Give every channel of our signer a purse, as far as its farmer is known."""
+        context = self._context
+        strays = context.database.read(lambda conn: _strays(conn, context.keys.signer.address))
+        if not strays:
+            return
+        farmers = {peer.payee: peer.node for peer in self._peers.list()}
+        genesis = context.chain.deployment.genesis_hash
+        found = []
+        for channel in strays:
+            farmer, life = farmers.get(channel.terms.payee), _life(genesis, channel.terms)
+            if farmer is not None and life is not None:
+                found.append(Purse(channel.id, farmer, life))
+        if found:
+            await context.database.write(lambda conn: _save_new(conn, found))
+
+
+def _infos(conn: Connection, context: Context) -> Iterable[ChannelInfo]:
+    known = {account.channel.id: account for account in list_accounts(conn)}
+    for channel in list_channels(conn, signer=context.keys.signer.address):
+        account = known.get(channel.id)
+        purse = account.purse if account else None
+        yield ChannelInfo(
+            channel=channel,
+            farmer=purse.farmer if purse else None,
+            life=purse.life if purse else None,
+            paid=purse.paid_total if purse else Amount(0),
+            withdrawal_opens=channel.closes_at or None,
+        )
+
+
+def _strays(conn: Connection, signer: Address) -> tuple[Channel, ...]:
+    known = {account.channel.id for account in list_accounts(conn)}
+    strays = list_channels(conn, signer=signer)
+    return tuple(channel for channel in strays if channel.id not in known)
+
+
+def _life(genesis_hash: bytes, terms: Terms) -> int | None:
+    return next((life for life in range(MOST_LIVES) if channel_salt(genesis_hash, life) == terms.salt), None)
+
+
+def _save_new(conn: Connection, purses: Iterable[Purse]) -> None:
+    for purse in purses:
+        if load_purse(conn, purse.channel_id) is None:
+            save_purse(conn, purse)

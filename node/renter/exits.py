@@ -1,0 +1,135 @@
+"""The payer's transactions: ways out of channels, planned first and sent through the outbox.
+
+A plan shows what it moves and what gas it takes before anything is sent; its calls are also what a cold
+wallet signs. Push pays on the chain what was earned, without vouchers; close begins the challenge period;
+withdraw takes the rest after it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from node.renter.channels import Channels
+from node.renter.context import Context
+from node.renter.errors import NothingToDo, PayerMissing, WithdrawalNotOpen
+from node.renter.money import Account, load_account
+from node.renter.reports import ExitPlan, SentReport
+from payments.channel import Channel, Status
+from payments.types import Address, Amount, ChannelId, Seconds
+from settlement.client import Call
+from settlement.outbox import Outbox
+from settlement.rpc import Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Channels that one call may name together."""
+
+    signer: Address
+    token: Address
+    challenge_period: Seconds
+    salt: bytes
+    channels: tuple[Channel, ...]
+
+    @property
+    def payees(self) -> list[Address]:
+        return [channel.terms.payee for channel in self.channels]
+
+
+class Exits:
+    """Plans and sends what the payer does with its channels."""
+
+    def __init__(self, context: Context, channels: Channels, outbox: Outbox) -> None:
+        self._context = context
+        self.channels = channels
+        self._outbox = outbox
+
+    async def plan_push(self, channels: Iterable[ChannelId]) -> ExitPlan:
+        """Plan to pay on the chain, without vouchers, what these channels have earned. Raises NothingToDo."""
+        accounts = [account for account in self._accounts(channels) if account.channel.unclaimed]
+        batches = _batches(account.channel for account in accounts)
+        calls = [self._push(batch) for batch in batches]
+        amount = sum(account.channel.unclaimed for account in accounts)
+        return await self._plan("push", batches, calls, amount, "everything earned is paid on the chain")
+
+    async def plan_close(self, channels: Iterable[ChannelId]) -> ExitPlan:
+        """Plan to request the close of these channels; what is earned should be paid first (`send` does not).
+
+        Raises NothingToDo.
+        """
+        wanted = [
+            account.channel
+            for account in self._accounts(channels)
+            if account.channel.status is Status.FUNDED and account.channel.deposit > account.channel.claimed
+        ]
+        chain, batches = self._context.chain, _batches(wanted)
+        calls = [
+            chain.request_close(*_terms(batch), payees=batch.payees, token=batch.token) for batch in batches
+        ]
+        amount = sum(channel.deposit - channel.earned for channel in wanted)
+        return await self._plan("close", batches, calls, amount, "none of these channels is open")
+
+    async def plan_withdraw(self, channels: Iterable[ChannelId]) -> ExitPlan:
+        """Plan to take back what is left in these channels. Raises WithdrawalNotOpen, NothingToDo."""
+        chain = self._context.chain
+        wanted = [
+            account.channel
+            for account in self._accounts(channels)
+            if account.channel.status is not Status.CLOSED
+        ]
+        head = await chain.head()
+        states = await chain.channel_states([channel.id for channel in wanted])
+        for channel, state in zip(wanted, states, strict=True):
+            if not 0 < state.closes_at <= head.timestamp:
+                raise WithdrawalNotOpen(channel.id, state.closes_at, head.timestamp)
+        batches = _batches(wanted)
+        calls = [chain.withdraw(*_terms(batch), payees=batch.payees, token=batch.token) for batch in batches]
+        amount = sum(state.deposit - state.claimed for state in states)
+        return await self._plan("withdraw", batches, calls, amount, "none of these channels holds anything")
+
+    async def send(self, plan: ExitPlan) -> SentReport:
+        """Send a plan's calls in the payer's name and wait for them. Raises PayerMissing, ChainError."""
+        return await self.send_calls(plan.purpose, plan.calls)
+
+    async def send_calls(self, purpose: str, calls: Iterable[Call]) -> SentReport:
+        """Send calls, each mined before the next leaves. Raises PayerMissing, ChainError."""
+        key = self._context.keys.payer_key
+        if key is None:
+            raise PayerMissing(self._context.keys.payer)
+        receipts: list[Receipt] = []
+        for call in calls:
+            queued = await self._outbox.submit(purpose, call, key)
+            receipts.append(await self._outbox.wait(queued))
+        await self.channels.refresh()
+        return SentReport(tuple(receipts))
+
+    def _push(self, batch: _Batch) -> Call:
+        totals = [(channel.terms.payee, channel.earned) for channel in batch.channels]
+        return self._context.chain.push(*_terms(batch), totals=totals, token=batch.token)
+
+    async def _plan(
+        self, purpose: str, batches: Sequence[_Batch], calls: Sequence[Call], amount: int, otherwise: str
+    ) -> ExitPlan:
+        if not calls:
+            raise NothingToDo(purpose, otherwise)
+        chain, payer = self._context.chain, self._context.keys.payer
+        gas = sum([await chain.simulate(call, payer) for call in calls])
+        fees = await chain.rpc.fees()
+        channels = tuple(channel.id for batch in batches for channel in batch.channels)
+        return ExitPlan(purpose, channels, tuple(calls), Amount(amount), gas, gas * fees.now)
+
+    def _accounts(self, channels: Iterable[ChannelId]) -> tuple[Account, ...]:
+        wanted = list(channels)
+        return self._context.database.read(lambda conn: tuple(load_account(conn, name) for name in wanted))
+
+
+def _terms(batch: _Batch) -> tuple[Address, Seconds, bytes]:
+    return batch.signer, batch.challenge_period, batch.salt
+
+
+def _batches(channels: Iterable[Channel]) -> list[_Batch]:
+    def key(channel: Channel) -> tuple[Address, Address, Seconds, bytes]:
+        terms = channel.terms
+        return terms.signer, terms.token, terms.challenge_period, terms.salt
+
+    return [_Batch(*shared, tuple(group)) for shared, group in groupby(sorted(channels, key=key), key=key)]

@@ -1,0 +1,195 @@
+"""Funding: from "thirty days" to one transaction that opens or tops up the channels to many farmers.
+
+A plan is made first and shows total, gas and storage cost. Channels are written down as expected before
+anything is sent, so that the watcher knows them however their funding reaches the chain: by our outbox, or
+by a cold wallet that is given the calls.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Final
+
+from node.db import Connection
+from node.db.renter import Purse, load_purse, save_purse
+from node.db.renter_files import shard_lengths
+from node.renter.context import Context
+from node.renter.errors import NoQuote, NothingToDo, TokensMissing
+from node.renter.exits import Exits
+from node.renter.money import Account, list_accounts
+from node.renter.peers import Peers
+from node.renter.placement import choose_shape
+from node.renter.reports import FundingPlan, FundingRow, SentReport
+from node.renter.targets import (
+    Open,
+    Wish,
+    batches,
+    new_life,
+    new_period,
+    shares,
+    storage_cost,
+    storage_target,
+)
+from payments.channel import Status
+from payments.types import Amount, NodeId, Seconds
+from payments.vouchers import Terms, channel_id, channel_salt
+from settlement.client import Call
+from settlement.tables import record_channel
+
+OPEN_GAS: Final = 25_000
+"""Gas a channel takes in a fund call that cannot be simulated yet, for want of an allowance."""
+CALL_GAS: Final = 70_000
+_OVER: Final = (Status.CLOSING, Status.CLOSED)
+
+
+class Funding:
+    """Plans deposits and pays them in."""
+
+    def __init__(self, context: Context, peers: Peers, exits: Exits) -> None:
+        self._context = context
+        self._peers = peers
+        self._exits = exits
+
+    async def plan(
+        self,
+        farmers: Iterable[NodeId] | None = None,
+        *,
+        seconds: Seconds | None = None,
+        stored_bytes: int | None = None,
+        amount: Amount | None = None,
+    ) -> FundingPlan:
+        """Plan to raise the deposits for these farmers, or all known ones.
+
+        Either to an `amount` of base units each, or to what storing `stored_bytes` of files over all of them
+        for `seconds` takes, by their current quotes, with one read of everything; without `stored_bytes`:
+        what each stores for us now. At least each farmer's minimum.
+
+        Raises NothingToDo, NoQuote (a farmer does not answer), TokensMissing, UnknownPeer, ChainError.
+        """
+        context = self._context
+        nodes = [peer.node for peer in self._peers.list()] if farmers is None else list(farmers)
+        if not nodes:
+            raise NothingToDo("fund", "no farmer is known, add some (tithe peers add)")
+        await self._exits.channels.refresh()
+        wishes = await self._wishes(nodes)
+        lengths = self._lengths(nodes, stored_bytes)
+        rows = self._rows(wishes, lengths, seconds or Seconds(0), amount)
+        if not rows:
+            raise NothingToDo("fund", "these channels hold enough already")
+        total = Amount(sum(row.added for row in rows))
+        calls, gas = await self._calls(rows, total)
+        fees = await context.chain.rpc.fees()
+        return FundingPlan(
+            rows=tuple(rows),
+            calls=tuple(calls),
+            total=total,
+            gas=gas,
+            gas_cost=gas * fees.now,
+            storage_cost=Amount(sum(row.storage_cost for row in rows)),
+            seconds=seconds or Seconds(0),
+            stored_bytes=stored_bytes or 0,
+        )
+
+    async def fund(self, plan: FundingPlan) -> SentReport:
+        """Carry a plan out and wait until the deposits are confirmed. Raises PayerMissing, ChainError."""
+        await self._expect(plan)
+        return await self._exits.send_calls("fund", plan.calls)
+
+    async def fund_unsigned(self, plan: FundingPlan) -> tuple[Call, ...]:
+        """Return the calls for the payer's own wallet; the watcher picks up what becomes of them."""
+        await self._expect(plan)
+        return plan.calls
+
+    async def _wishes(self, nodes: list[NodeId]) -> list[Wish]:
+        """Ask for fresh quotes and look up which channels exist."""
+        context = self._context
+        wishes = []
+        for report in await self._peers.quotes(nodes):
+            if report.quote is None:
+                raise NoQuote(report.farmer, report.fault.reason if report.fault else "it sent none")
+            accounts = context.database.read(partial(list_accounts, farmer=report.farmer))
+            used = [account for account in accounts if account.channel.status not in _OVER]
+            free_life = max((account.purse.life + 1 for account in accounts), default=0)
+            payee = self._peers.known(report.farmer).payee
+            wishes.append(Wish(report.farmer, payee, report.quote, _open(used), free_life))
+        return wishes
+
+    def _lengths(self, nodes: list[NodeId], stored_bytes: int | None) -> Mapping[NodeId, tuple[int, ...]]:
+        if stored_bytes is None:
+            stored = self._context.database.read(shard_lengths)
+            return {node: stored.get(node, ()) for node in nodes}
+        each = shares(stored_bytes, len(nodes), choose_shape(len(nodes)))
+        return dict.fromkeys(nodes, each)
+
+    def _rows(
+        self,
+        wishes: list[Wish],
+        lengths: Mapping[NodeId, tuple[int, ...]],
+        seconds: Seconds,
+        amount: Amount | None,
+    ) -> list[FundingRow]:
+        life = new_life(wishes)
+        rows = []
+        for wish in wishes:
+            mine = lengths[wish.farmer]
+            terms = wish.open.terms if wish.open else self._new_terms(wish, life)
+            row = FundingRow(
+                farmer=wish.farmer,
+                channel=channel_id(self._context.domain, terms),
+                terms=terms,
+                life=wish.open.life if wish.open else life,
+                deposit=wish.open.deposit if wish.open else Amount(0),
+                target=storage_target(wish, mine, seconds) if amount is None else amount,
+                storage_cost=storage_cost(wish.quote, mine, seconds),
+            )
+            if row.added:
+                rows.append(row)
+        return rows
+
+    def _new_terms(self, wish: Wish, life: int) -> Terms:
+        keys, deployment = self._context.keys, self._context.chain.deployment
+        return Terms(
+            payer=keys.payer,
+            signer=keys.signer.address,
+            payee=wish.payee,
+            token=deployment.token,
+            challenge_period=new_period(wish.quote, deployment.challenge_period),
+            salt=channel_salt(deployment.genesis_hash, life),
+        )
+
+    async def _calls(self, rows: list[FundingRow], total: Amount) -> tuple[list[Call], int]:
+        """Return the calls in order, an approval first if it takes one, and the gas of all."""
+        chain, payer = self._context.chain, self._context.keys.payer
+        token = rows[0].terms.token
+        balance = await chain.token_balance(payer, token)
+        if balance < total:
+            raise TokensMissing(payer, total, balance)
+        approved = await chain.allowance(payer, token) >= total
+        calls = [] if approved else [chain.approve(total, token)]
+        gas = 0 if approved else await chain.simulate(calls[0], payer)
+        for batch in batches(rows):
+            terms = batch[0].terms
+            targets = [(row.terms.payee, row.target) for row in batch]
+            call = chain.fund(terms.signer, terms.challenge_period, terms.salt, targets, terms.token)
+            gas += await chain.simulate(call, payer) if approved else CALL_GAS + OPEN_GAS * len(batch)
+            calls.append(call)
+        return calls, gas
+
+    async def _expect(self, plan: FundingPlan) -> None:
+        """Write the channels down before anybody funds them."""
+        domain = self._context.domain
+
+        def work(conn: Connection) -> None:
+            for row in plan.rows:
+                channel = record_channel(conn, domain, row.terms)
+                if load_purse(conn, channel.id) is None:
+                    save_purse(conn, Purse(channel.id, row.farmer, row.life))
+
+        await self._context.database.write(work)
+
+
+def _open(accounts: list[Account]) -> Open | None:
+    """Return the youngest of these channels as one to be topped up."""
+    if not accounts:
+        return None
+    channel, purse = accounts[-1].channel, accounts[-1].purse
+    return Open(channel.terms, purse.life, channel.deposit, channel.promised)

@@ -1,0 +1,246 @@
+"""The renter's money: every voucher it signs is made here, in the transaction that writes its total down.
+
+Functions over an open connection, to be run by `Database.write`: when that returns, total, voucher and
+audit are on disk, and only then they may leave. All of it is read in the same transaction, so processes
+that share a database cannot sign past each other. A payment made while an audit is open gives the audit
+a new voucher with the same condition; its total is what one audit may raise the channel by, once,
+whatever is resent.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from node.audit import Answer, Challenge, Outcome, Try, Window, challenge_digest
+from node.db import Connection
+from node.db.renter import (
+    AuditRecord,
+    Decision,
+    Purse,
+    count_lapse,
+    decide_items,
+    insert_audit,
+    load_audit,
+    load_open_audits,
+    load_purse,
+    load_purses,
+    save_purse,
+    update_audit,
+)
+from node.db.renter_files import mark_audited, record_check
+from node.renter.context import Pen
+from node.renter.errors import AuditOpen, Unfunded, UnknownChannel
+from payments.channel import Channel, Status
+from payments.errors import ChannelError, InsufficientDeposit
+from payments.ledger import next_payment, next_step, recall_voucher, record_proof
+from payments.types import ZERO32, Amount, ChannelId, NodeId, Timestamp
+from payments.vouchers import SignedVoucher
+from settlement.tables import load_channel, save_channel
+
+_NOTHING = Amount(0)
+_LAPSES = {Outcome.FAILED: False, Outcome.OFFLINE: False, Outcome.TIMED_OUT: False, Outcome.PASSED: True}
+"""Outcomes that say something of the farmer, and whether it is good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A channel and the renter's own side of it."""
+
+    channel: Channel
+    purse: Purse
+
+    @property
+    def farmer(self) -> NodeId:
+        """Who is paid."""
+        return self.purse.farmer
+
+    @property
+    def owes(self) -> bool:
+        """Whether the farmer has earned more than it is known to hold unconditional vouchers for."""
+        covered = max(self.purse.delivered, self.channel.claimed)
+        return self.channel.earned > covered
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """An unconditional voucher ready to leave; `added` is what it adds to the one before."""
+
+    account: Account
+    voucher: SignedVoucher
+    added: Amount
+
+
+def load_account(conn: Connection, channel_id: ChannelId) -> Account:
+    """Return a channel with its purse. Raises UnknownChannel."""
+    channel, purse = load_channel(conn, channel_id), load_purse(conn, channel_id)
+    if channel is None or purse is None:
+        raise UnknownChannel(channel_id)
+    return Account(channel, purse)
+
+
+def list_accounts(conn: Connection, farmer: NodeId | None = None) -> list[Account]:
+    """Return all channels that have a purse, or those to one farmer, by farmer and life."""
+    found = ((load_channel(conn, purse.channel_id), purse) for purse in load_purses(conn, farmer))
+    return [Account(channel, purse) for channel, purse in found if channel is not None]
+
+
+def active_account(conn: Connection, farmer: NodeId) -> Account | None:
+    """Return the channel through which this farmer is paid now: the youngest that is funded and open."""
+    serving = [account for account in list_accounts(conn, farmer) if account.channel.status is Status.FUNDED]
+    return serving[-1] if serving else None
+
+
+# Payments
+
+
+def issue_payment(
+    conn: Connection, pen: Pen, channel_id: ChannelId, extra: Amount = _NOTHING
+) -> Payment | None:
+    """Pay all that is earned, and `extra` for a read or ahead of time; None if nothing was ever earned.
+
+    With nothing new to pay, the voucher of before is shown again. Raises Unfunded, ChannelError,
+    UnknownChannel.
+    """
+    account = load_account(conn, channel_id)
+    channel, purse = account.channel, account.purse
+    if not extra and purse.paid is not None and purse.paid_total >= channel.earned:
+        return Payment(account, purse.paid, _NOTHING)
+    if not extra and not channel.earned:
+        return None
+    try:
+        after, voucher = next_payment(channel, extra)
+    except InsufficientDeposit as error:
+        raise Unfunded(purse.farmer, error.needed, error.deposit) from error
+    signed = pen.sign(voucher)
+    added = Amount(signed.total - purse.paid_total)
+    purse = replace(purse, paid=signed)
+    save_channel(conn, after)
+    save_purse(conn, purse)
+    if extra:
+        after = _reissue(conn, pen, after)
+    return Payment(Account(after, purse), signed, added)
+
+
+def record_delivery(conn: Connection, channel_id: ChannelId, total: Amount) -> None:
+    """Note that the farmer holds an unconditional voucher of this total."""
+    purse = load_account(conn, channel_id).purse
+    if total > purse.delivered:
+        save_purse(conn, replace(purse, delivered=total))
+
+
+def _reissue(conn: Connection, pen: Pen, channel: Channel) -> Channel:
+    """Give the open audit of a channel a voucher that comes on top of what has been earned since."""
+    for audit in load_open_audits(conn, channel.id):
+        try:
+            channel, voucher = next_step(channel, audit.step, audit.voucher.voucher.condition)
+        except (InsufficientDeposit, ChannelError):
+            continue  # the next try finds that out and says so
+        save_channel(conn, channel)
+        update_audit(conn, replace(audit, voucher=pen.sign(voucher)))
+    return channel
+
+
+# Audits
+
+
+def issue_audit(
+    conn: Connection,
+    pen: Pen,
+    channel_id: ChannelId,
+    *,
+    challenge: Challenge,
+    step: Amount,
+    window: Window,
+    intervals: Mapping[bytes, int],
+) -> AuditRecord:
+    """Promise a step on the condition of a challenge; `intervals`: which audit of each agreement this is.
+
+    Raises AuditOpen, Unfunded, ChannelError, UnknownChannel.
+    """
+    if load_open_audits(conn, channel_id):
+        raise AuditOpen(channel_id)
+    issue_payment(conn, pen, channel_id)
+    account = load_account(conn, channel_id)
+    try:
+        after, voucher = next_step(account.channel, step, challenge_digest(pen.domain, challenge))
+    except InsufficientDeposit as error:
+        raise Unfunded(account.farmer, error.needed, error.deposit) from error
+    audit = AuditRecord(channel_id, challenge, pen.sign(voucher), step, window)
+    save_channel(conn, after)
+    insert_audit(conn, audit)
+    for agreement, interval in intervals.items():
+        mark_audited(conn, agreement, interval)
+    return audit
+
+
+def record_try(conn: Connection, audit_id: bytes, attempt: Try) -> AuditRecord | None:
+    """Note what came of sending a challenge; return the audit as it stands."""
+    audit = load_audit(conn, audit_id)
+    if audit is None:
+        return None
+    audit = replace(audit, tries=(*audit.tries, attempt))
+    update_audit(conn, audit)
+    return audit
+
+
+def settle_audit(conn: Connection, audit_id: bytes, now: Timestamp, reason: str) -> Amount:
+    """Book a verified proof: its voucher's total is earned, all items are PASSED. Return what it earned.
+
+    A second time it earns nothing, for the total is the same. Raises UnknownChannel.
+    """
+    audit = load_audit(conn, audit_id)
+    if audit is None:
+        return _NOTHING
+    account = load_account(conn, audit.channel_id)
+    after = record_proof(account.channel, audit.voucher.total)
+    save_channel(conn, after)
+    passed = [Decision(item.agreement, Outcome.PASSED, reason, now) for item in audit.challenge.items]
+    close_audit(conn, audit, passed)
+    return Amount(after.earned - account.channel.earned)
+
+
+def close_audit(conn: Connection, audit: AuditRecord, decisions: Iterable[Decision]) -> None:
+    """End an audit and write what it came to for these agreements; another one asks for the rest."""
+    known = list(decisions)
+    update_audit(conn, replace(audit, open=False))
+    decide_items(conn, audit.audit_id, known)
+    for decision in known:
+        record_check(conn, decision.agreement, decision.outcome, decision.at)
+    purse = load_purse(conn, audit.channel_id)
+    verdicts = [_LAPSES[decision.outcome] for decision in known if decision.outcome in _LAPSES]
+    if purse is not None and verdicts:
+        count_lapse(conn, purse.farmer, passed=all(verdicts))
+
+
+# What the farmer holds
+
+
+def recall_paid(conn: Connection, pen: Pen, signed: SignedVoucher) -> None:
+    """Learn an unconditional voucher from the farmer. Raises UnknownChannel, PaymentError."""
+    account = load_account(conn, signed.voucher.channel_id)
+    channel = recall_voucher(pen.domain, account.channel, signed, proven=False)
+    if channel != account.channel:
+        save_channel(conn, channel)
+    purse = account.purse
+    if signed.voucher.condition == ZERO32 and signed.total > purse.paid_total:
+        purse = replace(purse, paid=signed)
+    save_purse(conn, replace(purse, delivered=Amount(max(purse.delivered, signed.total))))
+
+
+def recall_proven(
+    conn: Connection, pen: Pen, signed: SignedVoucher, challenge: Challenge, now: Timestamp
+) -> Amount:
+    """Learn from the farmer that it has proven a challenge; its proof was verified. Return what that earned.
+
+    An audit that was given up is PASSED after all. An open one gets a voucher on top of it. Raises
+    UnknownChannel, PaymentError.
+    """
+    account = load_account(conn, signed.voucher.channel_id)
+    channel = recall_voucher(pen.domain, account.channel, signed, proven=True)
+    save_channel(conn, channel)
+    audit = load_audit(conn, challenge.audit_id)
+    if audit is not None:
+        items = audit.challenge.items
+        late = [Decision(item.agreement, Outcome.PASSED, "proven, though late", now) for item in items]
+        close_audit(conn, replace(audit, tries=(*audit.tries, Try(now, Answer.PROVEN))), late)
+    _reissue(conn, pen, channel)
+    return Amount(channel.earned - account.channel.earned)

@@ -1,0 +1,133 @@
+"""The renter's peer book: the farmers its owner has added, with what they last said of themselves.
+
+A farmer is believed when its record and quote are signed by its node key, are current, and name our chain and
+contract. Quotes expire; `quotes` asks for fresh ones, all farmers at once.
+"""
+
+import asyncio
+from collections.abc import Iterable
+
+from node.db.renter import PeerRecord, delete_peer, load_peer, load_peers, save_peer
+from node.errors import NodeError
+from node.identity import verify_record
+from node.messages import NodeInfo, dump, parse
+from node.network import Peer
+from node.renter.context import Context
+from node.renter.errors import OtherNetwork, OtherNode, UnknownPeer
+from node.renter.faults import to_fault
+from node.renter.reports import QuoteReport
+from node.transport import Target
+from payments.errors import PaymentError
+from payments.prices import verify_quote
+from payments.types import NodeId, Timestamp
+
+UNKNOWN = NodeId(bytes(32))
+
+
+class Peers:
+    """The farmers a renter knows. Is a `node.network.PeerBook`."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def add(self, url: str) -> Peer:
+        """Meet the farmer at a base URL and remember it; a known one is refreshed.
+
+        Raises OtherNetwork, BadRecord, QuoteError, OtherNode, PeerUnreachable, PeerTimedOut, PeerRefused or
+        PeerBrokeRules.
+        """
+        return await self._meet(Target(UNKNOWN, (url,)), url)
+
+    def find(self, node: NodeId) -> Peer | None:
+        """Return what is known of a farmer."""
+        record = self._context.database.read(lambda conn: load_peer(conn, node))
+        return None if record is None else _peer(record)
+
+    def known(self, node: NodeId) -> Peer:
+        """Return a farmer that must be known. Raises UnknownPeer."""
+        peer = self.find(node)
+        if peer is None:
+            raise UnknownPeer(node)
+        return peer
+
+    def list(self) -> tuple[Peer, ...]:
+        """Return every farmer, oldest acquaintance first."""
+        return tuple(map(_peer, self._context.database.read(load_peers)))
+
+    def lapses(self) -> dict[NodeId, int]:
+        """Return how many audits in a row each farmer has not passed."""
+        return {record.node: record.lapses for record in self._context.database.read(load_peers)}
+
+    async def remove(self, node: NodeId) -> None:
+        """Forget a farmer; its channels and agreements stay. Raises UnknownPeer."""
+        if not await self._context.database.write(lambda conn: delete_peer(conn, node)):
+            raise UnknownPeer(node)
+
+    async def quotes(self, nodes: Iterable[NodeId] | None = None) -> tuple[QuoteReport, ...]:
+        """Ask these farmers, or all, for their current quotes. Raises UnknownPeer."""
+        peers = self.list() if nodes is None else tuple(self.known(node) for node in nodes)
+        return tuple(await asyncio.gather(*(self._ask(peer) for peer in peers)))
+
+    async def refresh(self, node: NodeId) -> Peer:
+        """Ask one farmer for its current record and quote. Raises as `add`, and UnknownPeer."""
+        record = self._context.database.read(lambda conn: load_peer(conn, node))
+        if record is None:
+            raise UnknownPeer(node)
+        return await self._meet(_target(record), record.url)
+
+    def target(self, node: NodeId) -> Target:
+        """Return where to reach a farmer. Raises UnknownPeer."""
+        record = self._context.database.read(lambda conn: load_peer(conn, node))
+        if record is None:
+            raise UnknownPeer(node)
+        return _target(record)
+
+    async def _ask(self, peer: Peer) -> QuoteReport:
+        try:
+            fresh = await self.refresh(peer.node)
+        except (NodeError, PaymentError) as error:
+            return QuoteReport(peer.node, None, to_fault(peer.node, error))
+        return QuoteReport(peer.node, fresh.quote, None)
+
+    async def _meet(self, target: Target, url: str) -> Peer:
+        context = self._context
+        info = await context.transport.describe(target, NodeInfo)
+        now = context.now()
+        _check(info, target, url, now)
+        deployment = context.chain.deployment
+        ours = (deployment.chain_id, deployment.genesis_hash, deployment.contract)
+        theirs = (info.chain.chain_id, info.chain.genesis_hash, info.chain.contract)
+        if theirs != ours:
+            raise OtherNetwork(url, *theirs)
+        record = PeerRecord(NodeId(info.record.record.node), url, dump(info).decode(), now, now)
+        await context.database.write(lambda conn: save_peer(conn, record))
+        return self.known(record.node)
+
+
+def _check(info: NodeInfo, target: Target, url: str, now: Timestamp) -> None:
+    """Believe a description, or raise what is wrong with it."""
+    record = verify_record(info.record.core(), now)
+    quote = info.quote.core()
+    verify_quote(quote, now)
+    expected = record.node if target.node == UNKNOWN else target.node
+    for node in (record.node, quote.quote.farmer):
+        if node != expected:
+            raise OtherNode(url, node, expected)
+
+
+def _peer(record: PeerRecord) -> Peer:
+    info = parse(NodeInfo, record.info.encode())
+    said = info.record.core().record
+    return Peer(
+        node=record.node,
+        payee=said.payee,
+        urls=_target(record).urls,
+        quote=info.quote.core().quote,
+        added_at=record.added_at,
+        seen_at=record.seen_at,
+    )
+
+
+def _target(record: PeerRecord) -> Target:
+    info = parse(NodeInfo, record.info.encode())
+    return Target(record.node, tuple(dict.fromkeys((record.url, *info.record.record.urls))))
