@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -372,6 +372,7 @@ class GuardAgainstModel(RuleBasedStateMachine):
 
 
 TestGuardAgainstModel = GuardAgainstModel.TestCase
+TestGuardAgainstModel.settings = settings(max_examples=40, stateful_step_count=40)
 
 
 # Records
