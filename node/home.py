@@ -5,7 +5,7 @@
     wallets/<name>.json                 keystores
     local-chain.json                    the running `tithe chain up`, while it runs
     renter/node.key signer.json master.key      and <genesis16>/money.db stats.db
-    farm/node.key gas.json config.json shards/  and <genesis16>/money.db stats.db
+    farm/node.key gas.json config.json shards/ running.json  and <genesis16>/money.db stats.db
 
 `genesis16` is the first 16 hex digits of the genesis hash: a restarted local chain has the same id and
 addresses but is another chain, and its money is other money. Directories are 0700, files 0600, and a file
@@ -97,6 +97,11 @@ class Home:
     def farm_config(self) -> Path:
         """Prices, limits, payee and address of the farmer."""
         return self.root / "farm" / "config.json"
+
+    @property
+    def farm_running(self) -> Path:
+        """Where the farmer's daemon listens, while it runs."""
+        return self.root / "farm" / "running.json"
 
     @property
     def farm_shards(self) -> Path:

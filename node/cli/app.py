@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import Abort, TyperException
 
-from node.cli import chain, wallet
+from node.cli import chain, farm, wallet
 from node.cli.errors import DONE, INTERRUPTED, USAGE, exit_code, one_line
 from node.cli.identifiers import public_text
 from node.home import VARIABLE
@@ -75,7 +75,7 @@ def root(
         os.environ[VARIABLE] = home
 
 
-for group in (chain, wallet):
+for group in (chain, wallet, farm):
     group.add_to(app)
 
 

@@ -226,6 +226,16 @@ class NoWallet(CliError):
         return f"no wallet {self.name!r} is here, only {known}"
 
 
+@dataclass(eq=False)
+class NotThePassword(Locked):
+    """The password given does not open the key."""
+
+    what: str
+
+    def __str__(self) -> str:
+        return f"wrong password for {self.what}"
+
+
 def exit_code(error: BaseException) -> int:
     """Choose the exit code for an error of any package."""
     if isinstance(error, CliError):
@@ -251,5 +261,5 @@ def one_line(error: BaseException) -> str:
         text = str(error)
     else:
         text = f"unexpected {type(error).__name__}: {error} (tithe --debug shows where)"
-    line = " ".join(text.split())
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"

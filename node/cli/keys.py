@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from node.cli.errors import NotDone, NoWallet
 from node.cli.identifiers import parse_address
-from node.cli.output import waiting
+from node.cli.key_files import unlock_keystore
 from node.cli.passwords import Passwords
 from node.cli.session import home, wallet_name
 from payments.types import Address
@@ -45,14 +45,5 @@ def resolve_owner(text: str | None) -> tuple[str | None, Address]:
 
 def unlock_wallet(given: str | None, passwords: Passwords) -> "SigningKey":
     """Open the wallet to use. Raises NoWallet, WrongPassword."""
-    from settlement.errors import WrongPassword
-    from settlement.wallet import Wallets
-
     name = wallet_name(given)
-    wallets = Wallets(home().wallets)
-
-    def attempt(password: str) -> "SigningKey":
-        with waiting(f"Opening wallet {name}"):
-            return wallets.unlock(name, password)
-
-    return passwords.unlock(f"wallet {name}", attempt, WrongPassword)
+    return unlock_keystore(home().wallets / f"{name}.json", f"wallet {name}", passwords)

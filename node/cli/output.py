@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from node.cli.passwords import terminal_present
 
 _WIDTH_OF_A_FILE = 200
 _SHORT_ID = 8
+_WEI = frozenset({"balance", "price", "gas_cost", "value", "max_gas_fee"})
+"""Fields that hold wei, which outgrow what JSON readers take for an integer."""
 Progress = Callable[[int, int], None]
 
 
@@ -46,7 +48,14 @@ def warn(text: str) -> None:
     console(err=True).print(f"[yellow]{text}[/yellow]", soft_wrap=True)
 
 
-safe = escape
+def tame(text: str) -> str:
+    """Make a text of somebody else harmless: nothing in it may move the cursor or colour the screen."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def safe(text: str) -> str:
+    """Make a text of somebody else fit for `say`, `note` and `warn`."""
+    return escape(tame(text))
 
 
 def print_json(value: object) -> None:
@@ -70,16 +79,15 @@ def plain(value: Any) -> Any:  # noqa: ANN401, PLR0911 - JSON on one side, anyth
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _field(field.type, getattr(value, field.name)) for field in fields(value)}
+        return {field.name: _field(field, getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Iterable):
         return [plain(item) for item in value]
     raise TypeError(type(value).__name__)
 
 
-def _field(declared: object, value: object) -> Any:  # noqa: ANN401 - as plain
-    if getattr(declared, "__name__", "") == "Amount" and isinstance(value, int):
-        return str(value)
-    return plain(value)
+def _field(field: "Field[Any]", value: object) -> Any:  # noqa: ANN401 - as plain
+    money = "Amount" in str(field.type) or field.name in _WEI
+    return str(value) if money and isinstance(value, int) else plain(value)
 
 
 def amount(value: int) -> str:
@@ -99,7 +107,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str
         right = column.startswith(">")
         table.add_column(column.removeprefix(">"), justify="right" if right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*map(safe, row))
     console().print(table)
 
 
@@ -109,7 +117,7 @@ def show_facts(facts: Iterable[tuple[str, str]], title: str | None = None) -> No
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in facts:
-        table.add_row(escape(name), escape(value))
+        table.add_row(safe(name), safe(value))
     console().print(table)
 
 

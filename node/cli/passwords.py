@@ -36,9 +36,14 @@ class Passwords:
         return self._file is None and self._descriptor is None
 
     def choose(self, what: str) -> str:
-        """Return the password for something new, asked for twice. Raises Locked's branches."""
+        """Return the password for something new, asked for twice; once for all the command makes.
+
+        Raises Locked's branches.
+        """
         if not self.prompted:
             return self._read()
+        if self._given is not None:
+            return self._given
         first = _prompt(what, f"New password for {what}: ")
         if first != _prompt(what, "The same again: "):
             raise PasswordsDiffer

@@ -5,13 +5,15 @@ Named by an option, else by the configuration, else the only one there is.
 
 import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from node.cli.errors import NoChain, NoWallet
-from node.home import Home
+from node.errors import DamagedFile
+from node.home import Home, read_json, write_json
 
 if TYPE_CHECKING:
-    from settlement.client import Chain
+    from settlement.client import Chain, TokenInfo
     from settlement.deployment import Deployment
 
 T = TypeVar("T")
@@ -74,6 +76,30 @@ def on_chain(given: str | None, work: "Callable[[Chain], Awaitable[T]]") -> T:
             return await work(chain)
 
     return run(connected())
+
+
+async def token_info(chain: "Chain") -> "TokenInfo":
+    """Ask how the token wants to be shown, and remember it for when the chain is away."""
+    info = await chain.token_info()
+    if known_token(chain.deployment) != info:
+        shown = {"symbol": info.symbol, "decimals": info.decimals}
+        write_json(_token_file(chain.deployment), shown)
+    return info
+
+
+def known_token(record: "Deployment") -> "TokenInfo | None":
+    """How the token wanted to be shown the last time, without asking the chain."""
+    from settlement.client import TokenInfo
+
+    try:
+        known = read_json(_token_file(record))
+        return TokenInfo(record.token, str(known["symbol"]), int(known["decimals"]))
+    except (FileNotFoundError, DamagedFile, KeyError, TypeError, ValueError):
+        return None
+
+
+def _token_file(record: "Deployment") -> Path:
+    return home().root / "chains" / "tokens" / f"{record.genesis16}-{record.token.hex()}.json"
 
 
 def chain_names(incomplete: str) -> list[str]:

@@ -61,18 +61,11 @@ def new(
         tithe wallet new
         tithe wallet new savings --words 24
     """
-    from settlement.wallet import PHRASE_LENGTHS, key_from_phrase, new_phrase
+    from settlement.wallet import PHRASE_LENGTHS
 
     if words not in PHRASE_LENGTHS:
         raise Unusable(f"a phrase has {', '.join(map(str, PHRASE_LENGTHS))} words, not {words}")
-    _check_free(name)
-    passwords = Passwords(password_file, password_fd)
-    phrase = new_phrase(words)
-    password = passwords.choose(f"wallet {name}")
-    if phrase_file is not None:
-        _write_phrase(phrase_file, phrase)
-    entry = _keep(name, key_from_phrase(phrase), password)
-    _tell_phrase(phrase, phrase_file)
+    entry = make_wallet(name, Passwords(password_file, password_fd), words=words, phrase_file=phrase_file)
     _tell_new(entry, as_json=as_json)
 
 
@@ -205,6 +198,22 @@ def balance(
             for (name, address), (coins, wei) in zip(who, held, strict=True)
         ],
     )
+
+
+def make_wallet(
+    name: str, passwords: Passwords, *, words: int = 12, phrase_file: Path | None = None
+) -> "WalletEntry":
+    """Make a wallet, show or write its phrase once. Raises WalletExists, Locked's branches."""
+    from settlement.wallet import key_from_phrase, new_phrase
+
+    _check_free(name)
+    phrase = new_phrase(words)
+    password = passwords.choose(f"wallet {name}")
+    if phrase_file is not None:
+        _write_phrase(phrase_file, phrase)
+    entry = _keep(name, key_from_phrase(phrase), password)
+    _tell_phrase(phrase, phrase_file)
+    return entry
 
 
 def _check_free(name: str) -> None:

@@ -11,6 +11,7 @@ import sys
 import termios
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,7 @@ def make_wallet(tithe: Tithe, name: str = "main") -> bytes:
 
 @pytest.fixture
 def quick_wallet(tithe: Tithe) -> Callable[[str], bytes]:
-    return lambda name="main": make_wallet(tithe, name)
+    return partial(make_wallet, tithe)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,321 @@
+"""`tithe farm status, vouchers, claim`: what a farmer stores, earned and can turn into tokens."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from node.cli.amounts import ETHER_DECIMALS, moment, size, tokens
+from node.cli.errors import NotDone
+from node.cli.farm_offer import load_config
+from node.cli.farm_owner import ask_claim, ask_trouble, running_target
+from node.cli.identifiers import show_address
+from node.cli.key_files import keystore_address, load_node_key, unlock_keystore
+from node.cli.options import ChainName, Json, PasswordFd, PasswordFile
+from node.cli.output import amount, note, print_json, safe, say, short, show_facts, show_table, waiting, warn
+from node.cli.passwords import Passwords
+from node.cli.session import deployment, home, known_token, run, token_info
+from node.home import Home
+from payments.types import Timestamp
+
+if TYPE_CHECKING:
+    from node.api.owner import ClaimReport
+    from node.daemon import FarmerDaemon
+    from node.db.farmer import Book
+    from node.farmer.config import FarmerConfig
+    from node.farmer.status import FarmerStatus
+    from payments.channel import Channel
+    from payments.vouchers import SignedVoucher, SigningKey
+    from settlement.client import Chain, TokenInfo
+    from settlement.database import Database
+    from settlement.deployment import Deployment
+
+group = typer.Typer()
+
+
+@group.command()
+def status(chain: ChainName = None, as_json: Json = False) -> None:
+    """Show what is stored, earned and claimed, and why what is claimable was not claimed yet.
+
+    Needs no password, and works while the farmer runs or not.
+
+    For example:
+
+        tithe farm status
+        tithe farm status --json | jq .status.claimable
+    """
+    config, record = load_config(), deployment(chain)
+    found, token, running = run(_read_status(config, record))
+    if as_json:
+        print_json(
+            {
+                "node": load_node_key(home().farm_node_key).node,
+                "chain": record.name,
+                "running_at": running,
+                "token": token,
+                "status": found,
+            }
+        )
+    else:
+        _show_status(found, token, running)
+
+
+@group.command()
+def vouchers(chain: ChainName = None, as_json: Json = False) -> None:
+    """List the newest voucher of each channel: what it is worth and what of it was claimed.
+
+    With --json the vouchers themselves, with all that a claim needs: they may be
+    given to anybody, since the money always goes to the payee.
+
+    For example:
+
+        tithe farm vouchers
+        tithe farm vouchers --json > vouchers.backup
+    """
+    from node.db.farmer import list_books
+    from settlement.tables import load_channel
+
+    load_config()
+    record = deployment(chain)
+    with _books(home(), record) as database:
+        held = database.read(
+            lambda conn: [(book, load_channel(conn, book.channel_id)) for book in list_books(conn)]
+        )
+    token = known_token(record)
+    if as_json:
+        print_json({"chain": record.name, "token": token, "vouchers": [_voucher_row(*row) for row in held]})
+    elif not held:
+        note("No channel yet: renters open them with tithe channel fund")
+    else:
+        _show_vouchers(held, token)
+
+
+@group.command()
+def claim(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Claim all there is, whatever the settings say.")
+    ] = False,
+    chain: ChainName = None,
+    password_file: PasswordFile = None,
+    password_fd: PasswordFd = None,
+    as_json: Json = False,
+) -> None:
+    """Turn vouchers into tokens now: what is due by the settings, or all.
+
+    A running farmer does it itself; otherwise the gas key's password is needed.
+
+    For example:
+
+        tithe farm claim --all
+    """
+    config, record = load_config(), deployment(chain)
+    place = home()
+    target = running_target()
+    if target is not None:
+        with waiting("The farmer claims", quiet=as_json):
+            report = run(ask_claim(target, everything=everything))
+    else:
+        key = unlock_keystore(place.farm_gas_key, "the farm's gas key", Passwords(password_file, password_fd))
+        with waiting("Claiming", quiet=as_json):
+            report = run(_claim_alone(place, config, record, key, everything=everything))
+    token = known_token(record)
+    if as_json:
+        print_json(
+            {
+                "token": token,
+                "claims": [item.model_dump() for item in report.claims],
+                "trouble": report.trouble,
+            }
+        )
+    else:
+        _show_claims(report, token)
+    if report.trouble:
+        raise NotDone("; ".join(report.trouble))
+
+
+def make_daemon(
+    place: Home, config: "FarmerConfig", record: "Deployment", key: "SigningKey | None", chain: "Chain"
+) -> "FarmerDaemon":
+    """Put a farmer of this home together."""
+    from node.daemon import FarmerDaemon, Places
+
+    state = place.farm_state(record.genesis_hash)
+    places = Places(state.money, state.stats, place.farm_shards, place.farm_config, place.farm_running)
+    return FarmerDaemon(config, record, places, load_node_key(place.farm_node_key), gas_key=key, chain=chain)
+
+
+async def _claim_alone(
+    place: Home, config: "FarmerConfig", record: "Deployment", key: "SigningKey", *, everything: bool
+) -> "ClaimReport":
+    """Run the farmer for just so long as its claims take."""
+    from node.api.owner import ClaimedMessage, ClaimReport
+    from settlement.client import Chain
+
+    async with (
+        await Chain.connect(record.url, record) as chain,
+        make_daemon(place, config, record, key, chain) as daemon,
+    ):
+        outcomes = await daemon.farmer.collect(everything=everything)
+        trouble = (await daemon.farmer.status()).trouble
+    return ClaimReport(claims=tuple(map(ClaimedMessage.of, outcomes)), trouble=trouble)
+
+
+async def _read_status(
+    config: "FarmerConfig", record: "Deployment"
+) -> "tuple[FarmerStatus, TokenInfo | None, str | None]":
+    """Read the books beside the daemon; a chain that does not answer is part of what is shown."""
+    from contextlib import AsyncExitStack
+
+    from node.db.stats import Statistics
+    from node.farmer.status import read_status
+    from settlement.client import Chain
+    from settlement.errors import ChainError
+
+    place = home()
+    target = running_target()
+    trouble = await ask_trouble(target) if target else ()
+    async with AsyncExitStack() as stack:
+        chain: Chain | None = None
+        token: TokenInfo | None
+        try:
+            chain = await stack.enter_async_context(await Chain.connect(record.url, record))
+            token = await token_info(chain)
+        except ChainError as error:
+            token, trouble = known_token(record), (*trouble, str(error))
+        statistics = Statistics(place.farm_state(record.genesis_hash).stats)
+        stack.callback(statistics.close)
+        found = await read_status(
+            config,
+            stack.enter_context(_books(place, record)),
+            statistics.totals,
+            Timestamp(int(time.time())),
+            chain=chain,
+            gas_key=keystore_address(place.farm_gas_key),
+            trouble=tuple(dict.fromkeys(trouble)),
+            show=lambda amount: _coins(amount, token),
+        )
+    return found, token, target.urls[0] if target else None
+
+
+@contextmanager
+def _books(place: Home, record: "Deployment") -> "Iterator[Database]":
+    """Open the farmer's books for reading."""
+    from node.db.farmer import TABLES
+    from settlement.database import Database
+    from settlement.tables import TABLES as CHAIN_TABLES
+
+    database = Database.at(place.farm_state(record.genesis_hash).money, [*CHAIN_TABLES, *TABLES])
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def _coins(amount: int, token: "TokenInfo | None") -> str:
+    return tokens(amount, token.decimals, token.symbol) if token else f"{amount} base units"
+
+
+def _show_status(found: "FarmerStatus", token: "TokenInfo | None", running: str | None) -> None:
+    def coins(amount: int) -> str:
+        return _coins(amount, token)
+
+    reserved = f", {size(found.reserved_bytes)} promised" if found.reserved_bytes else ""
+    facts = [
+        ("farmer", "0x" + load_node_key(home().farm_node_key).node.hex()),
+        ("running", f"at {running}" if running else "no: tithe farm run"),
+        ("payee", show_address(found.payee)),
+        ("stored", f"{found.shards} shards, {size(found.stored_bytes)} of {size(found.capacity)}{reserved}"),
+        ("audits", f"{found.audits_passed} passed, {found.audits_failed} failed"),
+        ("earned", coins(found.earned)),
+        ("claimable", coins(found.claimable)),
+        ("claimed", coins(found.claimed)),
+    ]
+    if found.gas is not None:
+        pays = "" if found.gas.claims is None else f", pays for about {found.gas.claims:,} claims"
+        facts += [
+            ("gas key", show_address(found.gas.address)),
+            ("its gas money", f"{tokens(found.gas.balance, ETHER_DECIMALS, 'ETH')}{pays}"),
+        ]
+    show_facts(facts)
+    if found.channels:
+        show_table(
+            ("channel", "renter", ">deposit", ">paid", ">proven", ">claimable", ">claimed", "serving"),
+            [
+                (
+                    short(one.channel_id),
+                    short(one.renter),
+                    *map(coins, (one.deposit, one.paid, one.proven, one.claimable, one.claimed)),
+                    "yes" if one.serving else "no",
+                )
+                for one in found.channels
+            ],
+        )
+        for one in found.channels:
+            say(f"{short(one.channel_id)}: {safe(one.why)}")
+    owing = [one for one in found.renters if one.owed]
+    for renter in owing:
+        since = f", over the limit since {moment(renter.over_since)}" if renter.over_since else ""
+        say(
+            f"Renter {short(renter.renter)} owes {coins(renter.owed)} for {size(renter.stored_bytes)}{since}."
+        )
+    for trouble in found.trouble:
+        warn(f"Trouble: {safe(trouble)}")
+
+
+def _show_vouchers(held: "list[tuple[Book, Channel | None]]", token: "TokenInfo | None") -> None:
+    rows = []
+    for book, channel in held:
+        paid, proven = book.earnings.paid, book.earnings.proven
+        rows.append(
+            (
+                short(book.channel_id),
+                short(book.renter),
+                _coins(paid.total, token) if paid else "-",
+                _coins(proven.total, token) if proven else "-",
+                _coins(channel.claimed, token) if channel else "-",
+                _coins(channel.deposit, token) if channel else "-",
+                moment(channel.closes_at) if channel and channel.closes_at else "",
+            )
+        )
+    show_table(("channel", "renter", ">voucher", ">proven", ">claimed", ">deposit", "closes"), rows)
+
+
+def _voucher_row(book: "Book", channel: "Channel | None") -> dict[str, object]:
+    """One channel's evidence, as a claim needs it."""
+    return {
+        "channel_id": book.channel_id,
+        "renter": book.renter,
+        "terms": channel.terms if channel else None,
+        "deposit": amount(channel.deposit) if channel else None,
+        "claimed": amount(channel.claimed) if channel else None,
+        "paid": _evidence(book.earnings.paid),
+        "proven": _evidence(book.earnings.proven),
+    }
+
+
+def _evidence(signed: "SignedVoucher | None") -> dict[str, object] | None:
+    if signed is None:
+        return None
+    return {
+        "cumulative_amount": amount(signed.total),
+        "condition": signed.voucher.condition,
+        "signature": signed.signature,
+    }
+
+
+def _show_claims(report: "ClaimReport", token: "TokenInfo | None") -> None:
+    if not report.claims:
+        note("Nothing was claimed. Why not: tithe farm status")
+        return
+    rows = [
+        (
+            short(one.channel_id),
+            "-" if one.claimed is None else _coins(one.claimed, token),
+            "claimed" if one.claimed is not None else one.reason.lower(),
+            "0x" + one.transaction.hex() if one.transaction else "",
+        )
+        for one in report.claims
+    ]
+    show_table(("channel", ">claimed in all", "", "transaction"), rows)

@@ -1,0 +1,56 @@
+"""A farmer's owner and its running daemon: is it running, what troubles it, claim now."""
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from node.cli.key_files import load_node_key
+from node.cli.session import home
+from node.errors import CannotCheck, DamagedFile
+from node.home import read_json
+
+if TYPE_CHECKING:
+    from node.api.owner import ClaimReport
+    from node.transport import Target
+
+CLAIM_SECONDS = 900.0
+"""A claim waits for its confirmations."""
+
+
+def running_target() -> "Target | None":
+    """Where the daemon of this home listens, if it says that it runs."""
+    from node.transport import Target
+
+    place = home()
+    try:
+        said = read_json(place.farm_running)
+        os.kill(int(said["pid"]), 0)
+        return Target(load_node_key(place.farm_node_key).node, (str(said["url"]),))
+    except (OSError, DamagedFile, KeyError, TypeError, ValueError):
+        return None
+
+
+async def ask_trouble(target: "Target") -> tuple[str, ...]:
+    """Ask the daemon what troubles it."""
+    from node.api.owner import StatusMessage
+    from node.transport import Transport
+
+    async with Transport(load_node_key(home().farm_node_key), _now) as transport:
+        try:
+            return (await transport.get(target, "/v1/owner/status", StatusMessage)).trouble
+        except CannotCheck as error:
+            return (f"it does not answer: {error}",)
+
+
+async def ask_claim(target: "Target", *, everything: bool) -> "ClaimReport":
+    """Have the daemon claim; NodeError's branches say what became of the request."""
+    from node.api.owner import ClaimAll, ClaimReport
+    from node.transport import Patience, Transport
+
+    key = load_node_key(home().farm_node_key)
+    async with Transport(key, _now, Patience(stall=CLAIM_SECONDS)) as transport:
+        return await transport.post(target, "/v1/owner/claim", ClaimAll(everything=everything), ClaimReport)
+
+
+def _now() -> int:
+    return int(time.time())
