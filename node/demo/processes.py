@@ -1,0 +1,97 @@
+"""A farmer in a process of its own: `tithe farm run` with a TITHE_HOME of its own, ended by SIGKILL."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from node.demo.errors import StageCollapsed
+from node.demo.offers import farmer_config
+from node.home import Config, Home, create_private, make_private_directory, read_json, write_json
+from node.identity import NodeKey
+from payments.types import Address
+from payments.vouchers import SigningKey
+from settlement.client import Chain
+from settlement.wallet import LIGHT_SCRYPT_N, Wallets
+
+PASSWORD: Final = "the demo's farmers have nothing to hide"  # noqa: S105 - of keys that live for a minute
+START_SECONDS: Final = 90.0
+POLL_SECONDS: Final = 0.05
+_TITHE: Final = "from node.cli import main; main()"
+
+
+class ProcessFarmer:
+    """An Actor whose daemon is another process. It dies with this one, whatever happens."""
+
+    def __init__(self, name: str, folder: Path, chain: Chain, payee: Address, gas_key: SigningKey) -> None:
+        self.name = name
+        self.payee = payee
+        self._chain = chain
+        self._home = Home(folder)
+        self._password = folder / "password"
+        self._log = folder / "farm.log"
+        self._process: asyncio.subprocess.Process | None = None
+        self.shards = self._home.farm_shards
+        self.url = ""
+        key = NodeKey(os.urandom(32))
+        self.node = key.node
+        self._set_up(key, gas_key)
+
+    async def start(self) -> None:
+        """Start the process and wait until it says where it listens. Raises StageCollapsed."""
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command("farm", "run"), stdout=log, stderr=log, env=self._environment()
+            )
+        waited = 0.0
+        while not self._home.farm_running.exists():
+            if self._process.returncode is not None or waited > START_SECONDS:
+                raise StageCollapsed(f"{self.name} does not start: {self._last_words()}")
+            await asyncio.sleep(POLL_SECONDS)
+            waited += POLL_SECONDS
+        self.url = str(read_json(self._home.farm_running)["url"])
+
+    async def kill(self) -> None:
+        """End the process by SIGKILL, in the middle of whatever it does."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+    async def claim(self) -> int:
+        """Run `tithe farm claim --all`: through the daemon where it lives, from its disk where it died."""
+        process = await asyncio.create_subprocess_exec(
+            *self._command("farm", "claim", "--all", "--json"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=self._environment(),
+        )
+        said, complaint = await process.communicate()
+        if process.returncode:
+            raise StageCollapsed(f"{self.name} cannot claim: {complaint.decode().strip()}")
+        sent = {claim["transaction"] for claim in json.loads(said)["claims"]} - {None}
+        receipts = [await self._chain.rpc.receipt(bytes.fromhex(one.removeprefix("0x"))) for one in sent]
+        return sum(receipt.gas_used for receipt in receipts if receipt)
+
+    def _set_up(self, key: NodeKey, gas_key: SigningKey) -> None:
+        """Do what `tithe farm init` does, with keys that cost no time to unlock."""
+        record, home = self._chain.deployment, self._home
+        make_private_directory(home.root)
+        record.save(home.chain_file(record.name))
+        home.save_config(Config(chain=record.name))
+        create_private(home.farm_node_key, key.seed.hex().encode())
+        create_private(self._password, PASSWORD.encode())
+        gas = home.farm_gas_key
+        Wallets(gas.parent).save(gas.stem, gas_key, PASSWORD, scrypt_n=LIGHT_SCRYPT_N)
+        write_json(home.farm_config, farmer_config(self.payee, record).to_json())
+
+    def _command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-c", _TITHE, *arguments, "--password-file", str(self._password)]
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "TITHE_HOME": str(self._home.root)}
+
+    def _last_words(self) -> str:
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "it says nothing"
