@@ -4,6 +4,7 @@ The decision is `payments.policy`'s; here it gets its facts and is carried out. 
 now (no gas money, fees above the ceiling, chain away) stays in the outbox and is reported as trouble.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -102,6 +103,7 @@ class Collector:
         self._farm = farm
         self._outbox = outbox
         self._key = key
+        self._lock = asyncio.Lock()
         self.trouble: str | None = None
         """Why the last claim that was decided upon could not be made."""
 
@@ -110,6 +112,10 @@ class Collector:
 
         Raises nothing for a chain that does not play along: that is `trouble`, and the next call tries again.
         """
+        async with self._lock:
+            return await self._collect(everything=everything)
+
+    async def _collect(self, *, everything: bool) -> tuple[Outcome, ...]:
         now = self._farm.now()
         candidates = self._farm.database.read(lambda conn: find_candidates(conn, now))
         gas_wei = await gas_now(self._farm.chain)

@@ -19,7 +19,6 @@ from node.messages import (
     ProvenMessage,
     SignedVoucherMessage,
 )
-from payments.channel import ClaimNow
 from payments.ledger import Accepted, accept_payment
 from payments.prices import read_price
 from payments.types import MIB, Amount, ChannelId, NodeId, Timestamp
@@ -105,7 +104,7 @@ def enter(conn: Connection, page: Page, accepted: Accepted, now: Timestamp) -> P
 def told(farm: Farm, accepted: Accepted) -> None:
     """Count a voucher, and have it claimed at once where its channel closes."""
     farm.stats.count("vouchers_accepted")
-    if any(isinstance(effect, ClaimNow) for effect in accepted.effects):
+    if accepted.channel.closes_at:
         farm.claims_due.set()
 
 

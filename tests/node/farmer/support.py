@@ -101,9 +101,11 @@ class Rig:
         self.daemon = await build(self).start()
 
     @asynccontextmanager
-    async def renter(self, deposit: int = DEPOSIT, *, opened: bool = True) -> AsyncIterator["Renter"]:
+    async def renter(
+        self, deposit: int = DEPOSIT, *, opened: bool = True, key: NodeKey | None = None
+    ) -> AsyncIterator["Renter"]:
         """A renter with a funded channel, which the farmer has accepted."""
-        renter = Renter(self)
+        renter = Renter(self, key)
         try:
             if deposit:
                 await renter.fund(deposit)
@@ -117,9 +119,9 @@ class Rig:
 class Renter:
     """The other side, as plain as can be: it signs what a test tells it to."""
 
-    def __init__(self, rig: Rig) -> None:
+    def __init__(self, rig: Rig, key: NodeKey | None = None) -> None:
         self.rig = rig
-        self.key = NodeKey(os.urandom(32))
+        self.key = key or NodeKey(os.urandom(32))
         self.signer = new_key()
         self.transport = Transport(self.key, rig.clock, Patience(pause=0))
         deployment = rig.world.chain.deployment
@@ -287,10 +289,11 @@ async def farming(
     limits: Limits | None = None,
     rhythm: Rhythm = QUIET,
     confirmations: int = 1,
+    endpoint: str | None = None,
     **changes: Any,  # noqa: ANN401 - any field of the configuration
 ) -> AsyncIterator[Rig]:
-    """A running farmer on a fresh chain."""
-    async with world(embedded(), confirmations=confirmations) as scene:
+    """A running farmer on a fresh chain, or on that of `endpoint`."""
+    async with world(endpoint or embedded(), confirmations=confirmations) as scene:
         settings = config(scene.chain.deployment.token, **changes)
         settings.save(places(folder).config or folder)
         clock = Clock()

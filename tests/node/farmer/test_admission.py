@@ -1,0 +1,145 @@
+"""A farmer takes vouchers only from channels that pass every check, at one pinned block."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from payments.types import Address, Seconds
+from settlement.local_chain import ChainKind, LocalChain, mine
+from tests.node.farmer.support import Rig, farming, refusal, run
+
+
+def test_a_channel_is_accepted_once_and_seen_again(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            first = await renter.see()
+            assert await renter.open() == first == await renter.see()
+            assert (first.claimed, first.closes_at, first.proven) == (0, None, None)
+            await renter.fund(3 * 10**18)
+            assert (await renter.open()).deposit == 3 * 10**18
+
+    run(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"payee": Address(b"x" * 20)}, "WRONG_PAYEE"),
+        ({"token": Address(b"x" * 20)}, "TOKEN_NOT_ACCEPTED"),
+        ({"challenge_period": Seconds(59)}, "CHALLENGE_PERIOD_OUT_OF_BOUNDS"),
+        ({"challenge_period": Seconds(2**31)}, "CHALLENGE_PERIOD_OUT_OF_BOUNDS"),
+        ({"signer": Address(b"x" * 20)}, "WRONG_NODE_KEY_SIGNATURE"),
+        ({"salt": bytes(32)}, "DEPOSIT_TOO_LOW"),
+        ({"payer": Address(b"x" * 20)}, "DEPOSIT_TOO_LOW"),
+    ],
+)
+def test_terms_that_do_not_fit_are_refused(tmp_path: Path, change: dict[str, Any], error: str) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter(opened=False) as renter:
+            renter.terms = replace(renter.terms, **change)
+            refused = await refusal(renter.open())
+            assert (refused.status, refused.error) == (422, error)
+            assert (await refusal(renter.see())).error == "UNKNOWN_CHANNEL"
+
+    run(tmp_path, story)
+
+
+def test_a_deposit_below_the_minimum_is_refused_with_both_values(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter(10**15 - 1, opened=False) as renter:
+            refused = await refusal(renter.open())
+            assert refused.error == "DEPOSIT_TOO_LOW"
+            assert refused.values == {"deposit": 10**15 - 1, "minimum": 10**15}
+            await renter.fund(10**15)
+            assert (await renter.open()).serving
+
+    run(tmp_path, story)
+
+
+def test_a_closing_channel_is_refused(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter(opened=False) as renter:
+            await renter.close()
+            refused = await refusal(renter.open())
+            assert (refused.status, refused.error) == (409, "CHANNEL_NOT_OPEN")
+
+    run(tmp_path, story)
+
+
+def test_a_deposit_counts_only_at_confirmation_depth(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter(opened=False) as renter:
+            assert (await refusal(renter.open())).error == "DEPOSIT_TOO_LOW"
+            await mine(rig.world.chain.rpc, 2)
+            assert (await renter.open()).serving
+
+    run(tmp_path, story, confirmations=3)
+
+
+def test_a_close_request_counts_at_first_sight(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter(opened=False) as renter:
+            await mine(rig.world.chain.rpc, 3)
+            await renter.close()
+            assert (await refusal(renter.open())).error == "CHANNEL_NOT_OPEN"
+
+    run(tmp_path, story, confirmations=3)
+
+
+def test_a_channel_stays_with_the_node_that_brought_it(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter, rig.renter(deposit=0, opened=False) as thief:
+            thief.signer, thief.terms = renter.signer, renter.terms
+            assert (await refusal(thief.open())).error == "NODE_OF_ANOTHER"
+            assert (await refusal(thief.see())).error == "UNKNOWN_CHANNEL"
+            assert (await refusal(thief.pay(renter.voucher(5)))).error == "UNKNOWN_CHANNEL"
+
+    run(tmp_path, story)
+
+
+def test_a_chain_that_is_gone_is_the_farmers_trouble_not_the_renters(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter(opened=False) as renter:
+            record = rig.world.chain.deployment
+            rig.world.chain.deployment = replace(record, genesis_hash=bytes(32))
+            refused = await refusal(renter.open())
+            assert (refused.status, refused.error) == (503, "WRONG_GENESIS")
+            assert "0x" not in refused.message
+            rig.world.chain.deployment = record
+            assert (await renter.open()).serving
+
+    run(tmp_path, story)
+
+
+@pytest.mark.parametrize(("code", "accepted"), [("ef0100" + "11" * 20, True), ("6000", False)])
+def test_a_signer_may_be_delegated_but_no_contract(tmp_path: Path, code: str, accepted: bool) -> None:
+    async def story(url: str) -> None:
+        async with farming(tmp_path, endpoint=url) as rig:
+            rpc = rig.world.chain.rpc
+            async with rig.renter(opened=False) as renter:
+                await rpc.request("anvil_setCode", renter.signer.address, "0x" + code)
+                if accepted:
+                    assert (await renter.open()).serving
+                else:
+                    assert (await refusal(renter.open())).error == "CONTRACT_SIGNER"
+
+    with LocalChain.start(ChainKind.ANVIL, block_time=0.1) as anvil:
+        asyncio.run(story(anvil.url))
+
+
+def test_a_second_channel_of_a_renter_does_not_reset_its_storage_clock(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            await renter.store(b"x" * 500_000)
+            rig.clock.now += 86_400
+            before = (await renter.see()).exposure
+            assert before > 0
+            async with rig.renter(key=renter.key) as other:
+                assert (await other.see()).exposure == before == (await renter.see()).exposure
+                assert (await other.pay(other.voucher(before))).exposure == 0
+                assert (await renter.see()).exposure == 0
+
+    run(tmp_path, story)

@@ -1,0 +1,268 @@
+"""What a farmer does by itself: it follows the chain, claims in time, and deletes what is not paid."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from node.daemon import Rhythm
+from node.messages import AgreementState
+from payments.policy import ClaimPolicy, ClaimReason
+from payments.types import Amount
+from settlement.errors import ChainUnreachable
+from settlement.local_chain import warp
+from settlement.rpc import Rpc
+from settlement.transactions import send_now
+from tests.node.farmer.support import Renter, Rig, build, content, refusal, run
+
+DATA = content(5_000)
+AWAKE = Rhythm(follow=0.05, collect=0.1, sweep=0.1)
+
+
+async def earn(renter: Renter, amount: int) -> None:
+    await renter.pay(renter.voucher(amount))
+
+
+async def balance(rig: Rig) -> int:
+    return await rig.world.chain.token_balance(rig.config.payee)
+
+
+async def until(amount: int, rig: Rig) -> None:
+    async with asyncio.timeout(20):
+        while await balance(rig) != amount:  # noqa: ASYNC110 - the chain raises no event here
+            await asyncio.sleep(0.05)
+
+
+def test_a_close_request_stops_the_channel_and_is_claimed_at_once(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            terms = await renter.store(DATA)
+            await earn(renter, 5_000)
+            await rig.daemon.stop()
+            rig.daemon = await build(rig, AWAKE).start()
+            await asyncio.sleep(0.5)
+            assert await balance(rig) == 0
+            await renter.close()
+            await until(5_000, rig)
+            late = await refusal(renter.pay(renter.voucher(6_000)))
+            assert (late.status, late.error) == (409, "CHANNEL_CLOSING")
+            challenge = renter.challenge([terms])
+            voucher = renter.conditional(challenge, 5_000 + terms.step)
+            assert (await refusal(renter.audit(challenge, voucher))).error == "CHANNEL_CLOSING"
+            assert (await refusal(renter.propose(await renter.agree(b"x")))).error == "NO_CHANNEL"
+            seen = await renter.see()
+            assert (seen.serving, seen.claimed) == (False, 5_000)
+            assert seen.closes_at
+
+    run(tmp_path, story, claims=ClaimPolicy(min_amount=Amount(10**12)))
+
+
+def test_a_close_request_while_the_farmer_was_away_is_claimed_after_its_start(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            await earn(renter, 5_000)
+            await rig.daemon.stop()
+            await renter.close()
+            rig.daemon = await build(rig, AWAKE).start()
+            await until(5_000, rig)
+
+    run(tmp_path, story, claims=ClaimPolicy(min_amount=Amount(10**12)))
+
+
+def test_a_payment_for_proven_work_is_taken_and_claimed_even_while_the_channel_closes(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            terms = await renter.store(DATA)
+            earned = await renter.pass_audit([terms], 0)
+            await renter.close()
+            await rig.farmer.follow()
+            await rig.farmer.collect()
+            assert await balance(rig) == 0
+            await renter.pay(renter.voucher(earned))
+            await until(earned, rig)
+
+    run(tmp_path, story)
+
+
+def test_claims_wait_for_the_minimum_and_say_so(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            await earn(renter, 999)
+            assert await rig.farmer.collect() == ()
+            (channel,) = (await rig.farmer.status()).channels
+            assert (channel.claim, channel.reason) == (False, ClaimReason.BELOW_MINIMUM)
+            assert channel.claimable == 999
+            assert channel.when == rig.clock.now + 7 * 86_400
+            assert "999 is below the minimum of 1000" in channel.why
+            rig.clock.now += 7 * 86_400
+            (outcome,) = await rig.farmer.collect()
+            assert (outcome.claimed, await balance(rig)) == (999, 999)
+            (channel,) = (await rig.farmer.status()).channels
+            assert channel.reason is ClaimReason.NOTHING_TO_CLAIM
+
+    run(tmp_path, story, claims=ClaimPolicy(min_amount=Amount(1_000)))
+
+
+def test_claims_wait_while_the_fee_eats_them(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            await earn(renter, 10_000)
+            assert await rig.farmer.collect() == ()
+            (channel,) = (await rig.farmer.status()).channels
+            assert channel.reason is ClaimReason.FEE_TOO_HIGH
+            assert await rig.farmer.collect(everything=True)
+            assert await balance(rig) == 10_000
+
+    run(tmp_path, story, gas_price=Amount(10**18))
+
+
+def test_channels_of_many_renters_are_claimed_in_one_transaction(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as first, rig.renter() as second, rig.renter() as third:
+            for renter, amount in ((first, 100), (second, 200), (third, 300)):
+                await earn(renter, amount)
+            outcomes = await rig.farmer.collect()
+            assert sorted(outcome.claimed or 0 for outcome in outcomes) == [100, 200, 300]
+            assert len({outcome.transaction for outcome in outcomes}) == 1
+            assert await balance(rig) == 600
+
+    run(tmp_path, story)
+
+
+def test_what_is_pushed_counts_as_paid(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            terms = await renter.store(DATA)
+            earned = await renter.pass_audit([terms], 0)
+            chain = rig.world.chain
+            rows = [(rig.config.payee, Amount(earned))]
+            await rig.world.send(
+                chain.push(renter.signer.address, renter.terms.challenge_period, renter.salt, rows)
+            )
+            await rig.farmer.follow()
+            seen = await renter.see()
+            assert (seen.claimed, seen.proven) == (earned, None)
+            assert await renter.pass_audit([terms], earned) == 2 * earned
+            assert await rig.farmer.collect(everything=True) == ()
+
+    run(tmp_path, story)
+
+
+def test_without_gas_money_the_claim_waits_and_the_status_says_why(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        rpc = rig.world.chain.rpc
+        async with rig.renter() as renter:
+            await earn(renter, 700)
+            rig.gas_key = renter.signer
+            await rig.restart()
+            assert await rig.farmer.collect() == ()
+            status = await rig.farmer.status()
+            assert status.gas is not None
+            assert (status.gas.balance, status.gas.claims) == (0, 0)
+            assert "send it gas money" in status.trouble[0]
+            await send_now(rpc, rig.world.payer, renter.signer.address, value=10**18)
+            (outcome,) = await rig.farmer.collect()
+            assert outcome.claimed == 700 == await balance(rig)
+            assert (await rig.farmer.status()).trouble == ()
+
+    run(tmp_path, story)
+
+
+def test_without_a_gas_key_the_status_says_so(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        rig.gas_key = None
+        await rig.restart()
+        async with rig.renter() as renter:
+            await earn(renter, 700)
+            assert await rig.farmer.collect() == ()
+            status = await rig.farmer.status()
+            assert (status.gas, status.claimable) == (None, 700)
+            assert status.trouble == ("no gas key is unlocked: nothing can be claimed",)
+
+    run(tmp_path, story)
+
+
+def test_unpaid_shards_are_deleted_after_the_grace_and_not_before(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter, rig.renter() as payer:
+            terms, kept = await renter.store(DATA), await payer.store(DATA)
+            rig.farmer.reconfigure(replace(rig.config, max_exposure=Amount(terms.step * 2)))
+            rig.clock.now += 3 * 86_400
+            await payer.pay(payer.voucher(10**16))
+            await rig.farmer.sweep()
+            (debtor,) = [one for one in (await rig.farmer.status()).renters if one.over_since]
+            assert (debtor.renter, debtor.over_since) == (renter.key.node, rig.clock.now)
+            rig.clock.now += terms.grace - 1
+            await rig.farmer.sweep()
+            assert (await renter.agreement(terms)).state is AgreementState.STORED
+            rig.clock.now += 1
+            await rig.farmer.sweep()
+            assert (await renter.agreement(terms)).state is AgreementState.DELETED
+            assert (await payer.agreement(kept)).state is AgreementState.STORED
+            assert list(rig.farmer.farm.store.shards()) == [payer.name(kept)]
+
+    run(tmp_path, story)
+
+
+def test_paying_within_the_grace_saves_the_shards(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            terms = await renter.store(DATA)
+            rig.farmer.reconfigure(replace(rig.config, max_exposure=Amount(terms.step * 2)))
+            rig.clock.now += 3 * 86_400
+            await rig.farmer.sweep()
+            await renter.pay(renter.voucher(terms.step * 30))
+            await rig.farmer.sweep()
+            rig.clock.now += terms.grace
+            await rig.farmer.sweep()
+            assert (await renter.agreement(terms)).state is AgreementState.STORED
+            assert all(one.over_since is None for one in (await rig.farmer.status()).renters)
+
+    run(tmp_path, story)
+
+
+def test_after_the_withdrawal_the_channel_is_spent(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            await earn(renter, 5_000)
+            await renter.close()
+            await rig.farmer.follow()
+            await rig.farmer.collect()
+            chain = rig.world.chain
+            await warp(chain.rpc, 120)
+            await rig.world.send(
+                chain.withdraw(
+                    renter.signer.address, renter.terms.challenge_period, renter.salt, [rig.config.payee]
+                )
+            )
+            await rig.farmer.follow()
+            (channel,) = (await rig.farmer.status()).channels
+            assert (channel.reason, channel.claimed) == (ClaimReason.CLOSED, 5_000)
+
+    run(tmp_path, story)
+
+
+def test_a_chain_that_goes_away_is_trouble_and_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            await earn(renter, 500)
+            with monkeypatch.context() as patch:
+
+                async def gone(*_: object) -> None:
+                    raise ChainUnreachable("http://127.0.0.1:1", "connection refused")
+
+                patch.setattr(Rpc, "request", gone)
+                await rig.farmer.follow()
+                assert await rig.farmer.collect() == ()
+                await earn(renter, 600)
+                trouble = rig.farmer.trouble
+                assert "check the URL or start the chain" in trouble[0]
+            await rig.farmer.follow()
+            (outcome,) = await rig.farmer.collect()
+            assert outcome.claimed == 600
+            assert rig.farmer.trouble == ()
+
+    run(tmp_path, story)
