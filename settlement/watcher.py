@@ -84,6 +84,8 @@ class Watcher:
         if cursor is None:
             start = self._chain.deployment.deployed_block - 1
             cursor = Cursor(start, start)
+        if head.number < cursor.seen:
+            await self._chain.verify()  # behind, or another chain
         fork = await self._fork(head, hashes)
         if fork is not None:
             cursor = await self._rewind(cursor, fork)

@@ -38,3 +38,13 @@ def still_anvil() -> Iterator[LocalChain]:
     """Anvil that mines on demand only: what is sent stays in the pool."""
     with LocalChain.start(ChainKind.ANVIL, block_time=100_000) as chain:
         yield chain
+
+
+@pytest.fixture(scope="module")
+def instant_anvil() -> Iterator[LocalChain]:
+    """Anvil with a block for each transaction and none between: block numbers are the test's own.
+
+    One transaction at a time is in flight here, which automine bears.
+    """
+    with LocalChain.start(ChainKind.ANVIL, block_time=0) as chain:
+        yield chain
