@@ -91,16 +91,18 @@ def accept_payment(
     SignatureError; nothing has changed then.
     """
     _check_channel(channel, signed)
+    total, earned = signed.total, earnings.earned
     if signed.voucher.conditional:
         raise ConditionalPayment(signed.voucher.condition)
-    if spent and signed.total < earnings.earned + spent:
-        raise PaymentTooLow(signed.total, earnings.earned + spent)
-    if signed.total <= earnings.covered:
+    if spent and total < earned + spent:
+        raise PaymentTooLow(total, earned + spent)
+    if total <= earnings.covered:
         return Accepted(channel, earnings, _NOTHING, ())
-    after, effects = apply(channel, VoucherAccepted(signed.total))
+    after, effects = apply(channel, VoucherAccepted(total))
     verify_voucher(domain, signed, channel.terms.signer)
-    books = _settle(earnings, replace(earnings, paid=signed), storage_rate, spent)
-    return Accepted(after, books, Amount(books.earned - earnings.earned), effects)
+    prepaid, settled = _settle(earnings, total, storage_rate, spent)
+    books = replace(earnings, paid=signed, prepaid=prepaid, last_paid_audit=settled)
+    return Accepted(after, books, Amount(max(0, total - earned)), effects)
 
 
 def accept_proven(
@@ -140,7 +142,10 @@ def record_claimed(earnings: Earnings, total: Amount, storage_rate: Amount) -> E
     """Book the total the chain has paid. Beyond the vouchers it is a push, paying proven work, then ahead."""
     if total <= earnings.claimed:
         return earnings
-    return _settle(earnings, replace(earnings, claimed=total), storage_rate, _NOTHING)
+    if total <= earnings.covered:
+        return replace(earnings, claimed=total)
+    prepaid, settled = _settle(earnings, total, storage_rate, _NOTHING)
+    return replace(earnings, claimed=total, prepaid=prepaid, last_paid_audit=settled)
 
 
 def begin_storage(earnings: Earnings, now: Timestamp) -> Earnings:
@@ -212,17 +217,19 @@ def _check_channel(channel: Channel, signed: SignedVoucher) -> None:
         raise WrongChannel(channel.id, signed.voucher.channel_id)
 
 
-def _settle(before: Earnings, after: Earnings, storage_rate: Amount, spent: Amount) -> Earnings:
-    """Book a rise of `covered`: an audit now paid settles the storage time before it, the surplus is prepaid.
+def _settle(
+    before: Earnings, covered: Amount, storage_rate: Amount, spent: Amount
+) -> tuple[Amount, Timestamp]:
+    """Account for a rise of what is covered: the prepayment after it, and until when storage is settled.
 
-    Time that the paid step does not cover (audits missed while the renter was away) is taken from the
-    prepayment.
+    An audit now paid settles the storage time before it; the surplus is prepaid. Time that the paid step does
+    not cover (audits missed while the renter was away) is taken from the prepayment.
     """
-    prepaid, last = before.prepaid, before.last_paid_audit
-    if before.unpaid and not after.unpaid:
+    prepaid, last, earned = int(before.prepaid), before.last_paid_audit, before.earned
+    unpaid = earned - before.covered
+    if unpaid and covered >= earned:
         elapsed = Seconds(max(0, before.proven_at - last))
-        missed = storage_price(storage_rate, elapsed) - before.unpaid
-        prepaid = Amount(max(0, prepaid - max(0, missed)))
+        missed = storage_price(storage_rate, elapsed) - unpaid
+        prepaid = max(0, prepaid - max(0, missed))
         last = Timestamp(max(last, before.proven_at))
-    ahead = max(0, after.covered - before.earned - spent)
-    return replace(after, prepaid=to_amount(prepaid + ahead), last_paid_audit=last)
+    return to_amount(prepaid + max(0, covered - earned - spent)), last

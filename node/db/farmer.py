@@ -127,6 +127,11 @@ _KEY: Final = _BOOK.c.channel_id == bindparam("key", type_=_BOOK.c.channel_id.ty
 _COLUMNS: Final = list(_BOOK.c)
 _NAMES: Final = [column.name for column in _COLUMNS]
 _load: Final = Statement(select(*_COLUMNS).where(_KEY))
+_load_of_renter: Final = Statement(
+    select(*_COLUMNS)
+    .where(_BOOK.c.renter == bindparam("key", type_=_BOOK.c.renter.type))
+    .order_by(_BOOK.c.accepted_at)
+)
 _insert: Final = Statement(insert(_BOOK))
 _update: Final = Statement(
     update(_BOOK).where(_KEY).values({name: bindparam(name) for name in _NAMES if name != "channel_id"})
@@ -141,10 +146,9 @@ def load_book(conn: Connection, channel: ChannelId) -> Book | None:
 
 def list_books(conn: Connection, renter: NodeId | None = None) -> list[Book]:
     """The books of one renter's channels, oldest first, or of all."""
-    query = select(*_COLUMNS).order_by(_BOOK.c.accepted_at)
     if renter is not None:
-        query = query.where(_BOOK.c.renter == renter)
-    return [_read(tuple(row)) for row in conn.execute(query)]
+        return [_read(row) for row in _load_of_renter(conn, key=renter)]
+    return [_read(tuple(row)) for row in conn.execute(select(*_COLUMNS).order_by(_BOOK.c.accepted_at))]
 
 
 def add_book(conn: Connection, book: Book) -> None:

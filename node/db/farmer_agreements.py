@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, Index, LargeBinary, Row, func, select
+from sqlalchemy import BigInteger, Connection, Index, LargeBinary, Row, bindparam, func, select
 from sqlmodel import Field, SQLModel
 
 from node.agreement import Agreement
@@ -16,6 +16,7 @@ from node.messages import AgreementState
 from payments.prices import step_rate
 from payments.types import Amount, NodeId, Seconds, Timestamp, to_amount
 from settlement.database import AmountColumn
+from settlement.statements import Statement
 from settlement.tables import table
 
 BATCH: Final = 500
@@ -103,6 +104,10 @@ class FarmerAccountRow(SQLModel, table=True):
 _AGREEMENT: Final = table(FarmerAgreementRow)
 _ACCOUNT: Final = table(FarmerAccountRow)
 
+_load_account: Final = Statement(
+    select(*_ACCOUNT.c).where(_ACCOUNT.c.renter == bindparam("key", type_=_ACCOUNT.c.renter.type))
+)
+
 TABLES: Final[tuple[type[SQLModel], ...]] = (FarmerAgreementRow, FarmerAccountRow)
 
 
@@ -168,13 +173,13 @@ def stored_shards(conn: Connection) -> Iterator[bytes]:
 
 def load_account(conn: Connection, renter: NodeId) -> Account:
     """A renter's sums, all zero when it is new."""
-    row = conn.execute(select(_ACCOUNT).where(_ACCOUNT.c.renter == renter)).first()
-    return Account(renter) if row is None else _read_account(row)
+    rows = _load_account(conn, key=renter)
+    return _read_account(rows[0]) if rows else Account(renter)
 
 
 def list_accounts(conn: Connection) -> list[Account]:
     """All renters that ever had an agreement."""
-    return [_read_account(row) for row in conn.execute(select(_ACCOUNT))]
+    return [_read_account(tuple(row)) for row in conn.execute(select(_ACCOUNT))]
 
 
 def save_account(conn: Connection, account: Account) -> None:
@@ -265,12 +270,13 @@ def _read(row: Row[Any]) -> FarmerAgreement:
     )
 
 
-def _read_account(row: Row[Any]) -> Account:
+def _read_account(row: tuple[Any, ...]) -> Account:
+    renter, stored, stored_bytes, reserved_bytes, storage_rate, over_since = row
     return Account(
-        renter=NodeId(row.renter),
-        stored=row.stored,
-        stored_bytes=row.stored_bytes,
-        reserved_bytes=row.reserved_bytes,
-        storage_rate=row.storage_rate,
-        over_since=Timestamp(row.over_since),
+        renter=NodeId(renter),
+        stored=stored,
+        stored_bytes=stored_bytes,
+        reserved_bytes=reserved_bytes,
+        storage_rate=storage_rate,
+        over_since=Timestamp(over_since),
     )
