@@ -114,6 +114,7 @@ def init(
         raise Unusable(f"others cannot reach {host or 'that'}: add --url, such as http://farm.example:{port}")
     farm_offer.check_amounts(storage, download, audit, min_deposit, min_value)
     room = None if capacity is None else parse_size(capacity)
+    named = None if payee is None else resolve_owner(payee)[1]
     if join is not None:
         _join(place, join.expanduser())
     record = deployment(chain)
@@ -128,7 +129,7 @@ def init(
         min_value=min_value,
     )
     passwords = Passwords(password_file, password_fd)
-    paid = _payee(payee, passwords, as_json=as_json)
+    paid = named or _own_payee(passwords, as_json=as_json)
     node, gas = _make_keys(place, passwords)
     config = farm_offer.config_for(token, paid, offer)
     config = replace(
@@ -226,18 +227,15 @@ def _join(place: Home, record: Path) -> None:
     run(join_chain(place, record))
 
 
-def _payee(given: str | None, passwords: Passwords, *, as_json: bool) -> "Address":
-    """Whoever is named, else the default wallet, else a wallet made now."""
+def _own_payee(passwords: Passwords, *, as_json: bool) -> "Address":
+    """Return the default wallet's address; a wallet is made where there is none."""
     from node.cli.wallet import DEFAULT_NAME, make_wallet
 
-    if given is not None or home().wallet_names():
-        return resolve_owner(given)[1]
-    if not as_json:
-        note("No --payee is given and there is no wallet here: making one to be paid to.")
-    address = make_wallet(DEFAULT_NAME, passwords).address
-    if address is None:
-        raise AssertionError
-    return address
+    if not home().wallet_names():
+        if not as_json:
+            note("No --payee is given and there is no wallet here: making one to be paid to.")
+        make_wallet(DEFAULT_NAME, passwords)
+    return resolve_owner(None)[1]
 
 
 def _make_keys(place: Home, passwords: Passwords) -> "tuple[bytes, Address]":

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from node.cli import wallet_send
 from node.cli.errors import NotDone, Unusable
 from node.cli.identifiers import show_address
 from node.cli.keys import resolve_owners
@@ -26,6 +27,7 @@ Name = Annotated[str, typer.Argument(help="What to call it here.", show_default=
 
 def add_to(app: typer.Typer) -> None:
     """Put this group into the command line."""
+    group.add_typer(wallet_send.group)
     app.add_typer(
         group,
         name="wallet",

@@ -1,0 +1,191 @@
+import json
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import TITHE, Tithe, make_wallet
+
+ETHER = 10**18
+PAYEE = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
+
+
+@contextmanager
+def running(tithe: Tithe, *options: str) -> Iterator[dict[str, Any]]:
+    """A farmer that runs as a user would run it, and is stopped as a user would."""
+    log = tithe.folder / f"{tithe.home.name}.log"
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            [TITHE, "farm", "run", "--json", *options],
+            env=tithe.environment,
+            stdout=subprocess.PIPE,
+            stderr=sink,
+            text=True,
+            start_new_session=True,
+        )
+    try:
+        assert process.stdout is not None
+        told = ""
+        while not told.endswith("}\n"):
+            line = process.stdout.readline()
+            assert line, log.read_text()
+            told += line
+        yield json.loads(told)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def node_info(url: str) -> Any:  # noqa: ANN401 - JSON
+    with urllib.request.urlopen(f"{url}/v1/node", timeout=10) as answer:  # noqa: S310 - our own farmer
+        return json.load(answer)
+
+
+@pytest.fixture(scope="module")
+def farm(local: Tithe) -> Tithe:
+    """A farmer set up in a home of its own."""
+    tithe = local.another("farm")
+    make_wallet(tithe)
+    tithe("farm", "init", "--join", local.home, "--port", "0", "--capacity", "5GB")
+    return tithe
+
+
+def test_init_makes_private_keys_and_fills_the_gas_key(farm: Tithe) -> None:
+    for name in ("node.key", "gas.json", "config.json"):
+        assert (farm.home / "farm" / name).stat().st_mode & 0o777 == 0o600
+    status = farm("farm", "status", "--json").json["status"]
+    assert int(status["gas"]["balance"]) == ETHER
+    assert status["capacity"] == 5 * 10**9
+    assert (status["earned"], status["claimable"], status["claimed"]) == ("0", "0", "0")
+
+
+def test_init_pays_the_wallet_of_the_home(farm: Tithe) -> None:
+    (wallet,) = farm("wallet", "list", "--json").json
+    assert farm("farm", "settings", "--json").json["settings"]["payee"] == wallet["address"]
+
+
+def test_init_without_a_wallet_makes_one_to_be_paid_to(local: Tithe) -> None:
+    tithe = local.another("newcomer")
+    told = tithe("farm", "init", "--join", local.home / "chains" / "local.json", "--json").json
+    assert told["payee"] == tithe("wallet", "list", "--json").json[0]["address"]
+    assert told["url"] == "http://127.0.0.1:4501"
+    assert told["settings"]["offer"]["min_challenge_period"] == 60
+
+
+def test_init_with_a_cold_payee_makes_no_wallet(local: Tithe) -> None:
+    tithe = local.another("cold")
+    told = tithe("farm", "init", "--join", local.home, "--payee", PAYEE, "--storage", "0.5", "--json").json
+    assert told["payee"] == PAYEE.lower()
+    assert told["settings"]["offer"]["prices"]["storage_per_gb_month"] == str(ETHER // 2)
+    assert tithe("wallet", "list", "--json").json == []
+    assert tithe("farm", "init", "--payee", PAYEE, expect=1).error.endswith("tithe farm settings")
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (("--storage", "cheap"), 2, "no amount"),
+        (("--capacity", "lots"), 2, "no size"),
+        (("--payee", "0x12"), 2, "no address"),
+        (("--host", "0.0.0.0"), 2, "--url"),  # noqa: S104 - refused
+        (("--join", "nowhere"), 1, "no deployment record"),
+        ((), 4, "no chain is recorded"),
+    ],
+)
+def test_init_that_cannot_be_leaves_nothing(
+    tithe: Tithe, options: tuple[str, ...], code: int, says: str
+) -> None:
+    assert says in tithe("farm", "init", *options, expect=code).error
+    assert not (tithe.home / "farm" / "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    "command", [("run",), ("status",), ("prices",), ("settings",), ("vouchers",), ("claim",)]
+)
+def test_commands_before_init_say_what_to_do(tithe: Tithe, command: tuple[str, ...]) -> None:
+    assert "tithe farm init" in tithe("farm", *command, expect=1).error
+
+
+def test_run_serves_until_it_is_stopped(farm: Tithe) -> None:
+    with running(farm) as told:
+        assert node_info(told["url"])["record"]["record"]["node"] == told["node"]
+        assert farm("farm", "status", "--json").json["running_at"] == told["url"]
+        assert told["url"] in farm("farm", "status").out
+        assert "runs already" in farm("farm", "run", expect=1).error
+        assert (
+            farm("farm", "claim", "--all", "--json", env={"TITHE_PASSWORD_FILE": None}).json["claims"] == []
+        )
+    assert farm("farm", "status", "--json").json["running_at"] is None
+
+
+def test_run_takes_over_new_prices_while_it_runs(farm: Tithe) -> None:
+    with running(farm) as told:
+        changed = farm("farm", "prices", "--storage", "0.0123", "--min-deposit", "2", "--json").json
+        assert changed["offer"]["min_deposit"] == str(2 * ETHER)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            quote = node_info(told["url"])["quote"]["quote"]
+            if quote["min_deposit"] == str(2 * ETHER):
+                break
+            time.sleep(0.2)
+        assert quote["prices"]["storage_per_gb_month"] == "12300000000000000"
+    assert "0.0123 TITHE for a GB" in farm("farm", "prices").out
+
+
+def test_run_on_a_port_in_use_says_so(local: Tithe) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        tithe = local.another("crowded")
+        port = str(taken.getsockname()[1])
+        tithe("farm", "init", "--join", local.home, "--payee", PAYEE, "--port", port)
+        assert "is in use" in tithe("farm", "run", expect=1).err.splitlines()[-1]
+
+
+def test_run_with_the_wrong_password_is_refused(farm: Tithe) -> None:
+    (farm.folder / "wrong").write_text("guess\n")
+    done = farm("farm", "run", "--password-file", "wrong", expect=3)
+    assert done.error == "tithe: wrong password for the farm's gas key"
+
+
+def test_settings_change_only_what_is_named(farm: Tithe) -> None:
+    before = farm("farm", "settings", "--json").json["settings"]
+    after = farm(
+        *("farm", "settings", "--claim-min", "5", "--claim-age", "14d", "--ether-price", "3000"),
+        *("--claim-fee", "10", "--exposure", "0.5", "--json"),
+    ).json["settings"]
+    changed = {
+        "claims": before["claims"]
+        | {"min_amount": str(5 * ETHER), "max_age": 14 * 86_400, "max_fee_share": 10},
+        "gas_price": str(3000 * ETHER),
+        "max_exposure": str(ETHER // 2),
+    }
+    assert after == before | changed
+    assert "5 TITHE, or after 14d" in farm("farm", "settings").out
+
+
+def test_damaged_settings_are_named(local: Tithe) -> None:
+    tithe = local.another("damaged")
+    tithe("farm", "init", "--join", local.home, "--payee", PAYEE)
+    file = tithe.home / "farm" / "config.json"
+    file.write_text(file.read_text().replace('"port"', '"prot"'))
+    assert "'prot'" in tithe("farm", "status", expect=1).error
+
+
+def test_status_without_the_chain_shows_the_books_and_the_trouble(local: Tithe) -> None:
+    tithe = local.another("alone")
+    tithe("farm", "init", "--join", local.home, "--payee", PAYEE)
+    file = tithe.home / "chains" / "local.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"url": "http://127.0.0.1:9"}))
+    done = tithe("farm", "status")
+    assert "0 TITHE" in done.out
+    assert "no answer from the chain" in done.err
+    assert "no answer" in tithe("farm", "claim", expect=4).error
