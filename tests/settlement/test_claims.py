@@ -1,0 +1,178 @@
+"""Claims: few transactions, one outcome for each voucher, on real chains."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from payments.types import Amount
+from payments.vouchers import Voucher, channel_id, sign_voucher
+from settlement import claims as claims_module
+from settlement.abi import TOKEN, encode_constructor
+from settlement.chain_events import Reason
+from settlement.claims import Outcome, plan_claims, send_claims
+from settlement.client import Claim
+from settlement.database import Database
+from settlement.errors import OutOfGasMoney
+from settlement.local_chain import LocalChain, give
+from settlement.outbox import Outbox
+from settlement.tables import TABLES
+from settlement.transactions import send_now
+from settlement.wallet import new_key
+from tests.settlement.conftest import Endpoint
+from tests.settlement.support import PERIOD, World, payee, run, world
+
+ALICE, BOB, CAROL, DAVE, EVE = (payee(number) for number in range(1, 6))
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = Database.at(tmp_path / "money.db", TABLES)
+    yield opened
+    opened.close()
+
+
+def told(outcomes: tuple[Outcome, ...], w: World) -> dict[str, tuple[int | None, Reason]]:
+    names = {w.id(who): name for name, who in zip("ABCDE", (ALICE, BOB, CAROL, DAVE, EVE), strict=True)}
+    return {names[one.channel_id]: (one.claimed, one.reason) for one in outcomes}
+
+
+def test_each_voucher_has_an_outcome(endpoint: Endpoint, database: Database) -> None:
+    async def story() -> None:
+        async with world(endpoint()) as w:
+            await w.fund((ALICE, 100), (BOB, 100), (CAROL, 100), (DAVE, 100))
+            await w.push((CAROL, 50), (DAVE, 100))
+            outbox = Outbox(database, w.chain)
+            vouchers = [
+                w.voucher(ALICE, 30),
+                w.voucher(BOB, 130),
+                w.voucher(CAROL, 50),
+                w.voucher(DAVE, 110),
+                w.voucher(EVE, 5),
+            ]
+            plan = await plan_claims(w.chain, vouchers, w.stranger.address)
+            assert [len(batch.claims) for batch in plan.batches] == [2]
+            assert 0 < plan.gas < 300_000
+            outcomes = await send_claims(w.chain, outbox, plan, w.stranger)
+            assert told(outcomes, w) == {
+                "A": (30, Reason.NONE),
+                "B": (100, Reason.NONE),
+                "C": (None, Reason.STALE),
+                "D": (None, Reason.EMPTY),
+                "E": (None, Reason.EMPTY),
+            }
+            assert {one.transaction is None for one in outcomes if one.claimed is not None} == {False}
+            assert await w.chain.token_balance(ALICE) == 30
+            assert await w.chain.token_balance(BOB) == 100
+            again = await plan_claims(w.chain, vouchers, w.stranger.address)
+            assert again.batches == ()
+
+    run(story())
+
+
+def test_a_bad_row_never_blocks_the_others(endpoint: Endpoint, database: Database) -> None:
+    async def story() -> None:
+        async with world(endpoint()) as w:
+            await w.fund((ALICE, 100), (BOB, 100), (CAROL, 100))
+            outbox = Outbox(database, w.chain)
+            forged = w.voucher(BOB, 20, signer=w.stranger)
+            rows = [w.voucher(ALICE, 10), forged, w.voucher(CAROL, 30)]
+            plan = await plan_claims(w.chain, rows, w.stranger.address)
+            outcomes = await send_claims(w.chain, outbox, plan, w.stranger)
+            assert told(outcomes, w) == {
+                "A": (10, Reason.NONE),
+                "B": (None, Reason.BAD_SIGNATURE),
+                "C": (30, Reason.NONE),
+            }
+            alone = await plan_claims(w.chain, [forged], w.stranger.address)
+            assert alone.batches == ()
+            assert told(alone.left_out, w) == {"B": (None, Reason.BAD_SIGNATURE)}
+
+    run(story())
+
+
+def test_a_sweep_is_cut_to_what_one_transaction_may_use(
+    anvil: LocalChain, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims_module, "GAS_LIMIT", 300_000)
+
+    async def story() -> None:
+        async with world(anvil.url) as w:
+            farmers = [payee(100 + number) for number in range(30)]
+            await w.fund(*((farmer, 1_000) for farmer in farmers))
+            rows = [w.voucher(farmer, 10 + number) for number, farmer in enumerate(farmers)]
+            plan = await plan_claims(w.chain, rows, w.stranger.address)
+            assert len(plan.batches) > 3
+            assert max(batch.gas for batch in plan.batches) <= 300_000
+            outcomes = await send_claims(w.chain, Outbox(database, w.chain), plan, w.stranger)
+            assert {one.channel_id: one.claimed for one in outcomes} == {
+                w.id(farmer): 10 + number for number, farmer in enumerate(farmers)
+            }
+
+    run(story())
+
+
+def test_many_payers_of_one_farmer_share_a_transfer(anvil: LocalChain, database: Database) -> None:
+    async def story() -> None:
+        async with world(anvil.url) as w:
+            rows = []
+            for number in range(20):
+                salt = number.to_bytes(32, "big")
+                await w.send(w.chain.fund(w.signer.address, PERIOD, salt, [(ALICE, Amount(50))]))
+                terms = w.terms(ALICE, salt=salt)
+                promise = Voucher(channel_id(w.chain.domain, terms), Amount(7))
+                rows.append(Claim(terms, sign_voucher(w.chain.domain, promise, w.signer)))
+            plan = await plan_claims(w.chain, rows, w.stranger.address)
+            outcomes = await send_claims(w.chain, Outbox(database, w.chain), plan, w.stranger)
+            assert [one.claimed for one in outcomes] == [7] * 20
+            assert await w.chain.token_balance(ALICE) == 140
+            assert plan.gas < 20 * 20_000
+
+    run(story())
+
+
+def test_tokens_are_claimed_apart(anvil: LocalChain, database: Database) -> None:
+    async def story() -> None:
+        async with world(anvil.url) as w:
+            chain = w.chain
+            made = await send_now(chain.rpc, w.payer, None, encode_constructor(TOKEN, w.payer.address))
+            other = made.contract
+            assert other is not None
+            await w.send(chain.approve(1_000, other))
+            await w.send(chain.fund(w.signer.address, PERIOD, w.salt, [(ALICE, Amount(90))], other))
+            await w.fund((ALICE, 80))
+            terms = replace(w.terms(ALICE), token=other)
+            promise = Voucher(channel_id(chain.domain, terms), Amount(9))
+            rows = [w.voucher(ALICE, 8), Claim(terms, sign_voucher(chain.domain, promise, w.signer))]
+            plan = await plan_claims(chain, rows, w.stranger.address)
+            assert len(plan.batches) == 2
+            await send_claims(chain, Outbox(database, chain), plan, w.stranger)
+            assert (await chain.token_balance(ALICE), await chain.token_balance(ALICE, other)) == (8, 9)
+
+    run(story())
+
+
+def test_without_gas_money_claims_stay_queued(anvil: LocalChain, database: Database) -> None:
+    async def story() -> None:
+        async with world(anvil.url) as w:
+            await w.fund((ALICE, 100))
+            poor, outbox = new_key(), Outbox(database, w.chain)
+            plan = await plan_claims(w.chain, [w.voucher(ALICE, 30)], poor.address)
+            with pytest.raises(OutOfGasMoney):
+                await send_claims(w.chain, outbox, plan, poor)
+            (queued,) = outbox.open()
+            await give(w.chain.rpc, poor.address, 10**18)
+            await outbox.wait(queued.id)
+            assert await w.chain.token_balance(ALICE) == 30
+
+    run(story())
+
+
+def test_nothing_to_claim_is_no_plan(anvil: LocalChain) -> None:
+    async def story() -> None:
+        async with world(anvil.url) as w:
+            plan = await plan_claims(w.chain, [], w.stranger.address)
+            assert (plan.batches, plan.left_out, plan.gas) == ((), (), 0)
+
+    run(story())
