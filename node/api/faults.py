@@ -65,6 +65,14 @@ class BodyTooSlow(ApiFault):
 
 
 @dataclass(eq=False)
+class BodyCutOff(ApiFault):
+    """The peer went away before it had sent the body it announced."""
+
+    def __str__(self) -> str:
+        return "the connection ended within the body"
+
+
+@dataclass(eq=False)
 class RateLimited(ApiFault):
     """More requests than this address or key may send."""
 

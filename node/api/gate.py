@@ -12,6 +12,7 @@ from typing import Any
 
 from node.api.faults import (
     ApiFault,
+    BodyCutOff,
     BodyTooLarge,
     BodyTooSlow,
     Busy,
@@ -117,7 +118,7 @@ class _PacedBody:
         self._more = length > 0
 
     async def receive(self) -> Message:
-        """Return the next message of the body. Raises BodyTooSlow."""
+        """Return the next message of the body. Raises BodyTooSlow, BodyCutOff."""
         if not self._more:
             return await self._receive()
         now = asyncio.get_running_loop().time()
@@ -127,6 +128,8 @@ class _PacedBody:
                 message = await self._receive()
         except TimeoutError:
             raise BodyTooSlow(seconds) from None
+        if message["type"] == "http.disconnect":
+            raise BodyCutOff
         self._more = bool(message.get("more_body", False))
         return message
 
