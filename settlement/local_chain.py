@@ -23,17 +23,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Final, Self
+from typing import IO, TYPE_CHECKING, Final, Self
 
 from payments.types import Address
 from payments.vouchers import SigningKey
 from settlement import tools
-from settlement.embedded_chain import EmbeddedProvider
 from settlement.errors import LocalChainFailed
 from settlement.files import write_atomic
 from settlement.rpc import Rpc
 from settlement.transactions import send_now
 from settlement.wallet import key_from_phrase
+
+if TYPE_CHECKING:
+    from settlement.embedded_chain import EmbeddedProvider
 
 DEV_PHRASE: Final = "test test test test test test test test test test test junk"
 DEV_PATH: Final = "m/44'/60'/0'/0"
@@ -159,8 +161,10 @@ class LocalChain:
         self.stop()
 
 
-def embedded(accounts: int = DEV_ACCOUNTS) -> EmbeddedProvider:
+def embedded(accounts: int = DEV_ACCOUNTS) -> "EmbeddedProvider":
     """A fresh embedded chain; its provider is the endpoint for `Rpc.open` and `Chain.connect`."""
+    from settlement.embedded_chain import EmbeddedProvider  # noqa: PLC0415 - py-evm takes a second to load
+
     return EmbeddedProvider(DEV_PHRASE, DEV_PATH, accounts)
 
 
