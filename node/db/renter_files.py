@@ -207,6 +207,11 @@ def load_files(conn: Connection, state: FileState) -> tuple[FileRecord, ...]:
     )
 
 
+def load_file_names(conn: Connection) -> dict[bytes, str]:
+    """Return the name of every file ever put, by its id."""
+    return {row.file_id: row.name for row in conn.execute(select(_FILES.c.file_id, _FILES.c.name))}
+
+
 def _file(row: Row[Any]) -> FileRecord:
     return FileRecord(
         file_id=row.file_id,
@@ -268,6 +273,12 @@ def record_check(conn: Connection, agreement_id: bytes, outcome: Outcome, at: Ti
     )
 
 
+def advance_settled(conn: Connection, agreement_id: bytes, seconds: Seconds) -> None:
+    """Note that so much more of a shard's storage time is paid."""
+    later = _SHARDS.c.settled_at + seconds
+    conn.execute(update(_SHARDS).where(_SHARDS.c.agreement_id == agreement_id).values(settled_at=later))
+
+
 def mark_audited(conn: Connection, agreement_id: bytes, interval: int) -> None:
     """Note that the audit of this interval has been issued; an earlier interval changes nothing."""
     conn.execute(
@@ -297,6 +308,11 @@ def load_audited_shards(conn: Connection, now: Timestamp) -> tuple[ShardRecord, 
         _SHARDS.c.end > now,
     )
     return _shards(conn, query.order_by(_SHARDS.c.farmer, _SHARDS.c.file_id, _SHARDS.c.segment))
+
+
+def load_farmer_shards(conn: Connection, farmer: NodeId) -> tuple[ShardRecord, ...]:
+    """Return the shards at one farmer, in any state."""
+    return _shards(conn, select(_SHARDS).where(_SHARDS.c.farmer == farmer))
 
 
 def load_deletions(conn: Connection) -> tuple[ShardRecord, ...]:

@@ -19,3 +19,8 @@
 What comes back is data (node.renter.reports); what goes wrong with one farmer is a Fault in it, what
 makes the whole impossible is an exception (node.renter.errors) that names the remedy.
 """
+
+from node.renter.context import Keys
+from node.renter.renter import TABLES, Renter
+
+__all__ = ["TABLES", "Keys", "Renter"]

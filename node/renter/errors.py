@@ -2,7 +2,7 @@
 
 NodeError
 +-- OwnFault          ImpossibleShape, NameTaken, UnknownFile, UnknownPeer, UnknownChannel, NothingToDo,
-|                     PayerMissing, WithdrawalNotOpen, Unfunded, TokensMissing, AuditOpen
+|                     PayerMissing, WithdrawalNotOpen, Unfunded, NoOpenChannel, TokensMissing, AuditOpen
 +-- PeerFault         OtherNetwork, OtherNode
 +-- CannotCheck       NoQuote, NotEnoughFarmers, PutFailed, FileUnavailable
 +-- CheckFailed       FileCorrupt
@@ -118,6 +118,16 @@ class Unfunded(OwnFault):
             f"the channel to farmer {short(self.farmer)} holds {self.deposit} base units, {self.needed} are "
             "needed: top it up (tithe channel fund)"
         )
+
+
+@dataclass(eq=False)
+class NoOpenChannel(OwnFault):
+    """No funded, open channel leads to this farmer."""
+
+    farmer: bytes
+
+    def __str__(self) -> str:
+        return f"there is no funded channel to farmer {short(self.farmer)}: open one (tithe channel fund)"
 
 
 @dataclass(eq=False)

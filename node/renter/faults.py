@@ -1,7 +1,7 @@
 """How an error met with one farmer becomes a Fault in a report."""
 
 from node.errors import NodeError
-from node.renter.errors import Unfunded
+from node.renter.errors import NoOpenChannel, Unfunded
 from node.renter.reports import Fault, Trouble
 from node.transport import PeerRefused, PeerTimedOut, PeerUnreachable
 from payments.errors import ChannelError, PaymentError
@@ -17,9 +17,7 @@ def to_fault(farmer: NodeId, error: NodeError | PaymentError) -> Fault:
             return Fault(farmer, Trouble.TIMED_OUT, f"no answer within {error.seconds:g} s")
         case PeerRefused():
             return Fault(farmer, Trouble.REFUSED, error.message, error.error)
-        case Unfunded():
-            return Fault(farmer, Trouble.NO_MONEY, str(error), error.code)
-        case ChannelError():
+        case Unfunded() | NoOpenChannel() | ChannelError():
             return Fault(farmer, Trouble.NO_MONEY, str(error), error.code)
         case _:
             return Fault(farmer, Trouble.BROKE_RULES, str(error), error.code)

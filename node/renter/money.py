@@ -92,10 +92,8 @@ def active_account(conn: Connection, farmer: NodeId) -> Account | None:
 # Payments
 
 
-def issue_payment(
-    conn: Connection, pen: Pen, channel_id: ChannelId, extra: Amount = _NOTHING
-) -> Payment | None:
-    """Pay all that is earned, and `extra` for a read or ahead of time; None if nothing was ever earned.
+def issue_payment(conn: Connection, pen: Pen, channel_id: ChannelId, extra: Amount = _NOTHING) -> Payment:
+    """Pay all that is earned, and `extra` for a read or ahead of time.
 
     With nothing new to pay, the voucher of before is shown again. Raises Unfunded, ChannelError,
     UnknownChannel.
@@ -104,8 +102,6 @@ def issue_payment(
     channel, purse = account.channel, account.purse
     if not extra and purse.paid is not None and purse.paid_total >= channel.earned:
         return Payment(account, purse.paid, _NOTHING)
-    if not extra and not channel.earned:
-        return None
     try:
         after, voucher = next_payment(channel, extra)
     except InsufficientDeposit as error:
@@ -158,7 +154,8 @@ def issue_audit(
     """
     if load_open_audits(conn, channel_id):
         raise AuditOpen(channel_id)
-    issue_payment(conn, pen, channel_id)
+    if load_account(conn, channel_id).channel.earned:
+        issue_payment(conn, pen, channel_id)
     account = load_account(conn, channel_id)
     try:
         after, voucher = next_step(account.channel, step, challenge_digest(pen.domain, challenge))

@@ -249,9 +249,14 @@ class AuditReport:
 
 @dataclass(frozen=True, slots=True)
 class TickReport:
-    """One step of `rent run`: the audits decided in it, troubles met, and when the next step is due."""
+    """One step of `rent run`: audits and payments made in it, troubles met, when the next step is due.
+
+    `trouble` is a sentence where the chain could not be read.
+    """
 
     at: Timestamp
     audits: tuple[AuditResult, ...]
+    payments: tuple[PaymentResult, ...]
     faults: tuple[Fault, ...]
+    trouble: str
     next_at: Timestamp

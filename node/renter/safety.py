@@ -12,27 +12,41 @@ until the k-th latest of these times. A file is safe as long as each of its segm
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from payments.types import Seconds, Timestamp
 
-NOTHING_PREPAID: Final = Seconds(0)
+
+@dataclass(frozen=True, slots=True)
+class Prepaid:
+    """Storage time paid ahead in a channel: so many `seconds`, as of `at`."""
+
+    seconds: Seconds
+    at: Timestamp
+
+    def left(self, settled_at: Timestamp) -> Seconds:
+        """How much of it is left for the time after `settled_at`; time that has passed counts as used up."""
+        return Seconds(max(0, self.seconds - max(0, settled_at - self.at)))
+
+    def extended(self, seconds: Seconds, now: Timestamp) -> "Prepaid":
+        """Add time paid ahead at `now`."""
+        return Prepaid(Seconds(self.left(now) + seconds), now)
 
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """One healthy shard and how far its farmer is paid. `prepaid`: storage time that prepayments cover."""
+    """One healthy shard, and until when its farmer is paid for it (`settled_at`), `prepaid` not counted."""
 
     settled_at: Timestamp
     interval: Seconds
     grace: Seconds
     end: Timestamp
-    prepaid: Seconds = NOTHING_PREPAID
+    prepaid: Prepaid
 
     @property
     def kept_until(self) -> Timestamp:
         """The earliest time at which this farmer may delete the shard."""
-        return Timestamp(min(self.end, self.settled_at + self.prepaid + self.interval + self.grace))
+        paid_until = self.settled_at + self.prepaid.left(self.settled_at)
+        return Timestamp(min(self.end, paid_until + self.interval + self.grace))
 
 
 def segment_safe_until(k: int, keepings: Iterable[Keeping]) -> Timestamp:

@@ -1,0 +1,160 @@
+"""How a farmer gets its money: through a channel that is ready, and with its objections settled.
+
+A channel is ready when it is funded, open, and was presented to the farmer, which thereby showed what it
+holds of ours: nothing is signed before that. Objections about money are settled here, by learning what the
+farmer has proven, by presenting the channel anew, or by paying what is owed; then the request is made again.
+"""
+
+from typing import Final
+
+from node.db import Connection
+from node.db.renter import Purse
+from node.db.renter_files import ShardRecord, ShardState, advance_settled, load_farmer_shards
+from node.hex import to_hex
+from node.messages import ChannelView, PayVoucher, SignedVoucherMessage
+from node.renter.channels import Channels
+from node.renter.context import Context
+from node.renter.errors import NoOpenChannel
+from node.renter.money import Account, Payment, active_account, issue_payment, record_delivery
+from node.renter.peers import Peers
+from node.renter.safety import Prepaid
+from node.transport import PeerRefused, Target
+from payments.prices import step_rate, storage_price
+from payments.types import Amount, ChannelId, NodeId, Seconds
+
+BEHIND: Final = frozenset({"PAYMENT_TOO_LOW", "PAID_TOO_LOW", "WRONG_STEP"})
+"""The farmer has proven or been paid more than we know: it can show that."""
+FORGOTTEN: Final = frozenset({"UNKNOWN_CHANNEL", "NO_CHANNEL"})
+"""The farmer does not know the channel: it was never presented, or the farmer lost its books."""
+ARREARS: Final = "EXPOSURE_EXCEEDED"
+OURS: Final = (
+    BEHIND
+    | FORGOTTEN
+    | {
+        ARREARS,
+        "ABOVE_DEPOSIT",
+        "CHANNEL_CLOSING",
+        "CHANNEL_FROZEN",
+        "CHANNEL_NOT_OPEN",
+        "STEP_ABOVE_EXPOSURE",
+        "STALE_REQUEST",
+        "WRONG_RUN",
+        "RATE_LIMITED",
+        "TOO_MANY_REQUESTS",
+        "CHALLENGE_TOO_LARGE",
+    }
+)
+"""Refusals for a reason of ours: they say nothing about the farmer."""
+EXCUSED: Final = OURS | {"BUSY"}
+"""Refusals that are no proof of lost data either."""
+
+
+class Accounts:
+    """Ready channels, payments that leave, and objections settled."""
+
+    def __init__(self, context: Context, peers: Peers, channels: Channels) -> None:
+        self._context = context
+        self._peers = peers
+        self._channels = channels
+
+    def target(self, farmer: NodeId) -> Target:
+        """Return where the farmer is. Raises UnknownPeer."""
+        return self._peers.target(farmer)
+
+    async def ready(self, farmer: NodeId) -> Account:
+        """Return the channel through which this farmer is paid, presented to it.
+
+        Raises NoOpenChannel, UnknownPeer, the transport's errors, PaymentError.
+        """
+        account = self._context.database.read(lambda conn: active_account(conn, farmer))
+        if account is None:
+            raise NoOpenChannel(farmer)
+        return account if account.purse.presented else await self._channels.present(account.channel.id)
+
+    async def issue(self, channel: ChannelId, extra: Amount) -> Payment:
+        """Sign an unconditional voucher for all earned and `extra`; it is on disk. See issue_payment."""
+        context = self._context
+        return await context.database.write(lambda conn: issue_payment(conn, context.pen, channel, extra))
+
+    async def deliver(self, payment: Payment) -> ChannelView:
+        """Send an unconditional voucher; what it pays is known to have arrived afterwards.
+
+        Raises the transport's errors, UnknownPeer.
+        """
+        context, channel = self._context, payment.account.channel.id
+        target = self._peers.target(payment.account.farmer)
+        message = PayVoucher(voucher=SignedVoucherMessage.of(payment.voucher))
+        view = await context.transport.post(target, "/v1/vouchers", message, ChannelView)
+        await context.database.write(lambda conn: record_delivery(conn, channel, payment.voucher.total))
+        return view
+
+    async def settle(self, account: Account, refusal: PeerRefused) -> bool:
+        """Settle an objection about money; tell whether to ask again.
+
+        Raises the transport's errors, Unfunded, PaymentError.
+        """
+        channel = account.channel.id
+        if refusal.error in BEHIND:
+            await self._channels.ask(channel)
+            return True
+        if refusal.error in FORGOTTEN:
+            await self._channels.present(channel)
+            return True
+        if refusal.error == ARREARS:
+            return await self._pay_arrears(account, refusal)
+        return False
+
+    async def _pay_arrears(self, account: Account, refusal: PeerRefused) -> bool:
+        """Pay for the time in which audits were missed, as far as we agree: the farmer serves again then.
+
+        The time is booked as paid in the same transaction, so it cannot be charged twice.
+        """
+        context = self._context
+        asked = _amount(refusal, "exposure") - _amount(refusal, "limit")
+
+        def work(conn: Connection) -> Payment | None:
+            owed = self._unpaid_time(conn, account)
+            due = sum(cost for _, _, cost in owed)
+            if not 0 < asked <= due:
+                return None
+            for shard, seconds, _ in owed:
+                advance_settled(conn, shard.agreement_id, Seconds(seconds * asked // due))
+            return issue_payment(conn, context.pen, account.channel.id, Amount(asked))
+
+        payment = await context.database.write(work)
+        if payment is None:
+            return False
+        await self.deliver(payment)
+        return True
+
+    def _unpaid_time(self, conn: Connection, account: Account) -> list[tuple[ShardRecord, Seconds, Amount]]:
+        """Return each shard at this farmer with the seconds that are not paid yet and what they cost."""
+        now, prepaid = self._context.now(), prepaid_of(account.purse)
+        found = []
+        for shard in load_farmer_shards(conn, account.farmer):
+            terms = shard.agreement
+            if shard.state is not ShardState.STORED or shard.lost:
+                continue
+            elapsed = min(now, terms.end) - shard.settled_at - prepaid.left(shard.settled_at)
+            seconds = Seconds(max(0, elapsed))
+            rate = step_rate(terms.step, terms.audit_interval)
+            found.append((shard, seconds, storage_price(rate, seconds)))
+        return found
+
+
+def prepaid_of(purse: Purse) -> Prepaid:
+    """Return what was paid ahead through a channel."""
+    return Prepaid(purse.prepaid_seconds, purse.prepaid_at)
+
+
+def agreement_path(agreement: bytes, what: str = "") -> str:
+    """Return the path of an agreement, or of something of it, on its farmer."""
+    return f"/v1/agreements/{to_hex(agreement)}" + (f"/{what}" if what else "")
+
+
+def _amount(refusal: PeerRefused, name: str) -> int:
+    """Read an amount from a refusal: a number, or digits where it is large; 0 where it makes no sense."""
+    value = refusal.values.get(name, 0)
+    if isinstance(value, str):
+        return int(value) if value.isascii() and value.isdigit() and len(value) < 40 else 0  # noqa: PLR2004
+    return value if isinstance(value, int) else 0

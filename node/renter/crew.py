@@ -1,0 +1,72 @@
+"""The crew of a put: which farmer holds which shard index of every segment, and the spare ones.
+
+All segments of a file go to the same farmers, so that the file is as safe as one segment. A farmer that fails
+is replaced for good.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from node.renter.money import Account
+from node.renter.peers import Peers
+from payments.prices import Quote
+from payments.types import Amount, NodeId, Timestamp
+
+QUOTE_MARGIN = 60
+"""Seconds before its expiry from which a quote is renewed rather than relied on."""
+
+
+class Supplier:
+    """A farmer that takes shards: its account, and a quote that is good."""
+
+    def __init__(self, account: Account, quote: Quote) -> None:
+        self.account = account
+        self._quote = quote
+
+    @property
+    def farmer(self) -> NodeId:
+        """Who it is."""
+        return self.account.farmer
+
+    @property
+    def price(self) -> Amount:
+        """What it asks for a GB-month."""
+        return self._quote.prices.storage_per_gb_month
+
+    async def quote(self, peers: Peers, now: Timestamp) -> Quote:
+        """Return a quote that does not expire in the next minute. Raises as `Peers.refresh`."""
+        if self._quote.expires_at <= now + QUOTE_MARGIN:
+            await self.renew(peers)
+        return self._quote
+
+    async def renew(self, peers: Peers) -> None:
+        """Ask for the present quote. Raises as `Peers.refresh`."""
+        self._quote = (await peers.refresh(self.farmer)).quote
+
+
+class Crew:
+    """`n` suppliers by shard index, and the spare ones in the order in which they are called."""
+
+    def __init__(self, suppliers: Sequence[Supplier], n: int) -> None:
+        self.members = list(suppliers[:n])
+        self._spare: deque[Supplier] = deque(suppliers[n:])
+
+    def replace(self, index: int, failed: Supplier) -> bool:
+        """Put a spare one in a failed one's place, unless that was done already; False when none is left."""
+        if self.members[index] is not failed:
+            return True
+        if not self._spare:
+            return False
+        self.members[index] = self._spare.popleft()
+        return True
+
+    @property
+    def farmers(self) -> tuple[NodeId, ...]:
+        """Who holds shards now, by index."""
+        return tuple(member.farmer for member in self.members)
+
+
+def in_order(suppliers: Iterable[Supplier], ranking: Sequence[NodeId]) -> list[Supplier]:
+    """Sort suppliers as their farmers stand in a ranking."""
+    place = {farmer: number for number, farmer in enumerate(ranking)}
+    return sorted(suppliers, key=lambda supplier: place[supplier.farmer])

@@ -1,0 +1,98 @@
+"""Deletions: what a renter gave up is remembered until its farmer has confirmed that it is gone.
+
+A put that failed, a file that was removed, a process that was killed in a put: all end here. Nothing is
+audited or paid for meanwhile.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Final
+
+from node.db import Connection
+from node.db.renter_files import (
+    FileState,
+    ShardRecord,
+    ShardState,
+    delete_later,
+    load_deletions,
+    load_files,
+    set_file_state,
+    set_shard_state,
+)
+from node.errors import NodeError
+from node.messages import AgreementView
+from node.renter.accounts import agreement_path
+from node.renter.context import Context
+from node.renter.faults import to_fault
+from node.renter.peers import Peers
+from node.renter.reports import Fault
+from node.transport import PeerRefused
+from payments.types import NodeId
+
+AT_ONCE: Final = 32
+GONE: Final = frozenset({"AGREEMENT_NOT_FOUND", "AGREEMENT_OVER"})
+
+
+class Deletions:
+    """Tells farmers what they need not keep."""
+
+    def __init__(self, context: Context, peers: Peers) -> None:
+        self._context = context
+        self._peers = peers
+        self._slots = asyncio.Semaphore(AT_ONCE)
+
+    async def give_up(self, file_id: bytes) -> int:
+        """Give a file up, its shards to be deleted; how many there are."""
+
+        def work(conn: Connection) -> int:
+            set_file_state(conn, file_id, FileState.REMOVED)
+            return delete_later(conn, file_id)
+
+        return await self._context.database.write(work)
+
+    async def give_up_dead_puts(self) -> int:
+        """Give up the files whose put did not live to its end; how many there were."""
+        files = self._context.database.read(lambda conn: load_files(conn, FileState.PUTTING))
+        given_up = 0
+        for file in files:
+            async with self._context.locks.try_hold(file.file_id) as dead:
+                if dead:
+                    await self.give_up(file.file_id)
+                    given_up += 1
+        return given_up
+
+    async def tell(self, file_id: bytes | None = None) -> tuple[Fault, ...]:
+        """Tell farmers of unconfirmed deletions, of one file or all; who could not be told."""
+        waiting = self._context.database.read(load_deletions)
+        mine = [shard for shard in waiting if file_id in (None, shard.file_id)]
+        by_farmer: dict[NodeId, list[ShardRecord]] = {}
+        for shard in mine:
+            by_farmer.setdefault(shard.agreement.farmer, []).append(shard)
+        faults = await asyncio.gather(*(self._tell(farmer, its) for farmer, its in by_farmer.items()))
+        return tuple(fault for fault in faults if fault is not None)
+
+    async def _tell(self, farmer: NodeId, shards: Iterable[ShardRecord]) -> Fault | None:
+        """Tell one farmer, shard by shard, until it cannot be reached."""
+        gone: list[bytes] = []
+        fault = None
+        async with self._slots:
+            for shard in shards:
+                try:
+                    await self._delete(farmer, shard)
+                except NodeError as error:
+                    fault = to_fault(farmer, error)
+                    break
+                gone.append(shard.agreement_id)
+        if gone:
+            await self._context.database.write(lambda conn: set_shard_state(conn, gone, ShardState.GONE))
+        return fault
+
+    async def _delete(self, farmer: NodeId, shard: ShardRecord) -> None:
+        if self._context.now() >= shard.agreement.end:
+            return
+        path = agreement_path(shard.agreement_id)
+        try:
+            await self._context.transport.delete(self._peers.target(farmer), path, AgreementView)
+        except PeerRefused as refusal:
+            if refusal.error not in GONE:
+                raise

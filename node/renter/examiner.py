@@ -1,0 +1,334 @@
+"""The examiner: audits everything a farmer stores in one channel, one challenge at a time.
+
+Total, voucher and challenge are on disk before they leave. The same challenge is sent until it is
+answered or its window has closed, whatever restarts lie between; a farmer that declines some items is
+asked for the others at once, in a new challenge; one that has proven more than we knew shows its proof,
+and is asked again on top of it. What passes earns, once; what fails earns nothing further.
+"""
+
+import os
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from node.audit import Answer, Challenge, Outcome, Try, Window, classify, verify_proof
+from node.db import Connection
+from node.db.renter import AuditRecord, Decision, load_audit, load_decisions, load_open_audits
+from node.errors import NodeError
+from node.hex import from_hex
+from node.messages import (
+    AuditAnswer,
+    AuditRequest,
+    Behind,
+    ChallengeMessage,
+    Declined,
+    Proven,
+    SignedVoucherMessage,
+)
+from node.renter.accounts import OURS, Accounts
+from node.renter.batches import Subject, group_subjects, to_items
+from node.renter.channels import Channels
+from node.renter.context import Context
+from node.renter.errors import Unfunded
+from node.renter.examined import Examined, passed, result, unchecked
+from node.renter.faults import to_fault
+from node.renter.money import (
+    Account,
+    Payment,
+    close_audit,
+    issue_audit,
+    issue_payment,
+    load_account,
+    record_delivery,
+    record_try,
+    settle_audit,
+)
+from node.renter.reports import Fault
+from node.transport import PeerRefused, PeerUnreachable
+from payments.errors import PaymentError
+from payments.types import Amount, NodeId
+
+SENDINGS: Final = 4
+"""Times a challenge is sent in one try, while the farmer's objections can be settled."""
+LOST: Final = frozenset({"UNKNOWN_AGREEMENT", "AGREEMENT_NOT_FOUND", "NOT_STORED", "AGREEMENT_OVER"})
+"""A farmer that signed for a shard says that it does not have it."""
+TOO_MUCH: Final = frozenset({"STEP_ABOVE_EXPOSURE", "CHALLENGE_TOO_LARGE"})
+_PROVISIONAL: Final = {
+    Answer.SILENT: Outcome.TIMED_OUT,
+    Answer.UNREACHABLE: Outcome.OFFLINE,
+    Answer.OUR_FAULT: Outcome.UNCHECKED,
+}
+_REASONS: Final = {
+    Outcome.OFFLINE: "the farmer could not be reached",
+    Outcome.TIMED_OUT: "the farmer gave no answer in time",
+    Outcome.FAILED: "the farmer is reachable and answered none of three tries",
+    Outcome.NOT_NEEDED: "the agreement is over",
+    Outcome.UNCHECKED: "we could not ask",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What one try came to: results, subjects to be asked for anew, whether the challenge stays open."""
+
+    examined: Examined
+    again: tuple[Subject, ...] = ()
+    open: bool = False
+
+
+class Examiner:
+    """Audits farmers."""
+
+    def __init__(self, context: Context, accounts: Accounts, channels: Channels) -> None:
+        self._context = context
+        self._accounts = accounts
+        self._channels = channels
+        self._most: dict[NodeId, Amount] = {}
+
+    async def examine(self, farmer: NodeId, subjects: Sequence[Subject]) -> Examined:
+        """Audit these shards of one farmer; none of its faults is raised."""
+        try:
+            account = await self._accounts.ready(farmer)
+        except (NodeError, PaymentError) as error:
+            return unchecked(subjects, to_fault(farmer, error))
+        async with self._context.locks.hold(account.channel.id):
+            return await self._examine(account, subjects)
+
+    async def resume(self, audit: AuditRecord, subjects: Sequence[Subject]) -> Examined:
+        """Send an open challenge once more, `subjects` being its items, and ask anew for what it leaves."""
+        context = self._context
+        account = context.database.read(lambda conn: load_account(conn, audit.channel_id))
+        async with context.locks.hold(audit.channel_id):
+            fresh = context.database.read(lambda conn: load_audit(conn, audit.audit_id))
+            if fresh is None or not fresh.open:
+                return Examined()
+            step = await self._try(account, fresh, subjects)
+            if step.open or not step.again:
+                return step.examined
+            return step.examined + await self._examine(account, step.again)
+
+    async def _examine(self, account: Account, subjects: Sequence[Subject]) -> Examined:
+        examined = Examined()
+        queue = deque(group_subjects(subjects, self._most.get(account.farmer)))
+        while queue:
+            group = queue.popleft()
+            try:
+                audit = await self._open(account, group)
+            except (Unfunded, PaymentError) as error:
+                rest = [subject for waiting in (group, *queue) for subject in waiting]
+                return examined + unchecked(rest, to_fault(account.farmer, error))
+            if audit is None:
+                return examined
+            step = await self._try(account, audit, group)
+            examined += step.examined
+            if step.open:
+                break
+            queue.extendleft(reversed(group_subjects(step.again, self._most.get(account.farmer))))
+        return examined
+
+    async def _open(self, account: Account, group: Sequence[Subject]) -> AuditRecord | None:
+        """Write a new challenge down; None if another one is open in the channel."""
+        context, channel = self._context, account.channel.id
+        items = to_items(group)
+        challenge = Challenge(os.urandom(32), items)
+        terms = [subject.shard.agreement for subject in group]
+        window = Window(
+            opened_at=context.now(),
+            response_deadline=min(one.response_deadline for one in terms),
+            end=max(one.end for one in terms),
+        )
+
+        def work(conn: Connection) -> AuditRecord | None:
+            if load_open_audits(conn, channel):
+                return None
+            return issue_audit(
+                conn,
+                context.pen,
+                channel,
+                challenge=challenge,
+                step=Amount(sum(one.step for one in terms)),
+                window=window,
+                intervals={subject.shard.agreement_id: subject.interval for subject in group},
+            )
+
+        return await context.database.write(work)
+
+    async def _try(self, account: Account, audit: AuditRecord, subjects: Sequence[Subject]) -> _Step:
+        """Send a challenge until the farmer has no objection left that we can settle."""
+        fault: Fault | None = None
+        for _ in range(SENDINGS):
+            answer = Answer.SILENT
+            try:
+                verdict = await self._once(account, audit, subjects)
+            except PeerRefused as refusal:
+                fault = to_fault(account.farmer, refusal)
+                verdict = await self._refused(account, audit, subjects, refusal)
+                answer = Answer.OUR_FAULT if refusal.error in OURS else Answer.SILENT
+            except (NodeError, PaymentError) as error:
+                fault, answer = to_fault(account.farmer, error), _answer(error)
+                verdict = False
+            if isinstance(verdict, _Step):
+                return verdict
+            if not verdict:
+                break
+        return await self._unanswered(audit, subjects, answer, fault)
+
+    async def _once(self, account: Account, audit: AuditRecord, subjects: Sequence[Subject]) -> _Step | bool:
+        """Send a challenge once: a step if that decides it, else whether to send it again."""
+        shown, reply = await self._send(account, audit)
+        names = {subject.shard.agreement_id for subject in subjects}
+        match reply:
+            case Proven():
+                return await self._proven(audit, subjects, reply, shown)
+            case Declined():
+                lost = names & set(reply.agreements)
+                reason = "the farmer says that it cannot prove it"
+                return await self._conclude(audit, subjects, dict.fromkeys(lost, reason)) if lost else False
+            case Behind():
+                await self._channels.learn_proof(account.farmer, account.channel.id, reply)
+                return self._look(audit, subjects) or True
+
+    async def _send(self, account: Account, audit: AuditRecord) -> tuple[Amount, Proven | Declined | Behind]:
+        """Send the challenge with its present vouchers; the unconditional total it shows, and the reply."""
+        context = self._context
+
+        def work(conn: Connection) -> tuple[AuditRecord, Payment | None]:
+            fresh = load_audit(conn, audit.audit_id) or audit
+            channel = load_account(conn, audit.channel_id).channel
+            if fresh.voucher.total < channel.earned + fresh.step:
+                raise Unfunded(account.farmer, channel.earned + fresh.step, channel.deposit)
+            paid = issue_payment(conn, context.pen, channel.id) if channel.earned else None
+            return fresh, paid
+
+        fresh, paid = await context.database.write(work)
+        message = AuditRequest(
+            paid=SignedVoucherMessage.of(paid.voucher) if paid else None,
+            challenge=ChallengeMessage.of(fresh.challenge),
+            voucher=SignedVoucherMessage.of(fresh.voucher),
+        )
+        target = self._accounts.target(account.farmer)
+        answer = await context.transport.post(target, "/v1/audits", message, AuditAnswer)
+        return paid.voucher.total if paid else Amount(0), answer.root
+
+    async def _proven(
+        self, audit: AuditRecord, subjects: Sequence[Subject], reply: Proven, shown: Amount
+    ) -> _Step:
+        """Verify a proof: all of it earns, or bad items have failed and the others are asked for anew."""
+        lengths = {subject.shard.agreement_id: subject.shard.agreement.shard_length for subject in subjects}
+        verdicts = verify_proof(audit.challenge, reply.proof.core(), lengths)
+        bad = {verdict.agreement: verdict.fault.value for verdict in verdicts if verdict.fault is not None}
+        if bad:
+            return await self._conclude(audit, subjects, bad)
+        context = self._context
+        now, proven = context.now(), Try(context.now(), Answer.PROVEN)
+
+        def work(conn: Connection) -> Amount:
+            record_try(conn, audit.audit_id, proven)
+            record_delivery(conn, audit.channel_id, shown)
+            return settle_audit(conn, audit.audit_id, now, "proven")
+
+        earned = await context.database.write(work)
+        return _Step(Examined(passed(subjects, earned, "proven")))
+
+    async def _refused(
+        self, account: Account, audit: AuditRecord, subjects: Sequence[Subject], refusal: PeerRefused
+    ) -> _Step | bool:
+        """Judge a refusal: a step if it decides something, else whether to send the challenge again."""
+        if refusal.error in LOST:
+            lost = _named(refusal) & {subject.shard.agreement_id for subject in subjects}
+            return (
+                await self._conclude(audit, subjects, dict.fromkeys(lost, refusal.message)) if lost else False
+            )
+        if refusal.error in TOO_MUCH and len(subjects) > 1:
+            self._most[account.farmer] = Amount(audit.step // 2)
+            return await self._conclude(audit, subjects, {})
+        try:
+            return await self._accounts.settle(account, refusal)
+        except (NodeError, PaymentError):
+            return False
+
+    async def _conclude(
+        self, audit: AuditRecord, subjects: Sequence[Subject], failed: dict[bytes, str]
+    ) -> _Step:
+        """End a challenge in which these items have failed; the others are to be asked for anew."""
+        now = self._context.now()
+        decisions = []
+        again = []
+        results = []
+        for subject in subjects:
+            name = subject.shard.agreement_id
+            if name not in failed:
+                again.append(subject)
+                continue
+            over = now >= subject.shard.agreement.end
+            outcome = Outcome.NOT_NEEDED if over else Outcome.FAILED
+            decisions.append(Decision(name, outcome, failed[name], now))
+            results.append(result(subject, outcome, failed[name]))
+        await self._context.database.write(lambda conn: close_audit(conn, audit, decisions))
+        return _Step(Examined(tuple(results)), tuple(again))
+
+    async def _unanswered(
+        self, audit: AuditRecord, subjects: Sequence[Subject], answer: Answer, fault: Fault | None
+    ) -> _Step:
+        """Note a try without a verdict; when the window has closed, that is the outcome."""
+        context, now = self._context, self._context.now()
+
+        def work(conn: Connection) -> list[Decision] | None:
+            known = record_try(conn, audit.audit_id, Try(now, answer)) or audit
+            decisions = []
+            for subject in subjects:
+                window = replace(known.window, end=subject.shard.agreement.end)
+                outcome = classify(known.tries, window, now)
+                if outcome is None:
+                    return None
+                name = subject.shard.agreement_id
+                decisions.append(Decision(name, outcome, _REASONS[outcome], now))
+            close_audit(conn, known, decisions)
+            return decisions
+
+        decisions = await context.database.write(work)
+        faults = (fault,) if fault else ()
+        if decisions is None:
+            outcome = _PROVISIONAL[answer]
+            results = [result(subject, outcome, _REASONS[outcome], decided=False) for subject in subjects]
+            return _Step(Examined(tuple(results), faults), open=True)
+        decided = {decision.agreement: decision for decision in decisions}
+        results = [
+            result(subject, decided[name].outcome, decided[name].reason)
+            for subject in subjects
+            if (name := subject.shard.agreement_id) in decided
+        ]
+        return _Step(Examined(tuple(results), faults))
+
+    def _look(self, audit: AuditRecord, subjects: Sequence[Subject]) -> _Step | None:
+        """Look whether a challenge was decided meanwhile."""
+
+        def work(conn: Connection) -> tuple[AuditRecord | None, tuple[Decision, ...]]:
+            return load_audit(conn, audit.audit_id), load_decisions(conn, audit.audit_id)
+
+        known, decisions = self._context.database.read(work)
+        if known is None or known.open:
+            return None
+        good = {decision.agreement for decision in decisions if decision.outcome is Outcome.PASSED}
+        mine = [subject for subject in subjects if subject.shard.agreement_id in good]
+        return _Step(Examined(passed(mine, audit.step, "proven before")))
+
+
+def _answer(error: Exception) -> Answer:
+    """What an error says of the farmer: an answer that is none counts as silence."""
+    match error:
+        case PeerUnreachable():
+            return Answer.UNREACHABLE
+        case Unfunded() | PaymentError():
+            return Answer.OUR_FAULT
+        case _:
+            return Answer.SILENT
+
+
+def _named(refusal: PeerRefused) -> set[bytes]:
+    """The agreement that a refusal is about."""
+    try:
+        return {from_hex(refusal.values.get("agreement"), 32)}
+    except ValueError:
+        return set()

@@ -1,0 +1,182 @@
+"""The renter's files: put, get, list, inspect, remove."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from node.db import Connection
+from node.db.renter import load_purses
+from node.db.renter_files import (
+    FileRecord,
+    FileState,
+    ShardRecord,
+    ShardState,
+    load_file,
+    load_files,
+    load_shards,
+)
+from node.renter.accounts import prepaid_of
+from node.renter.context import Context
+from node.renter.deletions import Deletions
+from node.renter.errors import UnknownFile
+from node.renter.get import Getter
+from node.renter.payments import Payments
+from node.renter.put import Putter, Wish
+from node.renter.reports import (
+    FileHealth,
+    FileInfo,
+    GetReport,
+    Progress,
+    PutReport,
+    RemoveReport,
+    ShardInfo,
+    no_progress,
+)
+from node.renter.safety import Keeping, Prepaid, file_safe_until
+from node.renter.schedule import DAY
+from node.segments import SEGMENT_SIZE
+from payments.prices import step_rate
+from payments.types import Amount, NodeId, Seconds, Timestamp
+
+DEFAULT_SECONDS: Final = Seconds(90 * DAY)
+"""How long a file is stored for, where the user does not say; farmers may offer less."""
+_NEVER: Final = Prepaid(Seconds(0), Timestamp(0))
+
+
+class Files:
+    """What a renter stores."""
+
+    def __init__(
+        self, context: Context, putter: Putter, getter: Getter, deletions: Deletions, payments: Payments
+    ) -> None:
+        self._context = context
+        self._putter = putter
+        self._getter = getter
+        self._deletions = deletions
+        self._payments = payments
+
+    async def put(
+        self,
+        source: Path | BinaryIO,
+        name: str,
+        *,
+        k: int | None = None,
+        n: int | None = None,
+        segment_size: int = SEGMENT_SIZE,
+        seconds: Seconds = DEFAULT_SECONDS,
+        progress: Progress = no_progress,
+    ) -> PutReport:
+        """Store a file, or a stream to its end, with n farmers for `seconds`; any k of them give it back.
+
+        n and k: see node.renter.placement. Succeeds only when all n have signed for every segment; farmers
+        that fail are replaced by spare ones. `file.safe_until` in the report says until when it is safe
+        if nobody audits and pays: see node.renter.safety.
+
+        Raises NameTaken, NotEnoughFarmers, ImpossibleShape, PutFailed, MalformedManifest (the name),
+        LengthOutOfRange (the segment size), StorageError, OSError.
+        """
+        wish = Wish(source, name, k, n, segment_size, seconds, progress)
+        stored = await self._putter.put(wish)
+        shards = self._shards(stored.file)
+        rates = (step_rate(one.agreement.step, one.agreement.audit_interval) for one in shards)
+        return PutReport(
+            file=self._info(stored.file),
+            farmers=stored.farmers,
+            faults=stored.faults,
+            price_per_month=Amount(sum(rates)),
+        )
+
+    async def get(self, name: str, out: Path | BinaryIO, *, progress: Progress = no_progress) -> GetReport:
+        """Read a file back into a path, which appears when it is whole, or into a stream.
+
+        Raises UnknownFile, FileUnavailable (names what is missing), FileCorrupt, WrongMasterKey,
+        CorruptChunk, StorageError, OSError; a path is untouched then, a stream may have had a part.
+        """
+        record, downloader = await self._getter.get(name, out, progress)
+        return GetReport(self._info(record), tuple(downloader.faults), Amount(downloader.paid))
+
+    def ls(self) -> tuple[FileInfo, ...]:
+        """Return every stored file, by name."""
+        files = self._context.database.read(lambda conn: load_files(conn, FileState.STORED))
+        return tuple(self._info(file) for file in files)
+
+    def stat(self, name: str) -> FileHealth:
+        """Return one file with its shards. Raises UnknownFile."""
+        file = self._known(name)
+        shards = self._shards(file)
+        healthy = [0] * file.segments
+        for shard in shards:
+            healthy[shard.segment] += not shard.lost
+        return FileHealth(self._info(file), tuple(map(_shard_info, shards)), tuple(healthy))
+
+    async def rm(self, name: str) -> RemoveReport:
+        """Remove a file: pay its farmers what they earned, then have its shards deleted. Raises UnknownFile.
+
+        Farmers that cannot be told now are told by `rent run`; none is audited or paid for it any more.
+        """
+        file = self._known(name)
+        farmers = {shard.agreement.farmer for shard in self._shards(file)}
+        deleted = await self._deletions.give_up(file.file_id)
+        await self._payments.pay_outstanding(farmers)
+        pending = await self._deletions.tell(file.file_id)
+        return RemoveReport(name, deleted, pending)
+
+    def _known(self, name: str) -> FileRecord:
+        file = self._context.database.read(lambda conn: load_file(conn, name, FileState.STORED))
+        if file is None:
+            raise UnknownFile(name)
+        return file
+
+    def _shards(self, file: FileRecord) -> tuple[ShardRecord, ...]:
+        shards = self._context.database.read(lambda conn: load_shards(conn, file.file_id))
+        return tuple(shard for shard in shards if shard.state is ShardState.STORED)
+
+    def _info(self, file: FileRecord) -> FileInfo:
+        def work(conn: Connection) -> tuple[tuple[ShardRecord, ...], dict[NodeId, Prepaid]]:
+            prepaid = {purse.farmer: prepaid_of(purse) for purse in load_purses(conn)}
+            return load_shards(conn, file.file_id), prepaid
+
+        shards, prepaid = self._context.database.read(work)
+        stored = [shard for shard in shards if shard.state is ShardState.STORED]
+        return FileInfo(
+            name=file.name,
+            size=file.size,
+            sha256=file.sha256,
+            k=file.k,
+            n=file.n,
+            segments=file.segments,
+            created_at=file.created_at,
+            ends_at=Timestamp(min((shard.agreement.end for shard in stored), default=0)),
+            safe_until=file_safe_until(file.k, _keepings(file.segments, stored, prepaid)),
+        )
+
+
+def _keepings(
+    segments: int, shards: Sequence[ShardRecord], prepaid: dict[NodeId, Prepaid]
+) -> list[list[Keeping]]:
+    """Say for each segment how its healthy shards are paid."""
+    found: list[list[Keeping]] = [[] for _ in range(segments)]
+    for shard in shards:
+        if not shard.lost:
+            terms = shard.agreement
+            keeping = Keeping(
+                settled_at=shard.settled_at,
+                interval=terms.audit_interval,
+                grace=terms.grace,
+                end=terms.end,
+                prepaid=prepaid.get(terms.farmer, _NEVER),
+            )
+            found[shard.segment].append(keeping)
+    return found
+
+
+def _shard_info(shard: ShardRecord) -> ShardInfo:
+    return ShardInfo(
+        segment=shard.segment,
+        index=shard.index,
+        farmer=shard.agreement.farmer,
+        agreement=shard.agreement_id,
+        outcome=shard.outcome,
+        checked_at=shard.checked_at,
+        ends_at=shard.agreement.end,
+    )

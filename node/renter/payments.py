@@ -1,0 +1,110 @@
+"""Payments without an audit: what is earned and not yet handed over, and storage time paid ahead.
+
+A voucher for the last audit travels with the next challenge; where no next one is at hand (the run
+ends, the agreement is over, the channel is to be closed) it is sent by itself. Paying ahead is at the
+renter's risk: the farmer has the money whether it keeps the shards or not.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+
+from node.db import Connection
+from node.db.renter import load_purse, save_purse
+from node.db.renter_files import load_audited_shards
+from node.errors import NodeError
+from node.renter.accounts import Accounts, prepaid_of
+from node.renter.context import Context
+from node.renter.faults import to_fault
+from node.renter.money import Account, Payment, issue_payment, list_accounts
+from node.renter.reports import Fault, PaymentResult
+from payments.errors import PaymentError
+from payments.prices import step_rate, storage_price
+from payments.types import Amount, ChannelId, NodeId, Seconds
+
+
+class Payments:
+    """Sends unconditional vouchers."""
+
+    def __init__(self, context: Context, accounts: Accounts) -> None:
+        self._context = context
+        self._accounts = accounts
+
+    async def pay_outstanding(
+        self, farmers: Iterable[NodeId] | None = None, channels: Iterable[ChannelId] | None = None
+    ) -> tuple[PaymentResult, ...]:
+        """Hand these farmers, or all, vouchers for what they have earned; a result for each that was owed."""
+        whom = None if farmers is None else frozenset(farmers)
+        which = None if channels is None else frozenset(channels)
+        owed = [
+            account
+            for account in self._context.database.read(list_accounts)
+            if account.owes
+            and (whom is None or account.farmer in whom)
+            and (which is None or account.channel.id in which)
+        ]
+        return tuple(await asyncio.gather(*(self._pay(account, Amount(0)) for account in owed)))
+
+    async def prepay(self, seconds: Seconds) -> tuple[PaymentResult, ...]:
+        """Pay all farmers ahead for keeping what they store for `seconds` more, without audits.
+
+        At the renter's risk. A channel that does not hold enough is told in its result; nothing is paid
+        through it then.
+        """
+        ahead = self._context.database.read(lambda conn: _costs(conn, self._context, seconds))
+        paid = await asyncio.gather(*(self._prepay(farmer, cost, seconds) for farmer, cost in ahead.items()))
+        return tuple(paid)
+
+    async def _prepay(self, farmer: NodeId, cost: Amount, seconds: Seconds) -> PaymentResult:
+        try:
+            account = await self._accounts.ready(farmer)
+        except (NodeError, PaymentError) as error:
+            return _failed(farmer, ChannelId(bytes(32)), to_fault(farmer, error))
+        return await self._pay(account, cost, seconds)
+
+    async def _pay(self, account: Account, ahead: Amount, seconds: Seconds | None = None) -> PaymentResult:
+        """Sign, write down, then deliver."""
+        context, channel = self._context, account.channel.id
+
+        def work(conn: Connection) -> Payment:
+            payment = issue_payment(conn, context.pen, channel, ahead)
+            purse = load_purse(conn, channel)
+            if seconds is not None and purse is not None:
+                prepaid = prepaid_of(purse).extended(seconds, context.now())
+                save_purse(conn, replace(purse, prepaid_seconds=prepaid.seconds, prepaid_at=prepaid.at))
+            return payment
+
+        async with context.locks.hold(channel):
+            try:
+                payment = await context.database.write(work)
+            except (NodeError, PaymentError) as error:
+                return _failed(account.farmer, channel, to_fault(account.farmer, error))
+            fault = None
+            try:
+                await self._accounts.deliver(payment)
+            except (NodeError, PaymentError) as error:
+                fault = to_fault(account.farmer, error)
+        return PaymentResult(
+            farmer=account.farmer,
+            channel=channel,
+            total=payment.voucher.total,
+            added=Amount(max(0, payment.voucher.total - account.purse.delivered)),
+            delivered=fault is None,
+            fault=fault,
+        )
+
+
+def _costs(conn: Connection, context: Context, seconds: Seconds) -> dict[NodeId, Amount]:
+    """What each farmer's storage costs for so long: its shards' rates, as the farmer adds them up."""
+    now = context.now()
+    costs: dict[NodeId, int] = {}
+    for shard in load_audited_shards(conn, now):
+        terms = shard.agreement
+        time = Seconds(min(seconds, terms.end - now))
+        cost = storage_price(step_rate(terms.step, terms.audit_interval), time)
+        costs[terms.farmer] = costs.get(terms.farmer, 0) + cost
+    return {farmer: Amount(cost) for farmer, cost in costs.items()}
+
+
+def _failed(farmer: NodeId, channel: ChannelId, fault: Fault) -> PaymentResult:
+    return PaymentResult(farmer, channel, Amount(0), Amount(0), delivered=False, fault=fault)

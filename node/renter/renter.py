@@ -1,0 +1,131 @@
+"""The Renter: one object that puts the parts together. See `node.renter` for what they offer."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Self
+
+from sqlmodel import SQLModel
+
+from node.db import renter as money_tables
+from node.db import renter_files as file_tables
+from node.renter.accounts import Accounts
+from node.renter.audits import Audits
+from node.renter.channels import Channels
+from node.renter.context import Clock, Context, Keys
+from node.renter.deletions import Deletions
+from node.renter.examiner import Examiner
+from node.renter.exits import Exits
+from node.renter.files import Files
+from node.renter.funding import Funding
+from node.renter.get import Getter
+from node.renter.locks import Locks
+from node.renter.payments import Payments
+from node.renter.peers import Peers
+from node.renter.put import Putter
+from node.renter.reports import PaymentResult, TickReport
+from node.renter.run import Run, Sleep
+from node.transport import Patience, Transport
+from settlement.client import Chain
+from settlement.database import Database
+from settlement.outbox import Outbox
+from settlement.tables import TABLES as CHAIN_TABLES
+
+TABLES: Final[tuple[type[SQLModel], ...]] = (*CHAIN_TABLES, *money_tables.TABLES, *file_tables.TABLES)
+"""Everything in a renter's money database."""
+
+
+def wall_clock() -> int:
+    """Wall time in unix seconds."""
+    return int(time.time())
+
+
+def ignore_tick(report: TickReport) -> None:
+    """Take no notice of a step."""
+
+
+class Renter:
+    """A renter on one chain. `database` (opened with TABLES) and `chain` stay the caller's to close.
+
+    `locks` is a folder that all processes of this renter share; None when there is only one.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        chain: Chain,
+        keys: Keys,
+        *,
+        clock: Clock = wall_clock,
+        locks: Path | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        self._transport = Transport(keys.node, clock, patience)
+        self._outbox = Outbox(database, chain)
+        self._keys = keys
+        context = Context(database, chain, keys, self._transport, clock, Locks(locks))
+        self.peers = Peers(context)
+        self.channels = Channels(context, self.peers)
+        self.exits = Exits(context, self.channels, self._outbox)
+        self.funding = Funding(context, self.peers, self.exits)
+        accounts = Accounts(context, self.peers, self.channels)
+        self.payments = Payments(context, accounts)
+        self._deletions = Deletions(context, self.peers)
+        self.files = Files(
+            context,
+            Putter(context, self.peers, accounts, self._deletions),
+            Getter(context, self.peers, accounts),
+            self._deletions,
+            self.payments,
+        )
+        self.audits = Audits(context, Examiner(context, accounts, self.channels), self.payments)
+        self._run = Run(context, self.channels, self.audits, self.payments, self._deletions)
+
+    @classmethod
+    async def open(
+        cls,
+        database: Database,
+        chain: Chain,
+        keys: Keys,
+        *,
+        clock: Clock = wall_clock,
+        locks: Path | None = None,
+        patience: Patience | None = None,
+    ) -> Self:
+        """Make a renter and finish what a killed process left behind. Raises StorageError."""
+        renter = cls(database, chain, keys, clock=clock, locks=locks, patience=patience)
+        await renter.recover()
+        return renter
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections to farmers."""
+        await self._transport.close()
+
+    async def recover(self) -> int:
+        """Give up files whose put was killed; how many. Their shards are deleted by `rent run`, or `tell`.
+
+        Open transactions go on with the next one that is sent, open audits with the next audit: both are
+        in the database. Raises StorageError.
+        """
+        return await self._deletions.give_up_dead_puts()
+
+    async def tick(self) -> TickReport:
+        """Take one step of `run`."""
+        return await self._run.tick()
+
+    async def run(
+        self,
+        stop: asyncio.Event,
+        *,
+        sleep: Sleep = asyncio.sleep,
+        on_tick: Callable[[TickReport], None] = ignore_tick,
+    ) -> tuple[PaymentResult, ...]:
+        """Audit and pay on schedule until `stop` is set; what was paid at the end. Raises StorageError."""
+        return await self._run.run(stop, sleep, on_tick)

@@ -1,0 +1,96 @@
+"""`rent run`: the renter's life between its owner's commands. Audits when they are due, pays, tells, watches.
+
+All it knows is in the database, so it may be stopped, killed and started again at any time; what the calendar
+asks for it does once. Clock and sleep are given, so three days pass in a test as fast as they can.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from node.db.renter_files import load_audited_shards
+from node.renter.audits import Audits
+from node.renter.channels import Channels
+from node.renter.context import Context
+from node.renter.deletions import Deletions
+from node.renter.money import list_accounts
+from node.renter.payments import Payments
+from node.renter.reports import PaymentResult, TickReport
+from node.renter.tasks import end
+from payments.types import NodeId, Timestamp
+from settlement.errors import ChainError
+
+Sleep = Callable[[float], Awaitable[object]]
+
+IDLE_SECONDS: Final = 60
+"""The longest time between two looks at the chain."""
+
+
+class Run:
+    """Takes one step after another."""
+
+    def __init__(
+        self,
+        context: Context,
+        channels: Channels,
+        audits: Audits,
+        payments: Payments,
+        deletions: Deletions,
+    ) -> None:
+        self._context = context
+        self._channels = channels
+        self._audits = audits
+        self._payments = payments
+        self._deletions = deletions
+
+    async def tick(self) -> TickReport:
+        """Take one step: the chain's news, what is due, payments at the end, deletions."""
+        trouble = ""
+        try:
+            await self._channels.refresh()
+        except ChainError as error:
+            trouble = str(error)  # audits go on with the deposits known
+        examined = await self._audits.audit_due()
+        paid = await self._payments.pay_outstanding(self._done_with())
+        await self._deletions.give_up_dead_puts()
+        untold = await self._deletions.tell()
+        now = self._context.now()
+        wanted = self._audits.next_at()
+        latest = now + IDLE_SECONDS
+        return TickReport(
+            at=now,
+            audits=examined.results,
+            payments=paid,
+            faults=(*examined.faults, *untold),
+            trouble=trouble,
+            next_at=Timestamp(latest if wanted is None else max(now + 1, min(wanted, latest))),
+        )
+
+    async def run(
+        self, stop: asyncio.Event, sleep: Sleep, on_tick: Callable[[TickReport], None]
+    ) -> tuple[PaymentResult, ...]:
+        """Step until `stop` is set, then hand over what is earned."""
+        while not stop.is_set():
+            report = await self.tick()
+            on_tick(report)
+            await _pause(stop, sleep, report.next_at - self._context.now())
+        return await self._payments.pay_outstanding()
+
+    def _done_with(self) -> set[NodeId]:
+        """Farmers that are owed something and store nothing that is to be audited any more."""
+        now = self._context.now()
+        shards = self._context.database.read(lambda conn: load_audited_shards(conn, now))
+        audited = {shard.agreement.farmer for shard in shards}
+        accounts = self._context.database.read(list_accounts)
+        return {account.farmer for account in accounts if account.owes} - audited
+
+
+async def _pause(stop: asyncio.Event, sleep: Sleep, seconds: float) -> None:
+    """Sleep, or until stopped."""
+    stopped = asyncio.create_task(stop.wait())
+    slept = asyncio.ensure_future(sleep(max(0.0, seconds)))
+    try:
+        await asyncio.wait((stopped, slept), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await end([stopped])
+        slept.cancel()
