@@ -1,6 +1,7 @@
 """`tithe demo`: the whole story, told on stderr as it happens; its ending is a table or a line of JSON."""
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
-from node.cli.amounts import parse_size, size, tokens
+from node.cli.amounts import parse_size, size
 from node.cli.errors import NotDone, Unusable
 from node.cli.output import Progress, console, progress, safe, say, show_table
 from node.cli.session import run
@@ -19,9 +20,6 @@ from node.cli.session import run
 if TYPE_CHECKING:
     from node.demo.cast import Shape
     from node.demo.ending import Ending
-
-DECIMALS = 18
-"""Of the demo's own token."""
 
 
 class Place(StrEnum):
@@ -94,6 +92,7 @@ async def _play(place: Place, file: Path, shape: "Shape") -> "Ending":
     from node.demo.story import tell
     from settlement.local_chain import ChainKind
 
+    logging.getLogger("tithebarn").addHandler(logging.NullHandler())  # the story tells what matters
     with _Teller() as teller:
         where = "inside this process" if place is Place.EMBEDDED else f"on {place.value.capitalize()}"
         teller.step(f"A chain starts {where}, the contracts are deployed, {shape.farmers} farmers open")
@@ -146,6 +145,8 @@ class _Teller:
 
 
 def _show(ending: "Ending") -> None:
+    from node.demo.offers import tokens
+
     rows = [
         (
             farmer.name,
@@ -153,8 +154,8 @@ def _show(ending: "Ending") -> None:
             str(farmer.audits.passed),
             str(farmer.audits.failed),
             str(farmer.audits.offline),
-            _coins(farmer.signed),
-            _coins(farmer.claimed),
+            tokens(farmer.signed),
+            tokens(farmer.claimed),
             f"{farmer.gas:,}",
         )
         for farmer in ending.farmers
@@ -167,18 +168,14 @@ def _show(ending: "Ending") -> None:
     say("")
     say(f"[bold]File[/bold]    {safe(ending.file.name)}, {size(ending.file.bytes)}, came back: {same}")
     say(
-        f"[bold]Money[/bold]   the renter had {_coins(before.renter)}, has {_coins(after.renter)}:"
-        f" spent {_coins(before.renter - after.renter)}; the farmers got {_coins(after.farmers)}"
+        f"[bold]Money[/bold]   the renter had {tokens(before.renter)}, has {tokens(after.renter)}:"
+        f" spent {tokens(before.renter - after.renter)}; the farmers got {tokens(after.farmers)}"
     )
     kept = "every token is accounted for" if ending.conserved else "[red]tokens are missing[/red]"
-    say(f"[bold]Check[/bold]   {kept}; left in the contract: {_coins(after.contract)}")
+    say(f"[bold]Check[/bold]   {kept}; left in the contract: {tokens(after.contract)}")
     gas = ending.gas
     say(
         f"[bold]Gas[/bold]     {gas.fund:,} to fund, {gas.claim:,} to claim,"
         f" {gas.withdraw:,} to close and withdraw"
     )
     say(f"[bold]Time[/bold]    {ending.seconds:.1f} s")
-
-
-def _coins(amount: int) -> str:
-    return tokens(amount, DECIMALS)

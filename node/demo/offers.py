@@ -1,6 +1,7 @@
 """What the farmers of the story ask: prices high enough to see, on a file small enough to watch."""
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Final
 
 from node.demo.cast import Shape
@@ -39,3 +40,8 @@ def deposit_for(size: int, shape: Shape) -> Amount:
     audits = shape.rounds * step_price(OFFER.prices, shard, OFFER.audit_interval)
     reads = READS * read_price(OFFER.prices.download_per_gb, shard)
     return Amount(max(OFFER.min_deposit, MARGIN * segments * (audits + reads)))
+
+
+def tokens(amount: int) -> str:
+    """Write an amount of the story's token, whose decimals are those of its offers."""
+    return f"{Decimal(amount) / TOKEN:,.6f}"

@@ -77,8 +77,9 @@ class ProcessFarmer:
     def _set_up(self, key: NodeKey, gas_key: SigningKey) -> None:
         """Do what `tithe farm init` does, with keys that cost no time to unlock."""
         record, home = self._chain.deployment, self._home
-        make_private_directory(home.root)
-        record.save(home.chain_file(record.name))
+        chain_file = home.chain_file(record.name)
+        make_private_directory(chain_file.parent)
+        record.save(chain_file)
         home.save_config(Config(chain=record.name))
         create_private(home.farm_node_key, key.seed.hex().encode())
         create_private(self._password, PASSWORD.encode())

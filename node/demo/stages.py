@@ -6,9 +6,8 @@ A stage is built once and taken down whatever happens. The renter and the chain 
 import asyncio
 import os
 import tempfile
-import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,9 +18,11 @@ from node.demo.processes import ProcessFarmer
 from node.identity import NodeKey
 from node.master_key import MasterKey
 from node.renter.context import Keys
-from node.renter.renter import Renter
+from node.renter.renter import TABLES, Renter
+from payments.types import Address
 from payments.vouchers import SigningKey
 from settlement.client import Chain
+from settlement.database import Database
 from settlement.deployment import deploy
 from settlement.local_chain import ChainKind, LocalChain, dev_keys, embedded, give, warp
 from settlement.rpc import Rpc
@@ -40,6 +41,7 @@ class Stage:
     name: str
     chain: Chain
     renter: Renter
+    payer: Address
     actors: tuple[Actor, ...]
     scratch: Path
 
@@ -72,7 +74,7 @@ async def set_stage(kind: ChainKind, shape: Shape) -> AsyncIterator[Stage]:
         for actor in actors:
             stack.push_async_callback(actor.kill)
         await _start(actors)
-        yield Stage(kind.value, chain, renter, tuple(actors), scratch)
+        yield Stage(kind.value, chain, renter, payer.address, tuple(actors), scratch)
 
 
 async def _open_chain(stack: AsyncExitStack, kind: ChainKind, deployer: SigningKey) -> Chain:
@@ -96,8 +98,9 @@ async def _open_renter(folder: Path, chain: Chain, payer: SigningKey) -> AsyncIt
         payer=payer.address,
         payer_key=payer,
     )
-    async with Renter.open(folder / "money.db", chain, keys, clock=lambda: int(time.time())) as renter:
-        yield renter
+    with closing(Database.at(folder / "money.db", TABLES)) as database:
+        async with await Renter.open(database, chain, keys) as renter:
+            yield renter
 
 
 async def _start(actors: list[LocalFarmer | ProcessFarmer]) -> None:

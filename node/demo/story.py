@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from node.audit import Outcome
 from node.demo.cast import Actor, Fate, Shape, let_rot, throw_away
 from node.demo.ending import Audits, Balances, Ending, FarmerEnding, GasUsed, StoredFile
-from node.demo.offers import deposit_for
+from node.demo.offers import deposit_for, tokens
 from node.demo.stages import Stage
 from node.renter.reports import AuditReport, Fault
 from payments.types import Amount, NodeId, Seconds
@@ -120,7 +120,7 @@ async def _audit(stage: Stage, plot: _Plot, narrator: Narrator, *, first: int, l
         paid = sum(payment.added for payment in report.payments)
         narrator.say(
             f"{total.passed} passed, {total.failed} failed, {total.offline} offline;"
-            f" {paid} base units paid by voucher"
+            f" {tokens(paid)} tokens paid by voucher"
         )
 
 
@@ -174,7 +174,7 @@ async def _read_back(stage: Stage, narrator: Narrator) -> str:
     narrator.step("The file is read back")
     out = stage.scratch / "returned"
     report = await stage.renter.files.get(FILE, out, progress=narrator.progress)
-    narrator.say(f"byte for byte, {report.paid} base units paid by voucher for the reading")
+    narrator.say(f"byte for byte, {tokens(report.paid)} tokens paid by voucher for the reading")
     await stage.renter.payments.pay_outstanding()
     return _sha256(out)
 
@@ -208,7 +208,7 @@ async def _balances(stage: Stage) -> Balances:
     chain = stage.chain
     return Balances(
         supply=await chain.total_supply(),
-        renter=await chain.token_balance(stage.renter.payer),
+        renter=await chain.token_balance(stage.payer),
         contract=await chain.token_balance(chain.deployment.contract),
         payees=tuple([await chain.token_balance(actor.payee) for actor in stage.actors]),
     )

@@ -54,11 +54,17 @@ class FileOutput:
         _sync(self._path.parent)
 
     def _link(self, path: Path) -> bool:
-        """Give the nameless file a name; tell whether the name was free. Raises OSError."""
+        """Give the nameless file a name; tell whether the name was free. Raises OSError.
+
+        See open(2), O_TMPFILE. Only with a directory descriptor Python calls linkat, which follows the link.
+        """
+        descriptors = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.link(f"/proc/self/fd/{self._file.fileno()}", path, follow_symlinks=True)
+            os.link(str(self._file.fileno()), path, src_dir_fd=descriptors, follow_symlinks=True)
         except FileExistsError:
             return False
+        finally:
+            os.close(descriptors)
         return True
 
     def discard(self) -> None:
