@@ -119,6 +119,9 @@ _COLUMNS: Final = [_channels.c[name] for name in ("id", *_TERMS, *_STATE)]
 _KEY: Final = _channels.c.id == bindparam("key", type_=_channels.c.id.type)
 _load: Final = Statement(select(*_COLUMNS).where(_KEY))
 _save: Final = Statement(update(_channels).where(_KEY).values({name: bindparam(name) for name in _STATE}))
+_save_promise: Final = Statement(
+    update(_channels).where(_KEY).values(promised=bindparam("promised"), earned=bindparam("earned"))
+)
 _record: Final = Statement(insert(_channels))
 
 
@@ -131,6 +134,11 @@ def load_channel(conn: Connection, channel_id: ChannelId) -> Channel | None:
 def save_channel(conn: Connection, channel: Channel) -> None:
     """Write the state of a recorded channel (its terms never change)."""
     _save(conn, key=channel.id, **_state(channel))
+
+
+def save_promise(conn: Connection, channel: Channel) -> None:
+    """Write what a voucher changes, promised and earned; indexed columns stay untouched, which is fast."""
+    _save_promise(conn, key=channel.id, promised=channel.promised, earned=channel.earned)
 
 
 def record_channel(conn: Connection, domain: Domain, terms: Terms) -> Channel:

@@ -133,9 +133,8 @@ _load_of_renter: Final = Statement(
     .order_by(_BOOK.c.accepted_at)
 )
 _insert: Final = Statement(insert(_BOOK))
-_update: Final = Statement(
-    update(_BOOK).where(_KEY).values({name: bindparam(name) for name in _NAMES if name != "channel_id"})
-)
+_CHANGING: Final = [name for name in _NAMES if name not in {"channel_id", "renter", "accepted_at"}]
+_update: Final = Statement(update(_BOOK).where(_KEY).values({name: bindparam(name) for name in _CHANGING}))
 
 
 def load_book(conn: Connection, channel: ChannelId) -> Book | None:
@@ -153,12 +152,13 @@ def list_books(conn: Connection, renter: NodeId | None = None) -> list[Book]:
 
 def add_book(conn: Connection, book: Book) -> None:
     """Open the book of a channel that has none."""
-    _insert(conn, channel_id=book.channel_id, renter=book.renter, **_changing(book))
+    fixed = {"channel_id": book.channel_id, "renter": book.renter, "accepted_at": book.accepted_at}
+    _insert(conn, **fixed, **_changing(book))
 
 
 def save_book(conn: Connection, book: Book) -> None:
-    """Write a book that was opened before."""
-    _update(conn, key=book.channel_id, renter=book.renter, **_changing(book))
+    """Write a book that was opened before; its renter and its day of acceptance never change."""
+    _update(conn, key=book.channel_id, **_changing(book))
 
 
 def load_held(conn: Connection, channel: ChannelId) -> Held | None:
@@ -222,7 +222,6 @@ def _changing(book: Book) -> dict[str, Any]:
     earnings = book.earnings
     paid, proven = earnings.paid, earnings.proven
     return {
-        "accepted_at": book.accepted_at,
         "paid_total": paid.total if paid else None,
         "paid_signature": paid.signature if paid else None,
         "proven_total": proven.total if proven else None,

@@ -23,7 +23,7 @@ from payments.ledger import Accepted, accept_payment
 from payments.prices import read_price
 from payments.types import MIB, Amount, ChannelId, NodeId, Timestamp
 from payments.vouchers import SignedVoucher
-from settlement.tables import save_channel
+from settlement.tables import save_promise
 
 _NOTHING = Amount(0)
 
@@ -95,7 +95,7 @@ def enter(conn: Connection, page: Page, accepted: Accepted, now: Timestamp) -> P
     if not book.unclaimed_since and accepted.earnings.covered > accepted.channel.claimed:
         book = replace(book, unclaimed_since=now)
     if accepted.channel != page.channel:
-        save_channel(conn, accepted.channel)
+        save_promise(conn, accepted.channel)
     if book != page.book:
         save_book(conn, book)
     return replace(page, channel=accepted.channel, book=book)
