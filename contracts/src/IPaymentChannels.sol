@@ -29,7 +29,7 @@ interface IPaymentChannels {
         bytes32 salt;
     }
 
-    /// @notice The state of a channel, one storage slot. `deposit` and `closesAt` only rise, and so does `claimed`.
+    /// @notice The state of a channel, one storage slot. All three only rise.
     /// @param deposit Total ever funded.
     /// @param claimed Total ever paid out of it: to the payee, and after `withdraw` the rest to the payer.
     /// @param closesAt Zero while open, otherwise the time from which the payer may withdraw.
@@ -202,9 +202,13 @@ interface IPaymentChannels {
     /// @notice Start the challenge period of the caller's channels. Claims and pushes count until the withdrawal,
     /// funding does not any more. Channels that are empty or closing already are skipped.
     /// @return closing Number of channels for which it was started.
-    function requestClose(address signer, address token, uint32 challengePeriod, bytes32 salt, address[] calldata payees)
-        external
-        returns (uint256 closing);
+    function requestClose(
+        address signer,
+        address token,
+        uint32 challengePeriod,
+        bytes32 salt,
+        address[] calldata payees
+    ) external returns (uint256 closing);
 
     /// @notice Take back what is left in the caller's channels, with one transfer, after their challenge period.
     /// @return returned Tokens paid to the caller.
