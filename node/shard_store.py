@@ -123,6 +123,7 @@ class ShardStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._root = str(folder)
 
     def prepare(self) -> int:
         """Make the folder where missing and remove what interrupted uploads left; return how many.
@@ -145,7 +146,7 @@ class ShardStore:
 
     def path(self, shard: bytes) -> Path:
         """Where the shard's bytes are, or would be: a plain file of exactly the shard's length."""
-        return self.folder / shard[-1:].hex() / (shard.hex() + _SHARD)
+        return Path(self._name(shard) + _SHARD)
 
     def shards(self) -> Iterator[bytes]:
         """List the names of all shards kept, in no order."""
@@ -179,11 +180,12 @@ class ShardStore:
         finally:
             os.close(fd)
         tree = self._cached_tree(shard)
-        if tree is None or not _leads(tree, indices, leaves, data_root):
-            tree = self._sound_tree(shard, tree, data_root)
-            if not _leads(tree, indices, leaves, data_root):
-                raise ShardDamaged(shard, "a leaf is not what its tree says")
-        return leaves, tuple(tree.path(index) for index in indices)
+        paths = None if tree is None else _sound_paths(tree, indices, leaves, data_root)
+        if paths is None:
+            paths = _sound_paths(self._sound_tree(shard, tree, data_root), indices, leaves, data_root)
+        if paths is None:
+            raise ShardDamaged(shard, "a leaf is not what its tree says")
+        return leaves, paths
 
     def rebuild(self, shard: bytes) -> Tree:
         """Compute the tree of the bytes that are on disk. Raises ShardMissing, ShardDamaged."""
@@ -225,9 +227,14 @@ class ShardStore:
         """Give a context that turns OSError into the StoreFault it means."""
         return _NamedFaults(self.folder)
 
+    def _name(self, shard: bytes) -> str:
+        """The path without its ending; a string, since an audit has no time for Path."""
+        name = shard.hex()
+        return f"{self._root}/{name[-2:]}/{name}"
+
     def _open(self, shard: bytes) -> int:
         try:
-            return os.open(self.path(shard), os.O_RDONLY)
+            return os.open(self._name(shard) + _SHARD, os.O_RDONLY)
         except FileNotFoundError:
             raise ShardMissing(shard) from None
         except OSError as err:
@@ -244,9 +251,15 @@ class ShardStore:
 
     def _cached_tree(self, shard: bytes) -> Tree | None:
         try:
-            return Tree.from_bytes(self.path(shard).with_suffix(_TREE).read_bytes())
+            fd = os.open(self._name(shard) + _TREE, os.O_RDONLY)
+        except OSError:
+            return None
+        try:
+            return Tree.from_bytes(os.read(fd, os.fstat(fd).st_size))
         except (OSError, CorruptTree):
             return None
+        finally:
+            os.close(fd)
 
     def _sound_tree(self, shard: bytes, cached: Tree | None, data_root: bytes) -> Tree:
         """Give a tree that does lead to `data_root`: the cached one, else rebuilt and cached anew."""
@@ -281,13 +294,17 @@ class _NamedFaults:
         raise StoreFault(self._folder, str(err.strerror)) from err
 
 
-def _leads(tree: Tree, indices: Sequence[int], leaves: Sequence[bytes], data_root: bytes) -> bool:
-    """Whether every leaf is what the tree and `data_root` commit to."""
-    count = tree.leaf_count
-    return all(
-        index < count and verify_path(leaf, index, count, tree.path(index), data_root)
-        for index, leaf in zip(indices, leaves, strict=True)
-    )
+def _sound_paths(
+    tree: Tree, indices: Sequence[int], leaves: Sequence[bytes], data_root: bytes
+) -> tuple[tuple[bytes, ...], ...] | None:
+    """The leaves' paths; None if one leaf is not what the tree and `data_root` commit to."""
+    count, paths = tree.leaf_count, []
+    for index, leaf in zip(indices, leaves, strict=True):
+        path = tree.path(index) if index < count else ()
+        if not verify_path(leaf, index, count, path, data_root):
+            return None
+        paths.append(path)
+    return tuple(paths)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -50,6 +50,19 @@ def test_many_farmers_live_in_one_loop_and_leave_nothing_behind(tmp_path: Path) 
     asyncio.run(main())
 
 
+def test_shards_of_another_chain_are_left_alone(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        theirs = rig.places.shards / ("0" * 16) / "ab" / ("ab" * 32 + ".shard")
+        theirs.parent.mkdir(parents=True)
+        theirs.write_bytes(b"stored while another chain was used")
+        async with rig.renter() as renter:
+            await renter.store(content(3_000))
+            await rig.restart()
+            assert theirs.exists()
+
+    run(tmp_path, story)
+
+
 def test_it_says_where_it_runs_while_it_runs(tmp_path: Path) -> None:
     async def story(rig: Rig) -> None:
         running = rig.places.running
