@@ -61,8 +61,8 @@ class Actor(Protocol):
         """End it without a warning; its disk stays as it is."""
         ...
 
-    async def claim(self) -> int:
-        """Claim all its vouchers, having come back if it was dead; gas used."""
+    async def claim(self) -> None:
+        """Claim all its vouchers, having come back if it was dead."""
         ...
 
 

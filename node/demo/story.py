@@ -20,6 +20,7 @@ from node.demo.offers import deposit_for, tokens
 from node.demo.stages import Stage
 from node.renter.reports import AuditReport, Fault
 from payments.types import Amount, NodeId, Seconds
+from settlement.chain_events import ChannelClaimed
 
 STORED: Final = Seconds(30 * 86_400)
 FILE: Final = "story"
@@ -181,14 +182,16 @@ async def _read_back(stage: Stage, narrator: Narrator) -> str:
 
 async def _claim(stage: Stage, plot: _Plot, narrator: Narrator) -> None:
     narrator.step("Farmers claim their vouchers; those that died come back with what was on their disks")
-    used = await asyncio.gather(*(actor.claim() for actor in stage.actors))
-    plot.claim_gas = dict(zip((actor.node for actor in stage.actors), used, strict=True))
+    await asyncio.gather(*(actor.claim() for actor in stage.actors))
+    farmers = {info.channel.id: info.farmer for info in stage.renter.channels.list() if info.farmer}
+    head = await stage.chain.head()
+    for event in await stage.chain.events(stage.chain.deployment.deployed_block, head.number):
+        receipt = await stage.chain.rpc.receipt(event.place.transaction)
+        if isinstance(event, ChannelClaimed) and receipt is not None:
+            farmer = farmers[event.channel_id]
+            plot.claimed[farmer] = event.claimed
+            plot.claim_gas[farmer] = plot.claim_gas.get(farmer, 0) + receipt.gas_used
     plot.gas = GasUsed(plot.gas.fund, sum(plot.claim_gas.values()), 0)
-    infos = [info for info in stage.renter.channels.list() if info.farmer is not None]
-    states = await stage.chain.channel_states([info.channel.id for info in infos])
-    plot.claimed = {
-        info.farmer: state.claimed for info, state in zip(infos, states, strict=True) if info.farmer
-    }
     narrator.say(f"{plot.gas.claim:,} gas in all")
 
 
@@ -222,9 +225,9 @@ def _farmers(stage: Stage, plot: _Plot, balances: Balances) -> tuple[FarmerEndin
             fate=plot.fates[actor.node].value,
             audits=plot.audits.get(actor.node, Audits()),
             signed=infos[actor.node].paid,
-            claimed=plot.claimed[actor.node],
+            claimed=plot.claimed.get(actor.node, Amount(0)),
             balance=balance,
-            gas=plot.claim_gas[actor.node],
+            gas=plot.claim_gas.get(actor.node, 0),
         )
         for actor, balance in zip(stage.actors, balances.payees, strict=True)
     )
