@@ -46,10 +46,11 @@ class Offer:
 class FarmerConfig:
     """Everything a farmer's owner decides.
 
-    payee: who is paid, 20 bytes, may be cold. tokens: those accepted. urls: how others reach this node;
-    empty: its own address. capacity: bytes it may store. max_exposure: base units one renter may owe.
-    upload_seconds: how long a proposed agreement waits for its shard. gas_price: what 10**18 wei are worth in
-    base units of the token, to weigh fees; None if nobody knows. max_gas_fee: wei a unit of gas may cost.
+    payee: who is paid, 20 bytes, may be cold. tokens: those accepted, all at the same prices. urls: how
+    others reach this node; empty: its own address. capacity: bytes it may store. max_exposure: base units one
+    renter may owe. upload_seconds: how long a proposed agreement waits for its shard. gas_price: what 10**18
+    wei are worth in base units of the token, to weigh fees; None if nobody knows. max_gas_fee: wei a unit of
+    gas may cost.
     """
 
     payee: Address

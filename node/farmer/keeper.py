@@ -16,6 +16,7 @@ from node.db.farmer_agreements import (
     list_agreements,
     list_overdue,
     load_account,
+    load_agreements,
     save_account,
     stored_shards,
 )
@@ -118,19 +119,22 @@ async def reconcile(farm: Farm) -> None:
     """Make disk and books agree at a start: remove partial files and orphans, name shards that are gone.
 
     A shard that was renamed but not countersigned is an orphan: its renter was not told and sends it again.
+    What the books have never heard of is left alone: they may be an old copy, the shard somebody's only one.
     """
     partial = await farm.run(farm.store.prepare)
     if partial:
         log.info("partial_uploads_removed count=%d", partial)
     due = farm.database.read(lambda conn: set(stored_shards(conn)))
     there = set(await farm.run(lambda: list(farm.store.shards())))
-    for orphan in there - due:
+    known = farm.database.read(lambda conn: load_agreements(conn, there - due))
+    for orphan in known:
         try:
             await farm.run(farm.store.delete, orphan)
         except NodeError as fault:
             log.warning("orphan_left code=%s shard=%s", fault.code, orphan.hex())
         else:
             log.info("orphan_removed shard=%s", orphan.hex())
+    if strangers := len(there - due) - len(known):
+        log.warning("shards_unknown count=%d folder=%s", strangers, farm.store.folder)
     for missing in due - there:
         log.error("shard_missing agreement=%s", missing.hex())
-    farm.stats.count("shards_missing_at_start", len(due - there))

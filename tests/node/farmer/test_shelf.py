@@ -282,16 +282,38 @@ def test_a_start_removes_orphans_and_partial_files_and_names_what_is_gone(
         async with rig.renter() as renter:
             kept, lost = await renter.store(DATA), await renter.store(content(9_000))
             rig.farmer.farm.store.delete(renter.name(lost))
-            orphan = rig.farmer.farm.store.path(b"\xab" * 32)
+            waiting = await renter.agree(content(100))
+            await renter.propose(waiting)
+            orphan = rig.farmer.farm.store.path(renter.name(waiting))
             orphan.parent.mkdir(exist_ok=True)
             orphan.write_bytes(b"never countersigned")
             rig.farmer.farm.store.receive().write(b"half")
             await rig.restart()
+            assert not orphan.exists()
             assert files(rig) == [".shard", ".tree"]
             assert f"shard_missing agreement={renter.name(lost).hex()}" in caplog.text
             challenge = renter.challenge([lost])
             answer = await renter.audit(challenge, renter.conditional(challenge, lost.step))
             assert answer.root.status == "DECLINED"
             assert await renter.pass_audit([kept], 0) == kept.step
+
+    run(tmp_path, story)
+
+
+def test_shards_the_books_do_not_know_are_left_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            await renter.store(DATA)
+            await rig.daemon.stop()
+            for ending in ("", "-wal", "-shm"):
+                (tmp_path / f"money.db{ending}").unlink(missing_ok=True)
+            await rig.restart()
+            assert "shards_unknown count=1" in caplog.text
+            assert files(rig) == [".shard", ".tree"]
+            await renter.open()
+            terms = await renter.store(DATA)
+            await renter.pass_audit([terms], 0)
 
     run(tmp_path, story)
