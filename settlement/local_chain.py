@@ -16,18 +16,17 @@ import secrets
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from payments.types import Address
 from payments.vouchers import SigningKey
 from settlement import tools
+from settlement.children import spawn
 from settlement.errors import LocalChainFailed
 from settlement.files import write_atomic
 from settlement.rpc import Rpc
@@ -49,17 +48,6 @@ BLOCK_GAS: Final = 30_000_000
 we know our child from somebody else's chain that took the port."""
 ATTEMPTS: Final = 3
 """Tries to start on a free port: somebody else may take it between our look and the chain's."""
-_DIE_WITH_PARENT: Final = """
-import ctypes, os, signal, sys
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    if os.getppid() != int(sys.argv[1]):
-        sys.exit(1)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
-"""Runs before the chain, in its process: asks the kernel for a signal when the parent dies (prctl 1)."""
-_launcher: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="chain launcher")
-"""To the kernel the parent is the thread that forked; this one lives as long as the program."""
 _children: Final[dict[int, subprocess.Popen[bytes]]] = {}
 
 
@@ -109,10 +97,8 @@ class LocalChain:
             gas_limit = BLOCK_GAS + secrets.randbelow(BLOCK_GAS // 100)
             command = _command(kind, chosen, block_time, accounts, gas_limit)
             command += [] if log else QUIET[kind]
-            if not detached:
-                command = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *command]
             with tempfile.TemporaryFile() if log is None else log.open("w+b") as output:
-                child = _launcher.submit(_spawn, command, output, detached=detached).result()
+                child = spawn(command, output, detached=detached)
                 if _answers(child, chosen, gas_limit):
                     _children[child.pid] = child
                     return cls(kind, f"http://127.0.0.1:{chosen}", child.pid, _started(child.pid))
@@ -223,12 +209,6 @@ def _command(kind: ChainKind, port: int, block_time: float, accounts: int, gas_l
         command += ["--miner.blockGasLimit", hex(gas_limit)]
         return [*command, "--miner.blockTime", f"{block_time:g}"]
     raise LocalChainFailed(kind, "it lives inside a program and cannot be started by itself")
-
-
-def _spawn(command: list[str], output: IO[bytes], *, detached: bool) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603 - our own tools
-        command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=detached
-    )
 
 
 def _answers(child: subprocess.Popen[bytes], port: int, gas_limit: int) -> bool:

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +14,7 @@ from node.home import Config, Home, create_private, make_private_directory, read
 from node.identity import NodeKey
 from payments.types import Address
 from payments.vouchers import SigningKey
+from settlement.children import spawn
 from settlement.client import Chain
 from settlement.wallet import LIGHT_SCRYPT_N, Wallets
 
@@ -31,7 +34,7 @@ class ProcessFarmer:
         self._home = Home(folder)
         self._password = folder / "password"
         self._log = folder / "farm.log"
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self.shards = self._home.farm_shards
         self.url = ""
         key = NodeKey(os.urandom(32))
@@ -41,22 +44,19 @@ class ProcessFarmer:
     async def start(self) -> None:
         """Start the process and wait until it says where it listens. Raises StageCollapsed."""
         with self._log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command("farm", "run"), stdout=log, stderr=log, env=self._environment()
-            )
-        waited = 0.0
+            self._process = spawn(self._command("farm", "run"), log, environment=self._environment())
+        deadline = time.monotonic() + START_SECONDS
         while not self._home.farm_running.exists():
-            if self._process.returncode is not None or waited > START_SECONDS:
+            if self._process.poll() is not None or time.monotonic() > deadline:
                 raise StageCollapsed(f"{self.name} does not start: {self._last_words()}")
             await asyncio.sleep(POLL_SECONDS)
-            waited += POLL_SECONDS
         self.url = str(read_json(self._home.farm_running)["url"])
 
     async def kill(self) -> None:
         """End the process by SIGKILL, in the middle of whatever it does."""
-        if self._process is not None and self._process.returncode is None:
+        if self._process is not None:
             self._process.kill()
-            await self._process.wait()
+            await asyncio.to_thread(self._process.wait)
 
     async def claim(self) -> None:
         """Run `tithe farm claim --all`: through the daemon where it lives, from its disk where it died."""
@@ -84,7 +84,7 @@ class ProcessFarmer:
         write_json(home.farm_config, farmer_config(self.payee, record).to_json())
 
     def _command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-c", _TITHE, *arguments, "--password-file", str(self._password)]
+        return [sys.executable, "-P", "-c", _TITHE, *arguments, "--password-file", str(self._password)]
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "TITHE_HOME": str(self._home.root)}
