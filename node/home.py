@@ -32,10 +32,11 @@ _PRIVATE_FILE = 0o600
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The two databases a node keeps for one chain: money (never lose it) and statistics (may be lost)."""
+    """What a node keeps for one chain: money (never lose it), statistics (may be lost), locks (empty)."""
 
     money: Path
     stats: Path
+    locks: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +220,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _state(role: Path, genesis_hash: bytes) -> State:
     directory = make_private_directory(role / genesis16(genesis_hash))
-    return State(money=directory / "money.db", stats=directory / "stats.db")
+    return State(directory / "money.db", directory / "stats.db", directory / "locks")
 
 
 def _names(directory: Path) -> list[str]:

@@ -79,6 +79,16 @@ def tokens(amount: int, decimals: int, symbol: str = "") -> str:
     )
 
 
+def cell(amount: int, decimals: int) -> str:
+    """Write base units as a table does: as `tokens`, whether that is exact or not."""
+    return tokens(amount, decimals).removeprefix("~")
+
+
+def counted(count: int, noun: str) -> str:
+    """Write a number of things: 1 shard, 2 shards."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
 def parse_duration(text: str) -> Seconds:
     """Read `30d`, `1.5h`: a number and one of s m h d w, at most 100 years. Raises BadDuration."""
     match = _MEASURE.fullmatch(text.strip())

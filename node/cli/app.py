@@ -8,9 +8,11 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import Abort, TyperException
 
-from node.cli import chain, farm, wallet
+from node.cli import chain, channel, demo, farm, files, peers, rent, wallet
 from node.cli.errors import DONE, INTERRUPTED, USAGE, exit_code, one_line
 from node.cli.identifiers import public_text
+from node.cli.session import token_seen
+from node.cli.units import in_ether, in_tokens
 from node.home import VARIABLE
 
 HELP = """
@@ -75,7 +77,7 @@ def root(
         os.environ[VARIABLE] = home
 
 
-for group in (chain, wallet, farm):
+for group in (demo, chain, wallet, peers, channel, files, rent, farm):
     group.add_to(app)
 
 
@@ -92,7 +94,7 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
     except Exception as error:
         if debug:
             raise
-        _complain(one_line(error))
+        _complain(_in_units(one_line(error)))
         code = exit_code(error)
     sys.exit(code)
 
@@ -113,6 +115,12 @@ def _usage(error: TyperException) -> int:
     path = context.command_path if context is not None else "tithe"
     _complain(f"{' '.join(error.format_message().split())} (see {path} --help)")
     return error.exit_code
+
+
+def _in_units(line: str) -> str:
+    """Write amounts in tokens and ether, as far as the token is known."""
+    token = token_seen()
+    return in_ether(in_tokens(line, token.decimals, token.symbol) if token else line)
 
 
 def _complain(line: str) -> None:

@@ -227,6 +227,16 @@ class NoWallet(CliError):
 
 
 @dataclass(eq=False)
+class StaysLocked(Locked):
+    """No key was opened, and yet something was to be signed."""
+
+    what: str
+
+    def __str__(self) -> str:
+        return f"the renter's {self.what} is locked in this command: try one that asks for the password"
+
+
+@dataclass(eq=False)
 class NotThePassword(Locked):
     """The password given does not open the key."""
 

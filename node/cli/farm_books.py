@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli.amounts import ETHER_DECIMALS, moment, size, tokens
+from node.cli.amounts import ETHER_DECIMALS, cell, counted, moment, size, tokens
 from node.cli.errors import NotDone
 from node.cli.farm_offer import load_config
 from node.cli.farm_owner import ask_claim, ask_trouble, running_target
@@ -217,6 +217,10 @@ def _coins(amount: int, token: "TokenInfo | None") -> str:
     return tokens(amount, token.decimals, token.symbol) if token else f"{amount} base units"
 
 
+def _cell(amount: int, token: "TokenInfo | None") -> str:
+    return cell(amount, token.decimals) if token else str(amount)
+
+
 def _show_status(found: "FarmerStatus", token: "TokenInfo | None", running: str | None) -> None:
     def coins(amount: int) -> str:
         return _coins(amount, token)
@@ -226,14 +230,15 @@ def _show_status(found: "FarmerStatus", token: "TokenInfo | None", running: str 
         ("farmer", "0x" + load_node_key(home().farm_node_key).node.hex()),
         ("running", f"at {running}" if running else "no: tithe farm run"),
         ("payee", show_address(found.payee)),
-        ("stored", f"{found.shards} shards, {size(found.stored_bytes)} of {size(found.capacity)}{reserved}"),
+        ("stored", f"{counted(found.shards, 'shard')}, {size(found.stored_bytes)}{reserved}"),
+        ("room", f"{size(found.capacity)} in all"),
         ("audits", f"{found.audits_passed} passed, {found.audits_failed} failed"),
         ("earned", coins(found.earned)),
         ("claimable", coins(found.claimable)),
         ("claimed", coins(found.claimed)),
     ]
     if found.gas is not None:
-        pays = "" if found.gas.claims is None else f", pays for about {found.gas.claims:,} claims"
+        pays = "" if found.gas.claims is None else f", pays for about {counted(found.gas.claims, 'claim')}"
         facts += [
             ("gas key", show_address(found.gas.address)),
             ("its gas money", f"{tokens(found.gas.balance, ETHER_DECIMALS, 'ETH')}{pays}"),
@@ -246,7 +251,10 @@ def _show_status(found: "FarmerStatus", token: "TokenInfo | None", running: str 
                 (
                     short(one.channel_id),
                     short(one.renter),
-                    *map(coins, (one.deposit, one.paid, one.proven, one.claimable, one.claimed)),
+                    *(
+                        _cell(part, token)
+                        for part in (one.deposit, one.paid, one.proven, one.claimable, one.claimed)
+                    ),
                     "yes" if one.serving else "no",
                 )
                 for one in found.channels
@@ -272,10 +280,10 @@ def _show_vouchers(held: "list[tuple[Book, Channel | None]]", token: "TokenInfo 
             (
                 short(book.channel_id),
                 short(book.renter),
-                _coins(paid.total, token) if paid else "-",
-                _coins(proven.total, token) if proven else "-",
-                _coins(channel.claimed, token) if channel else "-",
-                _coins(channel.deposit, token) if channel else "-",
+                _cell(paid.total, token) if paid else "-",
+                _cell(proven.total, token) if proven else "-",
+                _cell(channel.claimed, token) if channel else "-",
+                _cell(channel.deposit, token) if channel else "-",
                 moment(channel.closes_at) if channel and channel.closes_at else "",
             )
         )
@@ -312,7 +320,7 @@ def _show_claims(report: "ClaimReport", token: "TokenInfo | None") -> None:
     rows = [
         (
             short(one.channel_id),
-            "-" if one.claimed is None else _coins(one.claimed, token),
+            "-" if one.claimed is None else _cell(one.claimed, token),
             "claimed" if one.claimed is not None else one.reason.lower(),
             "0x" + one.transaction.hex() if one.transaction else "",
         )

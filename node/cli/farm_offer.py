@@ -111,12 +111,16 @@ def offer_for(decimals: int, challenge_period: int) -> "Offer":
 
 
 def config_for(token: "TokenInfo", payee: "Address", offer: "Offer") -> "FarmerConfig":
-    """Start a configuration: the usual limits, scaled to the token's decimals."""
+    """Start a configuration: the usual limits in the token's decimals, claims from one token on."""
     from node.farmer.config import TOKEN, FarmerConfig
     from payments.types import Amount
 
     usual = FarmerConfig(payee, (token.address,), offer=offer)
-    return replace(usual, max_exposure=Amount(-(-usual.max_exposure * 10**token.decimals // TOKEN)))
+    return replace(
+        usual,
+        max_exposure=Amount(-(-usual.max_exposure * 10**token.decimals // TOKEN)),
+        claims=replace(usual.claims, min_amount=Amount(10**token.decimals)),
+    )
 
 
 @group.command()

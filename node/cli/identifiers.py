@@ -6,12 +6,14 @@ bytes (node, channel, agreement) may be shortened to any beginning that fits one
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from node.cli.errors import AmbiguousId, BadChecksum, BadHex, UnknownId
 from payments.eip712 import keccak
 from payments.types import Address
 
+Id = TypeVar("Id", bound=bytes)
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 _LONGEST_PATH = 12
 _URL = re.compile(r"https?://[^\s'\"<>()\[\],;]*[^\s'\"<>()\[\],;.:]")
@@ -52,7 +54,7 @@ def public_text(text: str) -> str:
     return _URL.sub(lambda match: public_url(match[0]), text)
 
 
-def find_id(what: str, text: str, known: Iterable[bytes]) -> bytes:
+def find_id(what: str, text: str, known: Iterable[Id]) -> Id:
     """Find the one id that begins as typed. Raises BadHex, UnknownId, AmbiguousId."""
     match = _ID.fullmatch(text)
     if match is None:
@@ -66,6 +68,6 @@ def find_id(what: str, text: str, known: Iterable[bytes]) -> bytes:
     return fitting[0]
 
 
-def find_ids(what: str, texts: Sequence[str], known: Sequence[bytes]) -> list[bytes]:
+def find_ids(what: str, texts: Sequence[str], known: Sequence[Id]) -> list[Id]:
     """Find several; none named means all of them."""
     return [find_id(what, text, known) for text in texts] if texts else list(known)

@@ -64,6 +64,12 @@ def print_json(value: object) -> None:
     sys.stdout.flush()
 
 
+def print_line(value: object) -> None:
+    """Write one JSON object as a line of its own, for commands that go on."""
+    sys.stdout.write(json.dumps(plain(value), ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
 def plain(value: Any) -> Any:  # noqa: ANN401, PLR0911 - JSON on one side, anything frozen on the other
     """Turn values of our packages into what JSON can hold. Fields of type Amount become decimal strings."""
     if value is None or isinstance(value, bool | str | float):

@@ -78,9 +78,19 @@ def on_chain(given: str | None, work: "Callable[[Chain], Awaitable[T]]") -> T:
     return run(connected())
 
 
+_seen: "list[TokenInfo]" = []
+"""The token of this command, for the sentence of an error."""
+
+
+def token_seen() -> "TokenInfo | None":
+    """How the token this command deals in wants to be shown, if it came to know."""
+    return _seen[-1] if _seen else None
+
+
 async def token_info(chain: "Chain") -> "TokenInfo":
     """Ask how the token wants to be shown, and remember it for when the chain is away."""
     info = await chain.token_info()
+    _seen.append(info)
     if known_token(chain.deployment) != info:
         shown = {"symbol": info.symbol, "decimals": info.decimals}
         write_json(_token_file(chain.deployment), shown)

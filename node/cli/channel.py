@@ -1,0 +1,172 @@
+"""`tithe channel`: the renter's money. Looking at it; the ways in and out are in two other modules."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from node.cli import channel_exits, channel_fund
+from node.cli.amounts import cell, duration, moment, tokens
+from node.cli.identifiers import find_id, show_address
+from node.cli.options import ChainName, Json
+from node.cli.output import amount, note, print_json, short, show_facts, show_table, waiting
+from node.cli.renter import Access, Opened, with_renter
+
+if TYPE_CHECKING:
+    from node.renter.reports import ChannelInfo
+    from settlement.client import TokenInfo
+
+group = typer.Typer(no_args_is_help=True)
+looking = typer.Typer()
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put this group into the command line."""
+    group.add_typer(channel_fund.group)
+    group.add_typer(looking)
+    group.add_typer(channel_exits.group)
+    app.add_typer(
+        group,
+        name="channel",
+        help="The money farmers are paid from: fund channels, watch them, close them.",
+        rich_help_panel="Store files",
+    )
+
+
+@looking.command("list")
+def list_(chain: ChainName = None, as_json: Json = False) -> None:
+    """List your channels: what they hold, what is promised, when a withdrawal opens.
+
+    For example:
+
+        tithe channel list
+    """
+    opened, infos, now = _read(chain, as_json=as_json)
+    if as_json:
+        print_json({"token": opened.token, "time": now, "channels": [_document(info) for info in infos]})
+    elif not infos:
+        note("No channel yet: tithe channel fund")
+    else:
+        _show_list(infos, opened.token, now)
+
+
+@looking.command()
+def show(
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="Its id, or the beginning of it.")],
+    chain: ChainName = None,
+    as_json: Json = False,
+) -> None:
+    """Show one channel with all its terms.
+
+    For example:
+
+        tithe channel show 0x1f3a
+    """
+    opened, infos, now = _read(chain, as_json=as_json)
+    known = {info.channel.id: info for info in infos}
+    info = known[find_id("channel", channel, known)]
+    if as_json:
+        print_json({"token": opened.token, "time": now, "channel": _document(info)})
+        return
+
+    def coins(amount: int) -> str:
+        return tokens(amount, opened.token.decimals, opened.token.symbol)
+
+    held, terms = info.channel, info.channel.terms
+    show_facts(
+        [
+            ("channel", "0x" + held.id.hex()),
+            ("farmer", "0x" + info.farmer.hex() if info.farmer else "not among your peers"),
+            ("state", held.status.name.lower()),
+            ("deposit", coins(held.deposit)),
+            ("promised", f"{coins(held.promised)} (the highest total ever signed)"),
+            ("paid by voucher", coins(info.paid)),
+            ("claimed on chain", coins(held.claimed)),
+            ("left", coins(_left(info))),
+            ("payer", show_address(terms.payer)),
+            ("signer", show_address(terms.signer)),
+            ("payee", show_address(terms.payee)),
+            ("token", show_address(terms.token)),
+            ("challenge period", duration(terms.challenge_period)),
+            ("life", "unknown" if info.life is None else str(info.life)),
+            ("withdrawal", withdrawal(info, now) or "after: tithe channel close"),
+        ]
+    )
+
+
+def withdrawal(info: "ChannelInfo", now: int) -> str:
+    """Say when the rest can be taken; times are the chain's. Empty while no close was requested."""
+    if info.withdrawal_opens is None:
+        return ""
+    if info.channel.status.name == "CLOSED":
+        return "taken"
+    left = info.withdrawal_opens - now
+    return (
+        "open: tithe channel withdraw"
+        if left <= 0
+        else f"in {duration(left)}, {moment(info.withdrawal_opens)}"
+    )
+
+
+def _read(chain: str | None, *, as_json: bool) -> "tuple[Opened, tuple[ChannelInfo, ...], int]":
+    async def look(opened: Opened) -> "tuple[Opened, tuple[ChannelInfo, ...], int]":
+        news = await opened.renter.channels.refresh()
+        return opened, opened.renter.channels.list(), news.head.timestamp
+
+    with waiting("Reading the chain", quiet=as_json):
+        return with_renter(chain, Access(), look)
+
+
+def _left(info: "ChannelInfo") -> int:
+    """What comes back if nothing more is earned; nothing once it was taken."""
+    held = info.channel
+    return 0 if held.status.name == "CLOSED" else held.deposit - max(held.claimed, held.earned)
+
+
+def _document(info: "ChannelInfo") -> dict[str, object]:
+    held = info.channel
+    return {
+        "channel_id": held.id,
+        "farmer": info.farmer,
+        "life": info.life,
+        "status": held.status,
+        "terms": held.terms,
+        "deposit": amount(held.deposit),
+        "promised": amount(held.promised),
+        "earned": amount(held.earned),
+        "paid": amount(info.paid),
+        "claimed": amount(held.claimed),
+        "withdrawal_opens": info.withdrawal_opens,
+    }
+
+
+def _show_list(infos: "tuple[ChannelInfo, ...]", token: "TokenInfo", now: int) -> None:
+    def coins(amount: int) -> str:
+        return cell(amount, token.decimals)
+
+    show_table(
+        (
+            "channel",
+            "farmer",
+            "state",
+            ">deposit",
+            ">promised",
+            ">paid",
+            ">claimed",
+            f">left ({token.symbol})",
+            "withdrawal",
+        ),
+        [
+            (
+                short(info.channel.id),
+                short(info.farmer) if info.farmer else "-",
+                info.channel.status.name.lower(),
+                coins(info.channel.deposit),
+                coins(info.channel.promised),
+                coins(info.paid),
+                coins(info.channel.claimed),
+                coins(_left(info)),
+                withdrawal(info, now),
+            )
+            for info in infos
+        ],
+    )

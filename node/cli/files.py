@@ -1,0 +1,329 @@
+"""`tithe put, get, ls, stat, rm, audit`: the renter's files."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+from node.cli.amounts import counted, moment, parse_duration, parse_size, size, tokens
+from node.cli.audit_report import audit_document, show_audit
+from node.cli.errors import NotDone, Unusable
+from node.cli.faults import warn_of
+from node.cli.options import ChainName, Json, PasswordFd, PasswordFile
+from node.cli.output import (
+    note,
+    print_json,
+    progress,
+    safe,
+    say,
+    short,
+    show_facts,
+    show_table,
+    waiting,
+)
+from node.cli.passwords import Passwords
+from node.cli.renter import Access, Opened, with_renter
+
+if TYPE_CHECKING:
+    from node.renter.reports import (
+        AuditReport,
+        FileHealth,
+        FileInfo,
+        GetReport,
+        PutReport,
+        RemoveReport,
+    )
+
+STREAM = "-"
+PANEL = "Store files"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put these commands into the command line."""
+    for command in (put, get, ls, stat, rm, audit):
+        app.command(rich_help_panel=PANEL)(command)
+
+
+def put(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What to store; - reads stdin.")],
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--as", metavar="NAME", help="What to call it. Default: its own name.", show_default=False
+        ),
+    ] = None,
+    k: Annotated[
+        int | None,
+        typer.Option("--k", metavar="K", min=1, help="So many shards give it back.", show_default=False),
+    ] = None,
+    n: Annotated[
+        int | None,
+        typer.Option("--n", metavar="N", min=1, help="So many farmers get a shard each.", show_default=False),
+    ] = None,
+    span: Annotated[
+        str, typer.Option("--for", metavar="DURATION", help="How long the agreements run.")
+    ] = "90d",
+    segment_size: Annotated[
+        str | None,
+        typer.Option(
+            "--segment-size",
+            metavar="SIZE",
+            help="Encrypt so much as one piece; at most 64MiB.",
+            show_default=False,
+        ),
+    ] = None,
+    chain: ChainName = None,
+    password_file: PasswordFile = None,
+    password_fd: PasswordFd = None,
+    as_json: Json = False,
+) -> None:
+    """Store a file: encrypted, cut into n shards with n farmers, any k of which give it back.
+
+    By default 29 of 80, or the same share of the farmers that you have funded.
+    Shows until when the file is safe if you never audit it again: to keep it, let
+    tithe rent run audit and pay.
+
+    For example:
+
+        tithe put holiday.mp4
+        tar c photos | tithe put - --as photos.tar --for 365d
+    """
+    seconds = parse_duration(span)
+    piece = None if segment_size is None else parse_size(segment_size)
+    streamed = str(file) == STREAM
+    called = name or ("" if streamed else file.name)
+    if not called:
+        raise Unusable("what comes from stdin has no name: add --as NAME")
+    if not streamed and not file.is_file():
+        raise NotDone(f"{file}: {'is a directory' if file.is_dir() else 'no such file'}")
+
+    async def work(opened: Opened) -> "tuple[Opened, PutReport]":
+        options = {} if piece is None else {"segment_size": piece}
+        source: Path | BinaryIO = sys.stdin.buffer if streamed else file
+        with progress(f"Storing {called}", quiet=as_json) as tell:
+            report = await opened.renter.files.put(
+                source, called, k=k, n=n, seconds=seconds, progress=tell, **options
+            )
+        return opened, report
+
+    opened, report = with_renter(
+        chain, Access(Passwords(password_file, password_fd), signs=True, reads=True), work
+    )
+    if as_json:
+        print_json({"token": opened.token, "put": report})
+        return
+    stored = report.file
+    price = tokens(report.price_per_month, opened.token.decimals, opened.token.symbol)
+    warn_of(report.faults, opened.token)
+    holders = counted(len(report.farmers), "farmer")
+    say(f"Stored [bold]{safe(stored.name)}[/bold], {size(stored.size)}, with {holders}.")
+    show_facts(
+        [
+            ("given back by", f"any {stored.k} of {stored.n} shards"),
+            ("costs", f"{price} for 30 days"),
+            ("agreed until", moment(stored.ends_at)),
+            ("safe until", f"{moment(stored.safe_until)} without tithe rent run"),
+        ]
+    )
+
+
+def get(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A stored file.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Where to; - writes stdout. Default: its name.",
+            show_default=False,
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace a file that is there.")] = False,
+    chain: ChainName = None,
+    password_file: PasswordFile = None,
+    password_fd: PasswordFd = None,
+    as_json: Json = False,
+) -> None:
+    """Read a file back. It appears when it is whole and is what was stored.
+
+    Farmers are paid for the reading as it goes, a step of at most 1 MiB ahead.
+
+    For example:
+
+        tithe get holiday.mp4
+        tithe get photos.tar -o - | tar x
+    """
+    target = out or Path(Path(name).name)
+    streamed = str(target) == STREAM
+    if streamed and as_json:
+        raise Unusable("stdout cannot carry both the file and --json")
+    if not streamed and target.is_dir():
+        target /= Path(name).name
+    if not streamed and target.exists() and not force:
+        raise NotDone(f"{target} exists: choose another place by -o, or replace it by --force")
+
+    async def work(opened: Opened) -> "tuple[Opened, GetReport]":
+        sink: Path | BinaryIO = sys.stdout.buffer if streamed else target
+        with progress(f"Reading {name}", quiet=as_json) as tell:
+            return opened, await opened.renter.files.get(name, sink, progress=tell)
+
+    opened, report = with_renter(
+        chain, Access(Passwords(password_file, password_fd), signs=True, reads=True), work
+    )
+    if as_json:
+        print_json({"token": opened.token, "out": target, "get": report})
+        return
+    warn_of(report.faults, opened.token)
+    paid = tokens(report.paid, opened.token.decimals, opened.token.symbol)
+    told = f"Read {safe(name)}, {size(report.file.size)}, for {paid}"
+    if streamed:
+        note(f"{told}.")
+    else:
+        say(f"{told}: {safe(str(target))}")
+
+
+def ls(chain: ChainName = None, as_json: Json = False) -> None:
+    """List the stored files, and until when they are safe.
+
+    For example:
+
+        tithe ls
+    """
+
+    async def work(opened: Opened) -> "tuple[FileInfo, ...]":
+        return opened.renter.files.ls()
+
+    infos = with_renter(chain, Access(), work)
+    if as_json:
+        print_json(infos)
+    elif not infos:
+        note("Nothing is stored: tithe put FILE")
+    else:
+        show_table(
+            ("file", ">size", "shape", "stored", "agreed until", "safe until"),
+            [
+                (
+                    info.name,
+                    size(info.size),
+                    f"{info.k} of {info.n}",
+                    moment(info.created_at),
+                    moment(info.ends_at),
+                    moment(info.safe_until) if info.safe_until else "NOT SAFE",
+                )
+                for info in infos
+            ],
+        )
+
+
+def stat(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A stored file.")],
+    chain: ChainName = None,
+    as_json: Json = False,
+) -> None:
+    """Show a file's health: each shard, its farmer, its last audit.
+
+    For example:
+
+        tithe stat holiday.mp4
+    """
+
+    async def work(opened: Opened) -> "FileHealth":
+        return opened.renter.files.stat(name)
+
+    health = with_renter(chain, Access(), work)
+    if as_json:
+        print_json(health)
+        return
+    info = health.file
+    worst = min(health.healthy, default=info.n)
+    show_facts(
+        [
+            ("file", info.name),
+            ("size", f"{size(info.size)} in {counted(info.segments, 'segment')}"),
+            ("SHA-256", info.sha256.hex()),
+            ("health", f"{worst} of {info.n} shards of the worst segment, {info.k} are needed"),
+            ("agreed until", moment(info.ends_at)),
+            (
+                "safe until",
+                f"{moment(info.safe_until)} without tithe rent run" if info.safe_until else "NOT SAFE",
+            ),
+        ]
+    )
+    show_table(
+        (">segment", ">shard", "farmer", "last audit", "when", "agreed until"),
+        [
+            (
+                str(shard.segment),
+                str(shard.index),
+                short(shard.farmer),
+                shard.outcome.name if shard.outcome else "none yet",
+                moment(shard.checked_at) if shard.checked_at else "",
+                moment(shard.ends_at),
+            )
+            for shard in health.shards
+        ],
+    )
+
+
+def rm(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A stored file.")],
+    chain: ChainName = None,
+    password_file: PasswordFile = None,
+    password_fd: PasswordFd = None,
+    as_json: Json = False,
+) -> None:
+    """Remove a file; its farmers delete their shards and are paid no longer.
+
+    For example:
+
+        tithe rm holiday.mp4
+    """
+
+    async def work(opened: Opened) -> "tuple[Opened, RemoveReport]":
+        with waiting(f"Removing {name}", quiet=as_json):
+            return opened, await opened.renter.files.rm(name)
+
+    opened, report = with_renter(chain, Access(Passwords(password_file, password_fd), signs=True), work)
+    if as_json:
+        print_json(report)
+        return
+    say(f"Removed {safe(report.name)}: {counted(report.deleted, 'shard')} deleted.")
+    warn_of(report.pending, opened.token)
+    if report.pending:
+        note("They are told again by the next tithe rent run.")
+
+
+def audit(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Stored files; all if none is named.")
+    ] = None,
+    rounds: Annotated[int, typer.Option("--rounds", metavar="N", min=1, help="How often.")] = 1,
+    chain: ChainName = None,
+    password_file: PasswordFile = None,
+    password_fd: PasswordFd = None,
+    as_json: Json = False,
+) -> None:
+    """Have farmers prove now that they keep your files, and pay those that do.
+
+    tithe rent run does this on schedule. Exit code 1 if a shard is lost.
+
+    For example:
+
+        tithe audit
+        tithe audit holiday.mp4 --rounds 3
+    """
+
+    async def work(opened: Opened) -> "tuple[Opened, AuditReport]":
+        with waiting("Auditing", quiet=as_json):
+            return opened, await opened.renter.audits.audit(names or None, rounds=rounds)
+
+    opened, report = with_renter(chain, Access(Passwords(password_file, password_fd), signs=True), work)
+    if as_json:
+        print_json(audit_document(report, opened.token))
+    else:
+        show_audit(report, opened.token)
+    lost = [result for result in report.results if result.outcome.name == "FAILED"]
+    if lost:
+        raise NotDone(f"{counted(len(lost), 'shard')} lost: see tithe stat {lost[0].file}")

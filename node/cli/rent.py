@@ -1,0 +1,149 @@
+"""`tithe rent`: keeping files. Audit and pay on schedule, or pay ahead for the time away."""
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from node.cli.amounts import cell, duration, moment, parse_duration, tokens
+from node.cli.audit_report import count_outcomes
+from node.cli.errors import NotDone
+from node.cli.faults import tell_fault, warn_of
+from node.cli.options import ChainName, Json, PasswordFd, PasswordFile, Yes
+from node.cli.output import confirm, note, print_json, print_line, safe, say, short, show_table, waiting, warn
+from node.cli.passwords import Passwords
+from node.cli.renter import Access, Opened, with_renter
+
+if TYPE_CHECKING:
+    from node.renter.reports import PaymentResult, TickReport
+    from payments.types import Seconds
+
+group = typer.Typer(no_args_is_help=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put this group into the command line."""
+    app.add_typer(
+        group,
+        name="rent",
+        help="Keep what you stored: audit and pay on schedule, or pay ahead.",
+        rich_help_panel="Store files",
+    )
+
+
+@group.command("run")
+def run_(
+    chain: ChainName = None,
+    password_file: PasswordFile = None,
+    password_fd: PasswordFd = None,
+    as_json: Json = False,
+) -> None:
+    """Audit every file on its schedule and pay for what is proven, until Ctrl-C.
+
+    Leave it running: farmers who are not paid delete after the grace. With --json
+    each step is one line, an object of its own.
+
+    For example:
+
+        tithe rent run
+        tithe rent run --password-file ~/renter.password >> rent.log
+    """
+
+    async def work(opened: Opened) -> "tuple[Opened, tuple[PaymentResult, ...]]":
+        import asyncio
+        import signal
+
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        if not as_json:
+            note("It audits and pays on schedule until Ctrl-C.")
+        return opened, await opened.renter.run(
+            stop, on_tick=lambda tick: _tell_tick(tick, opened, as_json=as_json)
+        )
+
+    opened, payments = with_renter(chain, Access(Passwords(password_file, password_fd), signs=True), work)
+    if as_json:
+        print_line({"payments": payments})
+    else:
+        _tell_payments(payments, opened)
+        say("Stopped.")
+
+
+@group.command()
+def prepay(
+    days: Annotated[str, typer.Argument(metavar="DAYS", help="How long you will be away: 14, or 14d.")],
+    chain: ChainName = None,
+    yes: Yes = False,
+    password_file: PasswordFile = None,
+    password_fd: PasswordFd = None,
+    as_json: Json = False,
+) -> None:
+    """Pay all farmers ahead, for a time in which nothing audits them.
+
+    At your risk: the vouchers hold whether the farmers keep the files or not.
+
+    For example:
+
+        tithe rent prepay 14
+    """
+    seconds = _days(days)
+    confirm(
+        f"Pay for {duration(seconds)} ahead, without audits, whether farmers keep the files or not?", yes=yes
+    )
+
+    async def work(opened: Opened) -> "tuple[Opened, tuple[PaymentResult, ...]]":
+        with waiting("Paying ahead", quiet=as_json):
+            return opened, await opened.renter.payments.prepay(seconds)
+
+    opened, payments = with_renter(chain, Access(Passwords(password_file, password_fd), signs=True), work)
+    if as_json:
+        print_json({"token": opened.token, "seconds": seconds, "payments": payments})
+    elif not payments:
+        note("Nothing is stored, so nothing is paid.")
+    else:
+        _tell_payments(payments, opened)
+    failed = [payment for payment in payments if payment.fault is not None]
+    if failed:
+        raise NotDone(f"{len(failed)} of {len(payments)} farmers were not paid ahead")
+    if not as_json:
+        note("Until when the files are safe now: tithe ls")
+
+
+def _days(text: str) -> "Seconds":
+    """Read days, as a bare number or with a unit."""
+    return parse_duration(f"{text}d" if text.isascii() and text.isdigit() else text)
+
+
+def _tell_tick(tick: "TickReport", opened: Opened, *, as_json: bool) -> None:
+    if as_json:
+        print_line({"tick": tick})
+        return
+    wait = duration(max(0, tick.next_at - int(time.time())))
+    if tick.audits:
+        counted = ", ".join(f"{count} {name.lower()}" for name, count in count_outcomes(tick.audits).items())
+        earned = tokens(sum(one.earned for one in tick.audits), opened.token.decimals, opened.token.symbol)
+        say(f"{moment(tick.at)}  {counted}; {earned} earned; next look in {wait}")
+    if tick.trouble:
+        warn(f"{moment(tick.at)}  {safe(tick.trouble)}")
+    for audit in tick.audits:
+        if audit.outcome.name == "FAILED":
+            warn(f"{short(audit.farmer)} lost shard {audit.segment}/{audit.index} of {safe(audit.file)}")
+    warn_of(tick.faults, opened.token)
+
+
+def _tell_payments(payments: "tuple[PaymentResult, ...]", opened: Opened) -> None:
+    if not payments:
+        return
+    show_table(
+        ("farmer", ">paid", f">voucher total ({opened.token.symbol})", ""),
+        [
+            (
+                short(one.farmer),
+                cell(one.added, opened.token.decimals),
+                cell(one.total, opened.token.decimals),
+                "" if one.fault is None else tell_fault(one.fault, opened.token),
+            )
+            for one in payments
+        ],
+    )

@@ -1,0 +1,137 @@
+"""Opening the renter of this home: its keys, made at first use, and its books on the chain to use.
+
+A renter is identity (in the clear, 0600), signer (keystore) and master key (sealed), the last two by one
+password. Commands that sign nothing leave those two locked: nobody is asked, and a signature is refused.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from node.cli.errors import NotThePassword
+from node.cli.key_files import (
+    create_keystore,
+    create_node_key,
+    keystore_address,
+    load_node_key,
+    unlock_keystore,
+)
+from node.cli.keys import unlock_wallet
+from node.cli.output import note, waiting
+from node.cli.passwords import Passwords
+from node.cli.session import home, on_chain, token_info
+from node.home import Home
+from payments.types import ZERO_ADDRESS, Address
+
+if TYPE_CHECKING:
+    from node.master_key import MasterKey
+    from node.renter.context import Keys
+    from node.renter.renter import Renter
+    from payments.vouchers import SigningKey
+    from settlement.client import Chain, TokenInfo
+
+T = TypeVar("T")
+WHAT = "the renter's keys"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A renter at work, its chain, and how its token wants to be shown."""
+
+    renter: "Renter"
+    chain: "Chain"
+    token: "TokenInfo"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a command needs of the keys.
+
+    passwords: None asks nobody: everything stays locked. signs: open the signer. reads: open the master key.
+    payer: in whose name the payer's part is planned. wallet: the payer's wallet to unlock, None for none.
+    """
+
+    passwords: Passwords | None = None
+    signs: bool = False
+    reads: bool = False
+    payer: Address = ZERO_ADDRESS
+    wallet: str | None = None
+
+
+def with_renter(chain: str | None, access: Access, work: Callable[[Opened], Awaitable[T]]) -> T:
+    """Open the renter on the chain to use, and run `work` with it."""
+    from node.renter.renter import TABLES, Renter
+    from settlement.database import Database
+
+    keys = _keys(home(), access)
+
+    async def opened(connected: "Chain") -> T:
+        token = await token_info(connected)
+        state = home().renter_state(connected.deployment.genesis_hash)
+        database = Database.at(state.money, TABLES)
+        try:
+            async with await Renter.open(database, connected, keys, locks=state.locks) as renter:
+                return await work(Opened(renter, connected, token))
+        finally:
+            database.close()
+
+    return on_chain(chain, opened)
+
+
+def make_renter(place: Home, passwords: Passwords) -> None:
+    """Make whatever is missing of the renter's keys."""
+    from node.key_file import create_master_key
+
+    if place.renter_signer.exists() and place.renter_master_key.exists() and place.renter_node_key.exists():
+        return
+    password = passwords.choose(WHAT)
+    if not place.renter_node_key.exists():
+        create_node_key(place.renter_node_key)
+    if not place.renter_signer.exists():
+        create_keystore(place.renter_signer, password)
+    if not place.renter_master_key.exists():
+        with waiting("Making the renter's master key"):
+            create_master_key(place.renter_master_key, password)
+    folder = place.renter_signer.parent
+    note(f"Made the renter's keys in {folder}; keep a copy: without them no file comes back.")
+
+
+def _keys(place: Home, access: Access) -> "Keys":
+    """Put the renter's keys together, as far as the command needs them open."""
+    from node.cli.locked_keys import LockedMaster, LockedSigner
+    from node.renter.context import Keys
+
+    payer = (
+        None
+        if access.wallet is None or access.passwords is None
+        else unlock_wallet(access.wallet, access.passwords)
+    )
+    if access.passwords is not None:
+        make_renter(place, access.passwords)
+    try:
+        node = load_node_key(place.renter_node_key)
+    except FileNotFoundError:
+        node = create_node_key(place.renter_node_key)
+    address = keystore_address(place.renter_signer) or ZERO_ADDRESS
+    signer: SigningKey = LockedSigner(address)
+    master: MasterKey = LockedMaster()
+    if access.passwords is not None and access.signs:
+        signer = unlock_keystore(place.renter_signer, WHAT, access.passwords)
+    if access.passwords is not None and access.reads:
+        master = _unlock_master(place, access.passwords)
+    return Keys(node, signer, master, payer.address if payer else access.payer, payer)
+
+
+def _unlock_master(place: Home, passwords: Passwords) -> "MasterKey":
+    """Open the master key; signer and it have one password."""
+    from node.errors import WrongPassphrase
+    from node.key_file import load_master_key
+
+    def attempt(password: str) -> "MasterKey":
+        with waiting(f"Opening {WHAT}"):
+            return load_master_key(place.renter_master_key, password)
+
+    try:
+        return passwords.unlock(WHAT, attempt, WrongPassphrase)
+    except WrongPassphrase:
+        raise NotThePassword("the renter's master key") from None
