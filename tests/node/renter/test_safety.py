@@ -1,6 +1,6 @@
 """Until when a file outlives its renter's silence."""
 
-from node.renter.safety import Keeping, file_safe_until, segment_safe_until
+from node.renter.safety import Keeping, Prepaid, file_safe_until, segment_safe_until
 from payments.types import Seconds, Timestamp
 
 DAY = 86_400
@@ -12,7 +12,7 @@ def keeping(settled: int, prepaid: int = 0, end: int = 400 * DAY) -> Keeping:
         interval=Seconds(DAY),
         grace=Seconds(7 * DAY),
         end=Timestamp(end),
-        prepaid=Seconds(prepaid),
+        prepaid=Prepaid(Seconds(prepaid), Timestamp(settled)),
     )
 
 
@@ -41,3 +41,17 @@ def test_a_segment_with_too_few_healthy_shards_is_not_safe_at_all() -> None:
 
 def test_a_file_is_as_safe_as_its_worst_segment() -> None:
     assert file_safe_until(1, [[keeping(5 * DAY)], [keeping(2 * DAY)]]) == 10 * DAY
+
+
+def test_time_paid_ahead_is_used_up_by_the_clock() -> None:
+    prepaid = Prepaid(Seconds(30 * DAY), Timestamp(100 * DAY))
+    assert prepaid.left(Timestamp(90 * DAY)) == 30 * DAY
+    assert prepaid.left(Timestamp(110 * DAY)) == 20 * DAY
+    assert prepaid.left(Timestamp(140 * DAY)) == 0
+
+
+def test_paying_ahead_again_adds_to_what_is_left() -> None:
+    prepaid = Prepaid(Seconds(30 * DAY), Timestamp(100 * DAY))
+    assert prepaid.extended(Seconds(5 * DAY), Timestamp(120 * DAY)) == Prepaid(
+        Seconds(15 * DAY), Timestamp(120 * DAY)
+    )

@@ -1,0 +1,211 @@
+"""Channels with real farmers on a real chain: planned, funded, topped up, presented, paid, left."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from node.renter.errors import (
+    NoQuote,
+    NothingToDo,
+    PayerMissing,
+    TokensMissing,
+    UnknownChannel,
+    UnknownPeer,
+    WithdrawalNotOpen,
+)
+from payments.channel import Status
+from payments.types import Amount, ChannelId, NodeId, Seconds
+from settlement.local_chain import warp
+from tests.node.renter.support import Village, content, tell
+
+DAY = 86_400
+
+
+def lose(folder: Path) -> None:
+    """Lose the renter's database."""
+    for path in folder.glob("renter.db*"):
+        path.unlink()
+
+
+def test_one_transaction_opens_channels_to_all_farmers(tmp_path: Path) -> None:
+    async def story(place: Village) -> None:
+        await place.meet()
+        before = await place.world.chain.token_balance(place.keys.payer)
+        plan = await place.renter.funding.plan(seconds=Seconds(30 * DAY), stored_bytes=10**9)
+        assert {row.farmer for row in plan.rows} == {farmer.node for farmer in place.farmers}
+        assert len(plan.calls) == 1
+        assert plan.total == sum(row.target for row in plan.rows)
+        assert 0 < plan.storage_cost < plan.total
+        assert plan.gas > 0
+        assert plan.gas_cost > 0
+        sent = await place.renter.funding.fund(plan)
+        assert len(sent.receipts) == 1
+        assert sent.gas <= plan.gas * 6 // 5
+        assert await place.world.chain.token_balance(place.keys.payer) == before - plan.total
+        infos = place.renter.channels.list()
+        assert [info.channel.status for info in infos] == [Status.FUNDED] * 3
+        assert {info.channel.deposit for info in infos} == {row.target for row in plan.rows}
+        with pytest.raises(NothingToDo):
+            await place.renter.funding.plan(seconds=Seconds(30 * DAY), stored_bytes=10**9)
+        more = await place.renter.funding.plan(seconds=Seconds(60 * DAY), stored_bytes=10**9)
+        await place.renter.funding.fund(more)
+        assert len(place.renter.channels.list()) == 3
+        assert all(info.channel.deposit == row.target for info, row in zip(infos, plan.rows, strict=True))
+
+    tell(tmp_path, story, farmers=3)
+
+
+def test_an_approval_comes_first_where_it_is_needed(tmp_path: Path) -> None:
+    async def story(place: Village) -> None:
+        chain = place.world.chain
+        await place.world.send(chain.approve(0))
+        await place.meet()
+        plan = await place.renter.funding.plan(amount=Amount(10**16))
+        assert len(plan.calls) == 2
+        assert plan.calls[0].to == chain.deployment.token
+        sent = await place.renter.funding.fund(plan)
+        assert len(sent.receipts) == 2
+        assert await chain.allowance(place.keys.payer) == 0
+        assert {info.channel.deposit for info in place.renter.channels.list()} == {10**16}
+
+    tell(tmp_path, story, farmers=2)
+
+
+def test_a_cold_wallet_funds_and_the_renter_finds_it(tmp_path: Path) -> None:
+    async def story(place: Village) -> None:
+        place.keys = replace(place.keys, payer_key=None)
+        await place.restart_renter()
+        await place.meet()
+        plan = await place.renter.funding.plan(amount=Amount(10**16))
+        with pytest.raises(PayerMissing):
+            await place.renter.funding.fund(plan)
+        for call in await place.renter.funding.fund_unsigned(plan):
+            await place.world.send(call)
+        assert {info.channel.status for info in place.renter.channels.list()} == {Status.OPENED}
+        await place.renter.channels.refresh()
+        assert {info.channel.status for info in place.renter.channels.list()} == {Status.FUNDED}
+        await place.store("file", b"content")
+        assert await place.read("file") == b"content"
+
+    tell(tmp_path, story, farmers=2)
+
+
+def test_a_channel_nobody_remembers_is_adopted(tmp_path: Path) -> None:
+    async def story(place: Village) -> None:
+        await place.fund()
+        await place.close_renter()
+        lose(tmp_path)
+        await place.open_renter()
+        await place.renter.channels.refresh()
+        assert {info.farmer for info in place.renter.channels.list()} == {None}
+        await place.meet()
+        await place.renter.channels.refresh()
+        infos = place.renter.channels.list()
+        assert {info.farmer for info in infos} == {farmer.node for farmer in place.farmers}
+        assert {info.life for info in infos} == {0}
+        await place.store("file", b"content")
+        assert await place.read("file") == b"content"
+
+    tell(tmp_path, story, farmers=2)
+
+
+def test_a_channel_is_closed_withdrawn_and_opened_anew(tmp_path: Path) -> None:
+    async def story(place: Village) -> None:
+        chain, payer = place.world.chain, place.keys.payer
+        await place.fund(10**16)
+        await place.store("file", content(1_000))
+        await place.renter.audits.audit()
+        before = await chain.token_balance(payer)
+        closed = place.renter.channels.list()[0]
+        name = closed.channel.id
+        assert await place.renter.channels.withdrawal_opens(name) is None
+        with pytest.raises(WithdrawalNotOpen):
+            await place.renter.exits.plan_withdraw([name])
+        plan = await place.renter.exits.plan_close([name])
+        assert plan.amount == closed.channel.deposit - closed.channel.earned
+        await place.renter.exits.send(plan)
+        info = place.renter.channels.show(name)
+        assert info.channel.status is Status.CLOSING
+        opens = await place.renter.channels.withdrawal_opens(name)
+        assert opens == info.withdrawal_opens
+        with pytest.raises(NothingToDo):
+            await place.renter.exits.plan_close([name])
+        with pytest.raises(WithdrawalNotOpen) as early:
+            await place.renter.exits.plan_withdraw([name])
+        assert early.value.opens_at == opens
+        farmer = place.farmer(closed.farmer or NodeId(b""))
+        await farmer.farmer.follow()
+        await farmer.farmer.collect(everything=True)
+        await warp(chain.rpc, 61)
+        plan = await place.renter.exits.plan_withdraw([name])
+        await place.renter.exits.send(plan)
+        assert place.renter.channels.show(name).channel.status is Status.CLOSED
+        rest = closed.channel.deposit - closed.channel.earned
+        assert await chain.token_balance(payer) == before + rest
+        assert await chain.token_balance(farmer.settings.payee) == closed.channel.earned
+        again = await place.renter.funding.plan([farmer.node], amount=Amount(10**16))
+        assert [row.life for row in again.rows] == [1]
+        await place.renter.funding.fund(again)
+        await place.store("other", b"content")
+        assert await place.read("other") == b"content"
+
+    tell(tmp_path, story, farmers=2)
+
+
+def test_a_push_pays_what_was_earned_on_the_chain(tmp_path: Path) -> None:
+    async def story(place: Village) -> None:
+        await place.fund()
+        await place.store("file", content(1_000))
+        names = [info.channel.id for info in place.renter.channels.list()]
+        with pytest.raises(NothingToDo):
+            await place.renter.exits.plan_push(names)
+        await place.renter.audits.audit()
+        plan = await place.renter.exits.plan_push(names)
+        assert len(plan.calls) == 1
+        assert plan.amount == sum(place.earned(farmer.node) for farmer in place.farmers)
+        await place.renter.exits.send(plan)
+        for farmer in place.farmers:
+            balance = await place.world.chain.token_balance(farmer.settings.payee)
+            assert balance == place.earned(farmer.node) > 0
+        assert {info.channel.unclaimed for info in place.renter.channels.list()} == {0}
+
+    tell(tmp_path, story, farmers=2)
+
+
+def test_prepaying_hands_over_vouchers_for_the_time_away(tmp_path: Path) -> None:
+    async def story(place: Village) -> None:
+        await place.fund()
+        await place.store("file", content(50_000), k=1, n=2)
+        results = await place.renter.payments.prepay(Seconds(DAY))
+        assert len(results) == 2
+        assert all(result.delivered for result in results)
+        for farmer in place.farmers:
+            status = await farmer.farmer.status()
+            assert [channel.paid for channel in status.channels] == [place.earned(farmer.node)]
+        broke = await place.renter.payments.prepay(Seconds(80 * 365 * DAY))
+        assert all(result.delivered for result in broke)  # never beyond the agreements' end
+        with pytest.raises(UnknownChannel):
+            place.renter.channels.show(ChannelId(bytes(32)))
+
+    tell(tmp_path, story, farmers=2)
+
+
+def test_what_cannot_be_funded_is_said_plainly(tmp_path: Path) -> None:
+    async def story(place: Village) -> None:
+        with pytest.raises(NothingToDo):
+            await place.renter.funding.plan(amount=Amount(1))
+        await place.meet()
+        with pytest.raises(UnknownPeer):
+            await place.renter.funding.plan([NodeId(bytes(32))], amount=Amount(1))
+        with pytest.raises(TokensMissing) as poor:
+            await place.renter.funding.plan(amount=Amount(10**30 // 3))
+        assert poor.value.needed > poor.value.balance
+        await place.farmers[0].stop()
+        with pytest.raises(NoQuote) as absent:
+            await place.renter.funding.plan(amount=Amount(1))
+        assert absent.value.farmer == place.farmers[0].node
+        present = await place.renter.funding.plan([place.farmers[1].node], amount=Amount(10**16))
+        assert len(present.rows) == 1
+
+    tell(tmp_path, story, farmers=2)
