@@ -19,10 +19,11 @@ from payments.errors import (
     PaymentTooLow,
     WrongChannel,
     WrongCondition,
+    WrongSigner,
     WrongStep,
 )
 from payments.prices import storage_price
-from payments.types import Amount, Seconds, Timestamp, to_amount
+from payments.types import Address, Amount, Seconds, Timestamp, to_amount
 from payments.vouchers import SignedVoucher, Voucher, verify_voucher
 
 _NOTHING: Final = Amount(0)
@@ -79,13 +80,14 @@ def accept_payment(
     *,
     storage_rate: Amount,
     spent: Amount = _NOTHING,
+    signer: Address | None = None,
 ) -> Accepted:
     """Take an unconditional voucher: a payment for proven work, for a read, or ahead of time.
 
     storage_rate: base units a month that all agreements of the channel bring (sum of `prices.step_rate`).
     spent: what the payment buys at once (a read's price); it must reach earned + spent, the rest of the rise
-    counts as prepaid. A voucher that brings nothing new is no error: the books come back unchanged with a
-    delta of 0.
+    counts as prepaid. signer: who signed, where the caller has recovered it already (`voucher_signer`, the
+    slow part). A voucher that brings nothing new is no error: the books come back unchanged, delta 0.
 
     Raises WrongChannel, ConditionalPayment, PaymentTooLow, AboveDeposit, ChannelClosing, ChannelFrozen or a
     SignatureError; nothing has changed then.
@@ -99,7 +101,7 @@ def accept_payment(
     if total <= earnings.covered:
         return Accepted(channel, earnings, _NOTHING, ())
     after, effects = apply(channel, VoucherAccepted(total))
-    verify_voucher(domain, signed, channel.terms.signer)
+    _check_signer(domain, channel, signed, signer)
     prepaid, settled = _settle(earnings, total, storage_rate, spent)
     books = replace(earnings, paid=signed, prepaid=prepaid, last_paid_audit=settled)
     return Accepted(after, books, Amount(max(0, total - earned)), effects)
@@ -114,12 +116,13 @@ def accept_proven(
     condition: bytes,
     step: Amount,
     now: Timestamp,
+    signer: Address | None = None,
 ) -> Accepted:
     """Take an audit's conditional voucher before making the proof; both count once they are on disk.
 
     condition: the digest of the challenge, recomputed by the farmer (32 bytes). step: the sum of its items'
-    steps. Take the renter's `paid` by `accept_payment` first. The voucher must promise exactly earned +
-    step. The same voucher again changes nothing.
+    steps. signer: as in `accept_payment`. Take the renter's `paid` by `accept_payment` first. The voucher
+    must promise exactly earned + step. The same voucher again changes nothing.
 
     Raises WrongChannel, WrongCondition, PaidTooLow, WrongStep, AboveDeposit, ChannelClosing, ChannelFrozen
     or a SignatureError; nothing has changed then.
@@ -134,7 +137,7 @@ def accept_proven(
     if signed.total != earnings.earned + step:
         raise WrongStep(signed.total, earnings.earned + step)
     after, effects = apply(channel, VoucherAccepted(signed.total))
-    verify_voucher(domain, signed, channel.terms.signer)
+    _check_signer(domain, channel, signed, signer)
     return Accepted(after, replace(earnings, proven=signed, proven_at=now), step, effects)
 
 
@@ -215,6 +218,13 @@ def _promised_total(channel: Channel, extra: Amount) -> Amount:
 def _check_channel(channel: Channel, signed: SignedVoucher) -> None:
     if signed.voucher.channel_id != channel.id:
         raise WrongChannel(channel.id, signed.voucher.channel_id)
+
+
+def _check_signer(domain: Domain, channel: Channel, signed: SignedVoucher, signer: Address | None) -> None:
+    if signer is None:
+        verify_voucher(domain, signed, channel.terms.signer)
+    elif signer != channel.terms.signer:
+        raise WrongSigner(channel.terms.signer, signer)
 
 
 def _settle(

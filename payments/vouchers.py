@@ -205,9 +205,17 @@ def sign_voucher(domain: Domain, voucher: Voucher, key: SigningKey) -> SignedVou
     return SignedVoucher(voucher, key.sign(voucher_digest(domain, voucher)))
 
 
+def voucher_signer(domain: Domain, signed: SignedVoucher) -> Address:
+    """Recover who signed this voucher in this domain. Raises HighS or UnrecoverableSignature.
+
+    Needs no channel: it can be done before a transaction and beside one (libsecp256k1 runs without the GIL).
+    """
+    return recover_signer(voucher_digest(domain, signed.voucher), signed.signature)
+
+
 def verify_voucher(domain: Domain, signed: SignedVoucher, signer: Address) -> None:
     """Check that `signer` signed this voucher in this domain: returns nothing, or raises a SignatureError."""
-    recovered = recover_signer(voucher_digest(domain, signed.voucher), signed.signature)
+    recovered = voucher_signer(domain, signed)
     if recovered != signer:
         raise WrongSigner(signer, recovered)
 

@@ -21,8 +21,8 @@ from node.messages import (
 )
 from payments.ledger import Accepted, accept_payment
 from payments.prices import read_price
-from payments.types import MIB, Amount, ChannelId, NodeId, Timestamp
-from payments.vouchers import SignedVoucher
+from payments.types import MIB, Address, Amount, ChannelId, NodeId, Timestamp
+from payments.vouchers import SignedVoucher, voucher_signer
 from settlement.tables import save_promise
 
 _NOTHING = Amount(0)
@@ -31,10 +31,11 @@ _NOTHING = Amount(0)
 async def take_voucher(farm: Farm, node: NodeId, signed: SignedVoucher) -> ChannelView:
     """Take an unconditional voucher, for proven work or ahead of it. Raises PaymentError, UnknownChannel."""
     now = farm.now()
+    signer = voucher_signer(farm.domain, signed)
 
     def step(conn: Connection) -> tuple[Accepted, ChannelView]:
         page = load_page(conn, signed.voucher.channel_id, node)
-        accepted, after = bank(conn, farm, page, signed)
+        accepted, after = bank(conn, farm, page, signed, signer=signer)
         return accepted, view(conn, farm, after, now)
 
     accepted, seen = await farm.database.write(step)
@@ -75,7 +76,13 @@ async def sell_read(
 
 
 def bank(
-    conn: Connection, farm: Farm, page: Page, signed: SignedVoucher, *, spent: Amount = _NOTHING
+    conn: Connection,
+    farm: Farm,
+    page: Page,
+    signed: SignedVoucher,
+    *,
+    spent: Amount = _NOTHING,
+    signer: Address | None = None,
 ) -> tuple[Accepted, Page]:
     """Put an unconditional voucher into the books. Raises PaymentError, and then nothing has changed."""
     accepted = accept_payment(
@@ -85,6 +92,7 @@ def bank(
         signed,
         storage_rate=page.account.storage_rate,
         spent=spent,
+        signer=signer,
     )
     return accepted, enter(conn, page, accepted, farm.now())
 

@@ -35,7 +35,7 @@ from payments.ledger import (
     record_proof,
 )
 from payments.types import MONTH, Amount, ChannelId, Timestamp
-from payments.vouchers import Voucher, sign_voucher
+from payments.vouchers import Voucher, sign_voucher, voucher_signer
 from tests.payments.support import CONDITION, DOMAIN, SIGNER, STRANGER, make_channel, make_voucher
 
 NOW = Timestamp(1_800_000_000)
@@ -126,6 +126,16 @@ def test_payment_of_another_channel_is_refused() -> None:
 def test_payment_signed_by_a_stranger_is_refused() -> None:
     with pytest.raises(WrongSigner):
         accept_payment(DOMAIN, CHANNEL, Earnings(), make_voucher(5, key=STRANGER), storage_rate=RATE)
+
+
+def test_signer_recovered_beforehand_is_compared() -> None:
+    signed = make_voucher(5)
+    signer = voucher_signer(DOMAIN, signed)
+    taken = accept_payment(DOMAIN, CHANNEL, Earnings(), signed, storage_rate=RATE, signer=signer)
+    assert taken.earnings.paid == signed
+    with pytest.raises(WrongSigner) as caught:
+        accept_payment(DOMAIN, CHANNEL, Earnings(), signed, storage_rate=RATE, signer=STRANGER.address)
+    assert caught.value.detail == {"expected": SIGNER.address, "recovered": STRANGER.address}
 
 
 def test_closing_channel_takes_the_payment_of_old_work_and_claims_it() -> None:
