@@ -9,6 +9,7 @@ anew, is sent again here.
 """
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ class PeerUnreachable(CannotCheck):
     reason: str
 
     def __str__(self) -> str:
-        return f"node {short(self.node)} cannot be reached: {self.reason}"
+        return f"{_name(self.node)} cannot be reached: {self.reason}"
 
 
 @dataclass(eq=False)
@@ -79,7 +80,7 @@ class PeerTimedOut(CannotCheck):
     seconds: float
 
     def __str__(self) -> str:
-        return f"node {short(self.node)} gave no answer within {self.seconds:g} s"
+        return f"{_name(self.node)} gave no answer within {self.seconds:g} s"
 
 
 @dataclass(eq=False)
@@ -93,7 +94,7 @@ class PeerRefused(PeerFault):
     values: Mapping[str, object]
 
     def __str__(self) -> str:
-        return f"node {short(self.node)} refused: {self.message} ({self.error})"
+        return f"{_name(self.node)} refused: {self.message} ({self.error})"
 
 
 @dataclass(eq=False)
@@ -104,7 +105,7 @@ class PeerBrokeRules(PeerFault):
     reason: str
 
     def __str__(self) -> str:
-        return f"node {short(self.node)} broke the protocol: {self.reason}"
+        return f"{_name(self.node)} broke the protocol: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,5 +361,13 @@ def _pause(refusal: PeerRefused) -> float | None:
     return float(asked) if isinstance(asked, int | float) and asked > 0 else 1.0
 
 
+def _name(node: bytes) -> str:
+    """Call a node by its id; one that has not told its id yet (all zero) has none."""
+    return f"node {short(node)}" if any(node) else "the node"
+
+
 def _because(error: Exception) -> str:
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, OSError) and cause.errno is not None and cause.errno in errno.errorcode:
+        return os.strerror(cause.errno).lower()
     return str(error) or type(error).__name__
