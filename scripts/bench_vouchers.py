@@ -1,0 +1,362 @@
+#!/usr/bin/env python3
+"""Measure vouchers per second on one core: signed, verified, and durably accepted by a farmer.
+
+    scripts/bench_vouchers [--runs 7] [--seconds 0.4] [--channels 1000] [--vouchers 20000] [--json FILE]
+
+Beside ours, in the same run and in turn: the limit (libsecp256k1 through bare coincurve on one fixed digest)
+and eth-account's own way (encode_typed_data, then sign or recover). "Accepted durably" is the farmer's real
+path: channel and book loaded, the signature verified, the books written, the commit synced to disk (SQLite,
+synchronous=FULL), 500 vouchers of different channels in flight. "And answered" adds what a renter is told,
+without HTTP. Beside them what the bare sqlite3 module commits to the same disk. Medians over the runs;
+machines differ and drift, so look at the shares of the limit.
+"""
+
+import argparse
+import asyncio
+import functools
+import itertools
+import json
+import os
+import platform
+import sqlite3
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from coincurve import PrivateKey, PublicKey
+from eth_account import Account
+from eth_account.messages import encode_typed_data
+from sqlalchemy import Connection
+
+from node.db.farmer import TABLES as FARMER_TABLES
+from node.db.farmer import Book, add_book
+from node.db.stats import Statistics
+from node.farmer.config import FarmerConfig
+from node.farmer.farm import Farm, load_page
+from node.farmer.till import bank, take_voucher
+from node.identity import NodeKey
+from node.shard_store import ShardStore
+from payments.channel import Funded, apply
+from payments.eip712 import Domain
+from payments.ledger import Earnings
+from payments.types import ZERO32, Address, Amount, ChannelId, NodeId, Seconds, Timestamp
+from payments.vouchers import (
+    SignedVoucher,
+    SigningKey,
+    Terms,
+    Voucher,
+    channel_id,
+    sign_voucher,
+    verify_voucher,
+    voucher_digest,
+    voucher_signer,
+)
+from settlement.client import Chain
+from settlement.database import Database
+from settlement.deployment import Deployment
+from settlement.rpc import Rpc
+from settlement.tables import TABLES as SETTLEMENT_TABLES
+from settlement.tables import record_channel, save_channel
+
+ROOT = Path(__file__).resolve().parent.parent
+SIGN_LIMIT = "sign, libsecp256k1's limit"
+VERIFY_LIMIT = "verify, libsecp256k1's limit"
+IN_FLIGHT = 500
+DOMAIN = Domain(31337, Address(b"\x0c" * 20))
+SIGNER = SigningKey(b"\x02" * 32)
+VOUCHER_TYPES = {
+    "Voucher": [
+        {"name": "channelId", "type": "bytes32"},
+        {"name": "cumulativeAmount", "type": "uint96"},
+        {"name": "condition", "type": "bytes32"},
+    ]
+}
+
+
+@dataclass
+class Series:
+    """One thing measured: its rates per second, the limit it is held against, the goal."""
+
+    name: str
+    limit: str | None = None
+    goal: int | None = None
+    rates: list[float] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        """The rate to report."""
+        return statistics.median(self.rates)
+
+
+# --- signing and verifying
+
+
+def signed_vouchers(count: int) -> list[SignedVoucher]:
+    """Vouchers of one channel, as they come over the wire: every one is another amount."""
+    channel = ChannelId(b"\x0d" * 32)
+    return [sign_voucher(DOMAIN, Voucher(channel, Amount(total)), SIGNER) for total in range(1, count + 1)]
+
+
+def signature_benches() -> list[tuple[Series, Callable[[], object]]]:
+    """What is measured on one core, each with a function that does it once."""
+    key, digest = PrivateKey(SIGNER.secret), os.urandom(32)
+    recoverable = key.sign_recoverable(digest, hasher=None)
+    totals = itertools.count(1)
+    channel = ChannelId(b"\x0d" * 32)
+    signed = itertools.cycle(signed_vouchers(1000))
+    account = Account.from_key(SIGNER.secret)
+    domain = {
+        "name": "Tithebarn",
+        "version": "1",
+        "chainId": DOMAIN.chain_id,
+        "verifyingContract": "0x" + DOMAIN.contract.hex(),
+    }
+
+    def encode(total: int) -> object:
+        message = {"channelId": channel, "cumulativeAmount": total, "condition": ZERO32}
+        return encode_typed_data(domain, VOUCHER_TYPES, message)
+
+    reference = [account.sign_message(encode(total)).signature for total in range(1, 101)]
+    received = itertools.cycle(enumerate(reference, start=1))
+
+    def recover_by_eth_account() -> str:
+        total, signature = next(received)
+        return str(Account.recover_message(encode(total), signature=signature))
+
+    return [
+        (
+            Series(SIGN_LIMIT),
+            lambda: key.sign_recoverable(digest, hasher=None),
+        ),
+        (
+            Series("sign, ours", SIGN_LIMIT, 33_000),
+            lambda: sign_voucher(DOMAIN, Voucher(channel, Amount(next(totals))), SIGNER),
+        ),
+        (
+            Series("sign, eth-account", SIGN_LIMIT),
+            lambda: account.sign_message(encode(next(totals))),
+        ),
+        (
+            Series(VERIFY_LIMIT),
+            lambda: PublicKey.from_signature_and_message(recoverable, digest, hasher=None),
+        ),
+        (
+            Series("verify, ours", VERIFY_LIMIT, 20_000),
+            lambda: verify_voucher(DOMAIN, next(signed), SIGNER.address),
+        ),
+        (Series("verify, eth-account", VERIFY_LIMIT), recover_by_eth_account),
+        (
+            Series("digest alone, ours"),
+            lambda: voucher_digest(DOMAIN, Voucher(channel, Amount(next(totals)))),
+        ),
+    ]
+
+
+def burst(work: Callable[[], object], seconds: float) -> float:
+    """Run `work` for a moment; its rate per second."""
+    for _ in range(20):
+        work()
+    done, start = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < seconds:
+        for _ in range(50):
+            work()
+        done += 50
+    return done / elapsed
+
+
+# --- durable acceptance
+
+
+def bare_commits(folder: Path, rows: int, seconds: float) -> Iterator[float]:
+    """Commits of `rows` rows each by the sqlite3 module, synchronous=FULL: rows per second, run by run."""
+    conn = sqlite3.connect(folder / f"bare-{rows}.db", isolation_level=None)
+    conn.execute("PRAGMA journal_mode=WAL")
+    conn.execute("PRAGMA synchronous=FULL")
+    conn.execute("CREATE TABLE vouchers (channel BLOB PRIMARY KEY, total BLOB, signature BLOB)")
+    upsert = "INSERT OR REPLACE INTO vouchers VALUES (?, ?, ?)"
+    numbers = itertools.count(1)
+    while True:
+        done, start = 0, time.perf_counter()
+        while (elapsed := time.perf_counter() - start) < seconds:
+            conn.execute("BEGIN")
+            values = ((os.urandom(32), next(numbers).to_bytes(12), bytes(64)) for _ in range(rows))
+            conn.executemany(upsert, values)
+            conn.execute("COMMIT")
+            done += rows
+        yield done / elapsed
+
+
+async def open_farm(folder: Path) -> Farm:
+    """A farmer on disk. Its chain is recorded but never asked: taking vouchers does not need it."""
+    deployment = Deployment(
+        name="bench",
+        url="http://127.0.0.1:1",
+        chain_id=DOMAIN.chain_id,
+        genesis_hash=bytes(32),
+        contract=DOMAIN.contract,
+        token=Address(b"\x07" * 20),
+        deployed_block=0,
+        challenge_period=Seconds(60),
+        confirmations=1,
+        local=True,
+    )
+    return Farm(
+        key=NodeKey(b"\x0f" * 32),
+        config=FarmerConfig(payee=Address(b"\x04" * 20), tokens=(deployment.token,)),
+        database=Database.at(folder / "money.db", [*SETTLEMENT_TABLES, *FARMER_TABLES]),
+        store=ShardStore(folder / "shards"),
+        chain=Chain(await Rpc.open(deployment.url), deployment),
+        stats=Statistics(None),
+        clock=lambda: int(time.time()),
+    )
+
+
+@dataclass(frozen=True)
+class Payer:
+    """One renter with one channel: its node, its signer, its channel."""
+
+    node: NodeId
+    key: SigningKey
+    channel: ChannelId
+
+    def pay(self, total: int) -> SignedVoucher:
+        """Sign the next voucher."""
+        return sign_voucher(DOMAIN, Voucher(self.channel, Amount(total)), self.key)
+
+
+async def open_channels(farm: Farm, count: int) -> list[Payer]:
+    """Record `count` funded channels, every one of another renter and signer."""
+    payers = []
+    for _ in range(count):
+        key = SigningKey(os.urandom(32))
+        terms = Terms(
+            key.address, key.address, farm.config.payee, farm.chain.deployment.token, Seconds(86_400), ZERO32
+        )
+        payer = Payer(NodeId(os.urandom(32)), key, channel_id(DOMAIN, terms))
+        await farm.database.write(functools.partial(record, terms=terms, node=payer.node))
+        payers.append(payer)
+    return payers
+
+
+def record(conn: Connection, terms: Terms, node: NodeId) -> None:
+    """Put one funded channel and its book on disk."""
+    channel, _ = apply(record_channel(conn, DOMAIN, terms), Funded(Amount(10**18)))
+    save_channel(conn, channel)
+    add_book(conn, Book(channel.id, node, Timestamp(0), Earnings()))
+
+
+async def accept(farm: Farm, node: NodeId, signed: SignedVoucher) -> None:
+    """Take a voucher as the till does, and return when it is on disk."""
+    signer = voucher_signer(farm.domain, signed)
+
+    def step(conn: Connection) -> None:
+        bank(conn, farm, load_page(conn, signed.voucher.channel_id, node), signed, signer=signer)
+
+    await farm.database.write(step)
+
+
+Take = Callable[[Farm, NodeId, SignedVoucher], Awaitable[object]]
+
+
+async def take_all(
+    take: Take, farm: Farm, batch: list[tuple[NodeId, SignedVoucher]], in_flight: int
+) -> float:
+    """Take every voucher of the batch, so many at a time; vouchers per second until the last is on disk."""
+    waiting = iter(batch)
+
+    async def till() -> None:
+        for node, signed in waiting:
+            await take(farm, node, signed)
+
+    start = time.perf_counter()
+    await asyncio.gather(*(till() for _ in range(in_flight)))
+    return len(batch) / (time.perf_counter() - start)
+
+
+# --- the whole
+
+
+async def measure(options: argparse.Namespace, folder: Path) -> list[Series]:
+    """Measure everything in turn, `runs` times over."""
+    benches = signature_benches()
+    bare = {rows: Series(f"sqlite3 alone, {rows} a commit") for rows in (1, 100)}
+    commits = {rows: bare_commits(folder, rows, options.seconds) for rows in bare}
+    tills: list[tuple[Series, Take, int, int]] = [
+        (Series("accepted durably", VERIFY_LIMIT, 8_000), accept, options.vouchers, IN_FLIGHT),
+        (Series("accepted durably and answered", VERIFY_LIMIT), take_voucher, options.vouchers, IN_FLIGHT),
+        (Series("accepted durably, one in flight"), accept, min(500, options.vouchers), 1),
+    ]
+    farm = await open_farm(folder)
+    payers = await open_channels(farm, options.channels)
+    totals = itertools.count(1)
+    for _ in range(options.runs):
+        for series, work in benches:
+            series.rates.append(burst(work, options.seconds))
+        for rows, series in bare.items():
+            series.rates.append(next(commits[rows]))
+        for series, take, count, in_flight in tills:
+            rounds = [(next(totals), payer) for _ in range(-(-count // len(payers))) for payer in payers]
+            batch = [(payer.node, payer.pay(total)) for total, payer in rounds[:count]]
+            series.rates.append(await take_all(take, farm, batch, in_flight))
+    farm.database.close()
+    await farm.chain.close()
+    return [*(series for series, _ in benches), *(till[0] for till in tills), *bare.values()]
+
+
+def report(series: list[Series], limits: dict[str, float]) -> None:
+    """Print the table."""
+    print(f"{'vouchers':36} {'per second':>12} {'of the limit':>13} {'goal':>9}")
+    for one in series:
+        share = f"{one.median / limits[one.limit]:.0%}" if one.limit else ""
+        goal = f"{one.goal:,}" if one.goal else ""
+        print(f"{one.name:36} {one.median:12,.0f} {share:>13} {goal:>9}")
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="bench_vouchers", description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--runs", type=int, default=7, help="how often everything is measured")
+    parser.add_argument("--channels", type=int, default=1_000, help="channels of the farmer")
+    parser.add_argument("--vouchers", type=int, default=20_000, help="vouchers accepted in each run")
+    parser.add_argument("--seconds", type=float, default=0.4, help="length of each other measurement")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
+    parser.add_argument(
+        "--folder", type=Path, default=ROOT / ".venv", help="a folder on the disk to be measured"
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, print, write."""
+    options = parse()
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder) as folder:
+        series = asyncio.run(measure(options, Path(folder)))
+    limits = {one.name: one.median for one in series}
+    report(series, limits)
+    if options.json:
+        figures = {
+            "machine": {
+                "python": platform.python_version(),
+                "processor": platform.machine(),
+                "cores": os.cpu_count(),
+            },
+            "runs": options.runs,
+            "vouchers_per_second": [
+                {
+                    "name": one.name,
+                    "median": one.median,
+                    "runs": one.rates,
+                    "share_of_limit": one.median / limits[one.limit] if one.limit else None,
+                    "goal": one.goal,
+                }
+                for one in series
+            ],
+        }
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
