@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.30;
+
+import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
+
+import {IPaymentChannels} from "../../../contracts/src/IPaymentChannels.sol";
+
+/// @dev A token whose first holder is the test.
+abstract contract TestToken is ERC20 {
+    constructor() ERC20("Test", "TEST") {
+        _mint(msg.sender, 1_000_000_000e18);
+    }
+}
+
+/// @dev Refuses to pay some: by a revert, or by returning false.
+contract BlocklistToken is TestToken {
+    mapping(address => bool) public blocked;
+    bool public politely;
+
+    function block_(address who) external {
+        blocked[who] = true;
+    }
+
+    function unblock(address who) external {
+        blocked[who] = false;
+    }
+
+    function bePolite() external {
+        politely = true;
+    }
+
+    function transfer(address to, uint256 amount) public override returns (bool) {
+        if (blocked[to]) {
+            if (politely) return false;
+            revert("blocked");
+        }
+        return super.transfer(to, amount);
+    }
+
+    function transferFrom(address from, address to, uint256 amount) public override returns (bool) {
+        if (blocked[from]) return false;
+        return super.transferFrom(from, to, amount);
+    }
+}
+
+/// @dev Keeps one in a hundred of what it moves.
+contract FeeToken is TestToken {
+    function _update(address from, address to, uint256 amount) internal override {
+        uint256 fee = from == address(0) ? 0 : amount / 100;
+        super._update(from, to, amount - fee);
+        if (fee != 0) super._update(from, address(this), fee);
+    }
+}
+
+/// @dev Changes balances by itself.
+contract ShrinkingToken is TestToken {
+    function shrink(address whose) external {
+        _burn(whose, balanceOf(whose) / 2);
+    }
+}
+
+/// @dev Returns nothing, like the largest of the old ones.
+contract SilentToken {
+    mapping(address => uint256) public balanceOf;
+    mapping(address => mapping(address => uint256)) public allowance;
+
+    constructor() {
+        balanceOf[msg.sender] = 1_000_000_000e18;
+    }
+
+    function approve(address spender, uint256 amount) external {
+        allowance[msg.sender][spender] = amount;
+    }
+
+    function transfer(address to, uint256 amount) external {
+        move(msg.sender, to, amount);
+    }
+
+    function transferFrom(address from, address to, uint256 amount) external {
+        allowance[from][msg.sender] -= amount;
+        move(from, to, amount);
+    }
+
+    function move(address from, address to, uint256 amount) private {
+        balanceOf[from] -= amount;
+        balanceOf[to] += amount;
+    }
+}
+
+interface IHook {
+    function onMove(address from, address to) external;
+}
+
+/// @dev Calls somebody before it moves anything, as ERC-777 calls the sender, and can then say it did not move.
+contract HookToken is TestToken {
+    IHook private _hook;
+    bool private _lies;
+
+    function arm(IHook hook, bool lies) external {
+        (_hook, _lies) = (hook, lies);
+    }
+
+    function transfer(address to, uint256 amount) public override returns (bool) {
+        bool lie = call(msg.sender, to);
+        return !lie && super.transfer(to, amount);
+    }
+
+    function transferFrom(address from, address to, uint256 amount) public override returns (bool) {
+        call(from, to);
+        return super.transferFrom(from, to, amount);
+    }
+
+    function call(address from, address to) private returns (bool lie) {
+        IHook hook = _hook;
+        if (address(hook) == address(0)) return false;
+        _hook = IHook(address(0)); // once
+        hook.onMove(from, to);
+        return _lies;
+    }
+}
+
+/// @dev Does in the middle of a transfer what it was told to do, as whoever it is, whether that works or not.
+contract Meddler is IHook {
+    address private immutable _channels;
+    bytes[] private _calls;
+    bool public succeeded;
+
+    constructor(IPaymentChannels channels) {
+        _channels = address(channels);
+    }
+
+    function plan(bytes memory data) external {
+        _calls.push(data);
+    }
+
+    /// @dev Call something from this address.
+    function act(address target, bytes memory data) external returns (bytes memory answer) {
+        bool success;
+        (success, answer) = target.call(data);
+        if (!success) {
+            assembly {
+                revert(add(answer, 32), mload(answer))
+            }
+        }
+    }
+
+    function onMove(address, address) external {
+        succeeded = true;
+        for (uint256 i; i < _calls.length; ++i) {
+            (bool success,) = _channels.call(_calls[i]);
+            succeeded = succeeded && success;
+        }
+    }
+}
