@@ -232,7 +232,7 @@ def _thaw(channel: Channel, event: Reread) -> Channel:
 
     After a withdrawal the contract shows claimed = deposit, the payer's rest included: our figure stays then.
     """
-    spent = event.closes_at > 0 and event.claimed >= event.deposit
+    spent = event.closes_at > 0 and event.claimed >= event.deposit > 0
     claimed = Amount(min(channel.claimed, event.deposit)) if spent else to_amount(event.claimed)
     earned = Amount(max(channel.earned, claimed))
     promised = Amount(max(channel.promised, earned))

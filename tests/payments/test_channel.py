@@ -286,6 +286,11 @@ def test_payers_rest_is_no_claim_of_ours() -> None:
     assert (after.status, after.claimed) == (Status.CLOSED, 100)
 
 
+def test_close_request_read_before_its_deposit_is_confirmed_is_no_withdrawal() -> None:
+    frozen = step(OPENED, Reorganised())
+    assert step(frozen, Reread(Amount(0), Amount(0), CLOSES_AT)).status is Status.CLOSING
+
+
 def test_reorganised_unfunded_channel_is_open_again() -> None:
     frozen = step(FUNDED, Reorganised())
     assert step(frozen, Reread(Amount(0), Amount(0), Timestamp(0))).status is Status.OPENED
