@@ -175,10 +175,8 @@ def _wait_for_minimum(
 
 
 def _reached(claimable: Claimable, target: int, now: Timestamp) -> Timestamp | None:
-    """When the amount reaches `target` at the present rate; None if it does not earn."""
+    """When the amount reaches `target`, which is above it, at the present rate; None if it does not earn."""
     missing = target - claimable.amount
-    if missing <= 0:
-        return now
     if not claimable.earning_rate:
         return None
     return Timestamp(now - (-missing * MONTH // claimable.earning_rate))
