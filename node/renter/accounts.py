@@ -7,6 +7,7 @@ farmer has proven, by presenting the channel anew, or by paying what is owed; th
 
 from typing import Final
 
+from node.audit import Outcome
 from node.db import Connection
 from node.db.renter import Purse
 from node.db.renter_files import ShardRecord, ShardState, advance_settled, load_farmer_shards
@@ -45,6 +46,8 @@ OURS: Final = (
     }
 )
 """Refusals for a reason of ours: they say nothing about the farmer."""
+_OWED_AFTER: Final = (None, Outcome.PASSED)
+"""Last outcomes of a shard after which missed audits were missed by us."""
 EXCUSED: Final = OURS | {"BUSY"}
 """Refusals that are no proof of lost data either."""
 
@@ -128,12 +131,16 @@ class Accounts:
         return True
 
     def _unpaid_time(self, conn: Connection, account: Account) -> list[tuple[ShardRecord, Seconds, Amount]]:
-        """Return each shard at this farmer with the seconds that are not paid yet and what they cost."""
+        """Return each shard at this farmer with the seconds that are not paid yet and what they cost.
+
+        Time is owed that no audit of ours has asked about. Whoever left our last audit unanswered, whatever
+        its reason, has that time to prove, else it could refuse all audits and live on arrears.
+        """
         now, prepaid = self._context.now(), prepaid_of(account.purse)
         found = []
         for shard in load_farmer_shards(conn, account.farmer):
             terms = shard.agreement
-            if shard.state is not ShardState.STORED or shard.lost:
+            if shard.state is not ShardState.STORED or shard.outcome not in _OWED_AFTER:
                 continue
             elapsed = min(now, terms.end) - shard.settled_at - prepaid.left(shard.settled_at)
             seconds = Seconds(max(0, elapsed))
