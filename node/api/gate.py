@@ -20,7 +20,7 @@ from node.api.faults import (
     RateLimited,
     answer,
 )
-from node.api.limits import Limits, TokenBuckets
+from node.api.limits import Limits, Places, TokenBuckets, origin
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -36,6 +36,7 @@ class Gate:
         self._limits = limits
         self._clock = clock
         self._addresses = TokenBuckets(limits.address_rate, limits.address_burst)
+        self._places = Places(limits.max_running_per_address)
         self._running = 0
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -43,8 +44,10 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        client = scope.get("client")
+        whence = origin(client[0] if client else "")
         try:
-            length = self._admit(scope)
+            length = self._admit(scope, whence)
         except ApiFault as fault:
             await refuse(fault, send)
             return
@@ -58,11 +61,11 @@ class Gate:
                 await refuse(error, send)
         finally:
             self._running -= 1
+            self._places.give_back(whence)
 
-    def _admit(self, scope: Message) -> int:
-        """Return the body's announced length. Raises ApiFault."""
-        client = scope.get("client")
-        wait = self._addresses.take(client[0] if client else "", self._clock())
+    def _admit(self, scope: Message, whence: str) -> int:
+        """Take a place, and return the body's announced length. Raises ApiFault."""
+        wait = self._addresses.take(whence, self._clock())
         if wait:
             raise RateLimited(math.ceil(wait))
         if self._running >= self._limits.max_running:
@@ -71,6 +74,8 @@ class Gate:
         limit = self._body_limit(scope["method"], scope["path"])
         if length > limit:
             raise BodyTooLarge(length, limit)
+        if not self._places.take(whence):
+            raise Busy
         return length
 
     def _body_limit(self, method: str, path: str) -> int:

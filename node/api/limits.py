@@ -1,7 +1,8 @@
 """Limits of the interface: how large, how fast, how many. All of them are enforced before work is done."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 KIB: Final = 1024
@@ -16,7 +17,10 @@ class Limits:
     max_audit_body: int = MIB
     max_shard_body: int = 256 * MIB
     max_connections: int = 1_000
+    max_connections_per_address: int = 250
     max_running: int = 64
+    max_running_per_address: int = 32
+    """Less than all, here and above: one machine, not authenticated yet, must not shut the others out."""
     header_seconds: float = 15.0
     """A connection may take this long to present the head of its next request."""
     stall_seconds: float = 15.0
@@ -31,6 +35,38 @@ class Limits:
     def body_seconds(self, length: int) -> float:
         """How long a body of `length` bytes may take as a whole."""
         return self.stall_seconds + length / self.min_body_rate
+
+
+def origin(address: str) -> str:
+    """Whom an IP address is counted as: itself, or its /64 network, which one subscriber has as a whole."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if not isinstance(parsed, IPv6Address):
+        return str(parsed)
+    return str(parsed.ipv4_mapped or IPv6Address(int(parsed) >> 64 << 64))
+
+
+class Places:
+    """How many places each origin takes of those one origin may take; memory only for those that take any."""
+
+    def __init__(self, each: int) -> None:
+        self._each = each
+        self._taken: Counter[str] = Counter()
+
+    def take(self, origin: str) -> bool:
+        """Take a place, if there is one left."""
+        if self._taken[origin] >= self._each:
+            return False
+        self._taken[origin] += 1
+        return True
+
+    def give_back(self, origin: str) -> None:
+        """Leave a place that was taken."""
+        self._taken[origin] -= 1
+        if not self._taken[origin]:
+            del self._taken[origin]
 
 
 class TokenBuckets:

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from node.api.faults import Answer
 from node.api.gate import App
-from node.api.limits import Limits
+from node.api.limits import Limits, Places, origin
 
 MAX_HEAD = 16 * 1024
 BACKLOG = 512
@@ -23,19 +23,26 @@ class GuardedProtocol(H11Protocol):
     """HTTP/1.1 with bounds uvicorn lacks: on connections, and on the time a request's head may take."""
 
     limits = Limits()
+    places = Places(limits.max_connections_per_address)
+    _whence: str | None = None
     _watch: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Refuse a connection too many; otherwise expect a request soon."""
         super().connection_made(transport)
-        if len(self.connections) > self.limits.max_connections:
+        whence = origin(self.client[0] if self.client else "")
+        if len(self.connections) > self.limits.max_connections or not self.places.take(whence):
             transport.abort()
             return
+        self._whence = whence
         self._expect_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop watching."""
+        """Stop watching, and leave its place."""
         self._stop_watching()
+        whence, self._whence = self._whence, None
+        if whence is not None:
+            self.places.give_back(whence)
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
@@ -84,9 +91,10 @@ class HttpServer:
 
     async def start(self, app: App) -> None:
         """Begin to serve."""
+        places = Places(self.limits.max_connections_per_address)
         config = Config(
             app,
-            http=type("LimitedProtocol", (GuardedProtocol,), {"limits": self.limits}),
+            http=type("LimitedProtocol", (GuardedProtocol,), {"limits": self.limits, "places": places}),
             ws="none",
             loop="none",
             lifespan="off",

@@ -3,13 +3,13 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 
 from node.api.gate import Gate, Message, Receive, Send
-from node.api.limits import Limits, TokenBuckets
+from node.api.limits import Limits, TokenBuckets, origin
 from node.api.server import HttpServer
 
 DEFAULT = Limits()
@@ -62,8 +62,10 @@ async def serving(echo: Echo, limits: Limits) -> AsyncIterator[HttpServer]:
 
 
 @asynccontextmanager
-async def connected(server: HttpServer, send: bytes = b"") -> AsyncIterator[asyncio.StreamReader]:
-    reader, writer = await asyncio.open_connection(*server.address)
+async def connected(
+    server: HttpServer, send: bytes = b"", origin: str = "127.0.0.1"
+) -> AsyncIterator[asyncio.StreamReader]:
+    reader, writer = await asyncio.open_connection(*server.address, local_addr=(origin, 0))
     writer.write(send)
     try:
         async with asyncio.timeout(10):
@@ -74,8 +76,8 @@ async def connected(server: HttpServer, send: bytes = b"") -> AsyncIterator[asyn
             await writer.wait_closed()
 
 
-async def ask(server: HttpServer, request: bytes) -> Reply:
-    async with connected(server, request) as reader:
+async def ask(server: HttpServer, request: bytes, origin: str = "127.0.0.1") -> Reply:
+    async with connected(server, request, origin) as reader:
         return await read_reply(reader)
 
 
@@ -153,6 +155,8 @@ def test_a_body_that_stalls_ends_its_request() -> None:
         assert (status, said["error"]) == (408, "BODY_TOO_SLOW")
         assert echo.bodies == []
 
+    run(story, Limits(stall_seconds=0.2))
+
 
 def test_a_crash_is_told_by_name_only(caplog: pytest.LogCaptureFixture) -> None:
     async def story(server: HttpServer, _: Echo) -> None:
@@ -171,8 +175,6 @@ def test_a_peer_that_does_not_take_its_answer_loses_its_connection() -> None:
         assert (await ask(server, post("/")))[0] == 200
 
     run(story, Limits(stall_seconds=0.2, max_running=1))
-
-    run(story, Limits(stall_seconds=0.2))
 
 
 def test_a_head_that_never_ends_loses_its_connection() -> None:
@@ -213,6 +215,48 @@ def test_a_connection_too_many_is_dropped() -> None:
             assert await dropped.read() == b""
 
     run(story, Limits(max_connections=1))
+
+
+def test_slow_bodies_of_one_address_leave_room_for_others() -> None:
+    async def story(server: HttpServer, _: Echo) -> None:
+        async with AsyncExitStack() as stack:
+            for _number in range(4):
+                slow = post("/v1/vouchers", b"half", length=60_000)
+                await stack.enter_async_context(connected(server, slow, "127.0.0.2"))
+            await asyncio.sleep(0.1)
+            status, said = await ask(server, post("/"), "127.0.0.2")
+            assert (status, said["error"]) == (503, "BUSY")
+            assert (await ask(server, post("/")))[0] == 200
+        await asyncio.sleep(0.1)
+        assert (await ask(server, post("/"), "127.0.0.2"))[0] == 200
+
+    run(story, Limits(max_running=4, max_running_per_address=3))
+
+
+def test_connections_of_one_address_leave_room_for_others() -> None:
+    async def story(server: HttpServer, _: Echo) -> None:
+        async with AsyncExitStack() as stack:
+            idle = [await stack.enter_async_context(connected(server, origin="127.0.0.2")) for _ in range(9)]
+            assert await idle[-1].read() == b""
+            assert (await ask(server, post("/")))[0] == 200
+        await asyncio.sleep(0.1)
+        assert (await ask(server, post("/"), "127.0.0.2"))[0] == 200
+
+    run(story, Limits(max_connections=6, max_connections_per_address=5))
+
+
+@pytest.mark.parametrize(
+    ("address", "counted_as"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:db8:1:2::9%eth0", "2001:db8:1:2::"),
+        ("", ""),
+    ],
+)
+def test_an_address_counts_as_what_one_subscriber_has(address: str, counted_as: str) -> None:
+    assert origin(address) == counted_as
 
 
 def test_what_is_no_http_gets_the_same_shape_of_error() -> None:
