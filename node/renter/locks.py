@@ -58,7 +58,7 @@ class Locks:
     def _open(self, name: bytes) -> int | None:
         if self._folder is None:
             return None
-        path = make_private_directory(self._folder) / f"{name[:8].hex()}.lock"
+        path = make_private_directory(self._folder) / f"{name.hex()}.lock"
         return os.open(path, os.O_RDWR | os.O_CREAT, _MODE)
 
 
