@@ -33,6 +33,7 @@ contract PaymentChannels is IPaymentChannels, EIP712 {
 
     mapping(bytes32 channelId => Entry) private _entries;
 
+    /// @dev OpenZeppelin's own cache compares the address as well, which only a proxy would need: 50 gas a call.
     uint256 private immutable _CHAIN = block.chainid;
     bytes32 private immutable _DOMAIN;
 
@@ -194,6 +195,7 @@ contract PaymentChannels is IPaymentChannels, EIP712 {
         for (uint256 i; i < rows.length; ++i) {
             Claim calldata row = rows[i];
             uint256 named = Drafts.payeeOf(row);
+            // Zero means: as the row before.
             if (named != 0) {
                 if (named != uint160(draft.payee())) {
                     paid += _payRun(token, draft.payee(), sum, totals, steps, first, i);
