@@ -5,7 +5,7 @@ PeerFault
 |                           DepositTooLow, ChannelNotOpen, NodeOfAnother
 +-- NotFound                UnknownChannel, AgreementNotFound
 +-- PaymentRequired         NoChannel, ExposureExceeded, StepAboveExposure, DownloadUnpaid
-+-- AgreementRefused        WrongRenter, AgreementOver, NotStored, CapacityExceeded
++-- AgreementRefused        WrongRenter, AgreementOver, NotStored, CapacityExceeded, TooManyProposals
 +-- ShardRefused            WrongDataRoot, WrongShardLength
 +-- ReadOutOfBounds
 """
@@ -201,6 +201,16 @@ class CapacityExceeded(AgreementRefused):
 
     def __str__(self) -> str:
         return f"{self.needed} bytes wanted, {self.free} are free"
+
+
+@dataclass(eq=False)
+class TooManyProposals(AgreementRefused):
+    """So many of the renter's proposals still wait for their shards."""
+
+    limit: int
+
+    def __str__(self) -> str:
+        return f"{self.limit} proposals wait for their shards: upload or delete some first"
 
 
 class ShardRefused(PeerFault):

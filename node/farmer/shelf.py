@@ -21,6 +21,7 @@ from node.db.farmer import list_books, save_book
 from node.db.farmer_agreements import (
     Account,
     FarmerAgreement,
+    list_agreements,
     load_account,
     load_agreement,
     save_agreement,
@@ -34,6 +35,7 @@ from node.farmer.errors import (
     ExposureExceeded,
     NoChannel,
     NotStored,
+    TooManyProposals,
     WrongDataRoot,
     WrongRenter,
     WrongUploadLength,
@@ -51,6 +53,8 @@ from settlement.tables import load_channel
 
 log = logging.getLogger("tithebarn.farmer")
 
+MAX_WAITING = 256
+"""Proposals of one renter that may wait for their shards."""
 PIECE = 256 * 1024
 """Bytes of an upload that are hashed and written at a time."""
 _OVER = (AgreementState.EXPIRED, AgreementState.DELETED)
@@ -99,16 +103,14 @@ async def receive(
     if length != terms.shard_length:
         raise WrongUploadLength(length, terms.shard_length)
     if record.state is AgreementState.STORED:
-        async for _ in chunks:
-            pass
+        await _drain(chunks)
         return view(record)
-    incoming = farm.store.receive()
-    try:
-        await _write(farm, incoming, chunks)
-        await farm.run(_keep, incoming, record)
-    finally:
-        incoming.discard()
-    return view(await _countersign(farm, record))
+    async with farm.lock(name):  # one at a time: the room reserved is for one
+        if see(farm, node, name).state is AgreementState.PROPOSED:
+            await _take(farm, record, chunks)
+        else:
+            await _drain(chunks)
+        return view(await _countersign(farm, record))
 
 
 async def remove(farm: Farm, node: NodeId, name: bytes) -> AgreementView:
@@ -194,18 +196,23 @@ def _reserve(conn: Connection, farm: Farm, proposed: FarmerAgreement, now: Times
         return known
     terms = proposed.agreement
     _check_signer(conn, farm, proposed)
+    waiting = list_agreements(conn, state=AgreementState.PROPOSED, renter=terms.renter, limit=MAX_WAITING)
+    if len(waiting) == MAX_WAITING:
+        raise TooManyProposals(MAX_WAITING)
     check_exposure(conn, farm, load_account(conn, terms.renter), now)
     free = farm.config.capacity - sum(used_bytes(conn))
     if terms.shard_length > free:
         raise CapacityExceeded(terms.shard_length, max(0, free))
     account = save_agreement(conn, proposed)
-    _check_interval(farm, account, proposed)
+    _check_interval(farm, account, [*waiting, proposed], proposed)
     return proposed
 
 
-def _check_interval(farm: Farm, account: Account, proposed: FarmerAgreement) -> None:
+def _check_interval(
+    farm: Farm, account: Account, waiting: list[FarmerAgreement], proposed: FarmerAgreement
+) -> None:
     """Take no more than this farmer lends for one audit interval: it could never be kept."""
-    rate = to_amount(account.storage_rate + proposed.storage_rate)
+    rate = to_amount(account.storage_rate + sum(one.storage_rate for one in waiting))
     due = storage_price(rate, proposed.agreement.audit_interval)
     if due > farm.config.max_exposure:
         raise ExposureExceeded(due, farm.config.max_exposure)
@@ -226,6 +233,21 @@ def _check_signer(conn: Connection, farm: Farm, proposed: FarmerAgreement) -> No
         else:
             return
     raise refusal
+
+
+async def _take(farm: Farm, record: FarmerAgreement, chunks: AsyncIterator[bytes]) -> None:
+    incoming = farm.store.receive()
+    try:
+        await _write(farm, incoming, chunks)
+        await farm.run(_keep, incoming, record)
+    finally:
+        incoming.discard()
+
+
+async def _drain(chunks: AsyncIterator[bytes]) -> None:
+    """Read what is not needed, so that the connection can go on."""
+    async for _ in chunks:
+        pass
 
 
 async def _write(farm: Farm, incoming: IncomingShard, chunks: AsyncIterator[bytes]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from node.agreement import verify_farmer
+from node.farmer import shelf
 from node.messages import AgreementState
 from node.shard_store import StoreFull
 from payments.prices import Prices
@@ -75,6 +76,59 @@ def test_simultaneous_uploads_of_one_shard_both_succeed(tmp_path: Path) -> None:
             assert len(set(views)) == 1
             assert await used(rig) == (600_000, 0)
             assert files(rig) == [".shard", ".tree"]
+
+    run(tmp_path, story)
+
+
+def test_simultaneous_uploads_take_the_room_of_one(tmp_path: Path) -> None:
+    """Else a renter with one small reservation could fill the disk with temporary files."""
+
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            terms = await renter.agree(content(3_000_000))
+            await renter.propose(terms)
+            junk = content(3_000_000, "junk")
+            uploads = asyncio.gather(*(refusal(renter.upload(terms, junk)) for _ in range(6)))
+            most = 0
+            while not uploads.done():
+                most = max(most, len(files(rig)))
+                await asyncio.sleep(0)
+            assert {refused.error for refused in await uploads} == {"WRONG_DATA_ROOT"}
+            assert most == 1
+            assert files(rig) == []
+
+    run(tmp_path, story)
+
+
+def test_proposals_reserve_no_more_than_the_farmer_would_lend_for(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            terms = await renter.agree(DATA)
+            limit = 3 * terms.step
+            rig.farmer.reconfigure(replace(rig.config, max_exposure=Amount(limit)))
+            for second in range(3):
+                await renter.propose(replace(terms, start=Timestamp(terms.start + second)))
+            refused = await refusal(renter.propose(replace(terms, start=Timestamp(terms.start + 3))))
+            assert (refused.status, refused.error) == (402, "EXPOSURE_EXCEEDED")
+            assert await used(rig) == (0, 15_000)
+
+    run(tmp_path, story)
+
+
+def test_only_so_many_proposals_may_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shelf, "MAX_WAITING", 2)
+
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            terms = await renter.agree(DATA)
+            for second in range(2):
+                await renter.propose(replace(terms, start=Timestamp(terms.start + second)))
+            more = replace(terms, start=Timestamp(terms.start + 2))
+            refused = await refusal(renter.propose(more))
+            assert (refused.status, refused.error) == (409, "TOO_MANY_PROPOSALS")
+            assert refused.values == {"limit": 2}
+            await renter.delete(terms)
+            await renter.propose(more)
 
     run(tmp_path, story)
 
