@@ -23,7 +23,7 @@ from payments.errors import (
     WrongStep,
 )
 from payments.prices import storage_price
-from payments.types import Address, Amount, Seconds, Timestamp, to_amount
+from payments.types import MAX_AMOUNT, Address, Amount, Seconds, Timestamp, to_amount
 from payments.vouchers import SignedVoucher, Voucher, verify_voucher
 
 _NOTHING: Final = Amount(0)
@@ -34,9 +34,10 @@ _NEVER: Final = Timestamp(0)
 class Earnings:
     """The farmer's evidence and accounts for one channel.
 
-    paid: newest unconditional voucher. proven: newest conditional one, its proof stored, and when
-    (`proven_at`). claimed: total paid out on chain (a push pays without a voucher). prepaid: money paid
-    ahead of any work, less what storage time has used up. last_paid_audit: storage before it is settled.
+    paid: newest unconditional voucher. proven: newest conditional one, its proof stored, when (`proven_at`),
+    and what the agreements it proved bring a month (`proven_rate`). claimed: total paid out on chain (a push
+    pays without a voucher). prepaid: money paid ahead of any work, less what storage time has used up.
+    last_paid_audit: storage before it is settled.
     """
 
     paid: SignedVoucher | None = None
@@ -44,6 +45,7 @@ class Earnings:
     prepaid: Amount = _NOTHING
     last_paid_audit: Timestamp = _NEVER
     proven_at: Timestamp = _NEVER
+    proven_rate: Amount = MAX_AMOUNT
     claimed: Amount = _NOTHING
 
     @property
@@ -116,12 +118,14 @@ def accept_proven(
     condition: bytes,
     step: Amount,
     now: Timestamp,
+    rate: Amount = MAX_AMOUNT,
     signer: Address | None = None,
 ) -> Accepted:
     """Take an audit's conditional voucher before making the proof; both count once they are on disk.
 
     condition: the digest of the challenge, recomputed by the farmer (32 bytes). step: the sum of its items'
-    steps. signer: as in `accept_payment`. Take the renter's `paid` by `accept_payment` first. The voucher
+    steps. rate: the sum of their `prices.step_rate`, the part of all storage that is paid for (default: all
+    of it). signer: as in `accept_payment`. Take the renter's `paid` by `accept_payment` first. The voucher
     must promise exactly earned + step. The same voucher again changes nothing.
 
     Raises WrongChannel, WrongCondition, PaidTooLow, WrongStep, AboveDeposit, ChannelClosing, ChannelFrozen
@@ -138,7 +142,8 @@ def accept_proven(
         raise WrongStep(signed.total, earnings.earned + step)
     after, effects = apply(channel, VoucherAccepted(signed.total))
     _check_signer(domain, channel, signed, signer)
-    return Accepted(after, replace(earnings, proven=signed, proven_at=now), step, effects)
+    books = replace(earnings, proven=signed, proven_at=now, proven_rate=rate)
+    return Accepted(after, books, step, effects)
 
 
 def record_claimed(earnings: Earnings, total: Amount, storage_rate: Amount) -> Earnings:
@@ -232,14 +237,17 @@ def _settle(
 ) -> tuple[Amount, Timestamp]:
     """Account for a rise of what is covered: the prepayment after it, and until when storage is settled.
 
-    An audit now paid settles the storage time before it; the surplus is prepaid. Time that the paid step does
-    not cover (audits missed while the renter was away) is taken from the prepayment.
+    An audit now paid settles the storage time before it, in proportion to how much of the storage it asked
+    for: who audits a twentieth settles a twentieth of the time. The surplus is prepaid. Time that the paid
+    step does not cover (audits missed while the renter was away) is taken from the prepayment.
     """
     prepaid, last, earned = int(before.prepaid), before.last_paid_audit, before.earned
     unpaid = earned - before.covered
     if unpaid and covered >= earned:
-        elapsed = Seconds(max(0, before.proven_at - last))
-        missed = storage_price(storage_rate, elapsed) - unpaid
+        elapsed = max(0, before.proven_at - last)
+        if before.proven_rate < storage_rate:
+            elapsed = elapsed * before.proven_rate // storage_rate
+        missed = storage_price(storage_rate, Seconds(elapsed)) - unpaid
         prepaid = max(0, prepaid - max(0, missed))
-        last = Timestamp(max(last, before.proven_at))
+        last = Timestamp(last + elapsed)
     return to_amount(prepaid + max(0, covered - earned - spent)), last

@@ -71,6 +71,7 @@ class FarmerBookRow(SQLModel, table=True):
     proven_condition: bytes | None = Field(default=None, sa_type=LargeBinary)
     proven_signature: bytes | None = Field(default=None, sa_type=LargeBinary)
     proven_at: int = Field(sa_type=BigInteger)
+    proven_rate: int = Field(sa_type=AmountColumn)
     prepaid: int = Field(sa_type=AmountColumn)
     last_paid_audit: int = Field(sa_type=BigInteger)
     claimed: int = Field(sa_type=AmountColumn)
@@ -136,6 +137,32 @@ _insert: Final = Statement(insert(_BOOK))
 _CHANGING: Final = [name for name in _NAMES if name not in {"channel_id", "renter", "accepted_at"}]
 _update: Final = Statement(update(_BOOK).where(_KEY).values({name: bindparam(name) for name in _CHANGING}))
 
+_PROOF_KEY: Final = _PROOF.c.channel_id == bindparam("key", type_=_PROOF.c.channel_id.type)
+_BLOBS: Final = ("challenge", "proof")
+_load_proof: Final = Statement(select(_PROOF.c.challenge, _PROOF.c.proof).where(_PROOF_KEY))
+_find_proof: Final = Statement(select(_PROOF.c.channel_id).where(_PROOF_KEY))
+_insert_proof: Final = Statement(insert(_PROOF))
+_update_proof: Final = Statement(
+    update(_PROOF).where(_PROOF_KEY).values({name: bindparam(name) for name in _BLOBS})
+)
+
+_OF_CHANNEL: Final = _PURCHASE.c.channel_id == bindparam("key", type_=_PURCHASE.c.channel_id.type)
+_BOUND: Final = bindparam("bound", type_=_PURCHASE.c.total.type)
+_load_purchase: Final = Statement(
+    select(_PURCHASE.c.total, _PURCHASE.c.agreement, _PURCHASE.c.start, _PURCHASE.c.length).where(
+        _OF_CHANNEL, _PURCHASE.c.total == _BOUND
+    )
+)
+_insert_purchase: Final = Statement(insert(_PURCHASE))
+_oldest_kept: Final = Statement(
+    select(_PURCHASE.c.total)
+    .where(_OF_CHANNEL)
+    .order_by(_PURCHASE.c.total.desc())
+    .offset(KEPT_PURCHASES - 1)
+    .limit(1)
+)
+_forget: Final = Statement(delete(_PURCHASE).where(_OF_CHANNEL, _PURCHASE.c.total < _BOUND))
+
 
 def load_book(conn: Connection, channel: ChannelId) -> Book | None:
     """The book of an accepted channel."""
@@ -163,49 +190,37 @@ def save_book(conn: Connection, book: Book) -> None:
 
 def load_held(conn: Connection, channel: ChannelId) -> Held | None:
     """Challenge and proof behind the channel's proven voucher."""
-    row = conn.execute(select(_PROOF).where(_PROOF.c.channel_id == channel)).first()
-    if row is None:
-        return None
-    return Held(blobs.unpack_challenge(row.challenge), blobs.unpack_proof(row.proof))
+    rows = _load_proof(conn, key=channel)
+    return Held(blobs.unpack_challenge(rows[0][0]), blobs.unpack_proof(rows[0][1])) if rows else None
 
 
 def save_held(conn: Connection, channel: ChannelId, held: Held) -> None:
     """Put challenge and proof beside the voucher; to be called in the transaction that stores it."""
-    values = {
-        "channel_id": channel,
-        "challenge": blobs.pack_challenge(held.challenge),
-        "proof": blobs.pack_proof(held.proof),
-    }
-    done = conn.execute(_PROOF.update().where(_PROOF.c.channel_id == channel), values)
-    if not done.rowcount:
-        conn.execute(_PROOF.insert(), values)
+    packed = {"challenge": blobs.pack_challenge(held.challenge), "proof": blobs.pack_proof(held.proof)}
+    if _find_proof(conn, key=channel):
+        _update_proof(conn, key=channel, **packed)
+    else:
+        _insert_proof(conn, channel_id=channel, **packed)
 
 
 def load_purchase(conn: Connection, channel: ChannelId, total: Amount) -> Purchase | None:
     """What the voucher of this total bought, if it is among the newest."""
-    found = conn.execute(
-        select(_PURCHASE).where(_PURCHASE.c.channel_id == channel, _PURCHASE.c.total == total)
-    ).first()
-    return None if found is None else Purchase(found.total, found.agreement, found.start, found.length)
+    rows = _load_purchase(conn, key=channel, bound=total)
+    return Purchase(*rows[0]) if rows else None
 
 
 def save_purchase(conn: Connection, channel: ChannelId, purchase: Purchase) -> None:
     """Remember a read that was paid; forget the oldest of the channel beyond KEPT_PURCHASES."""
-    conn.execute(
-        _PURCHASE.insert(),
-        {
-            "channel_id": channel,
-            "total": purchase.total,
-            "agreement": purchase.agreement,
-            "start": purchase.offset,
-            "length": purchase.length,
-        },
+    _insert_purchase(
+        conn,
+        channel_id=channel,
+        total=purchase.total,
+        agreement=purchase.agreement,
+        start=purchase.offset,
+        length=purchase.length,
     )
-    mine = _PURCHASE.c.channel_id == channel
-    newest = select(_PURCHASE.c.total).where(mine).order_by(_PURCHASE.c.total.desc())
-    oldest_kept = conn.execute(newest.offset(KEPT_PURCHASES - 1).limit(1)).scalar()
-    if oldest_kept is not None:
-        conn.execute(delete(_PURCHASE).where(mine, _PURCHASE.c.total < oldest_kept))
+    for (oldest,) in _oldest_kept(conn, key=channel):
+        _forget(conn, key=channel, bound=oldest)
 
 
 def next_number(conn: Connection, name: str) -> int:
@@ -228,6 +243,7 @@ def _changing(book: Book) -> dict[str, Any]:
         "proven_condition": proven.voucher.condition if proven else None,
         "proven_signature": proven.signature if proven else None,
         "proven_at": earnings.proven_at,
+        "proven_rate": earnings.proven_rate,
         "prepaid": earnings.prepaid,
         "last_paid_audit": earnings.last_paid_audit,
         "claimed": earnings.claimed,
@@ -250,6 +266,7 @@ def _read(row: Sequence[Any]) -> Book:
             prepaid=values["prepaid"],
             last_paid_audit=Timestamp(values["last_paid_audit"]),
             proven_at=Timestamp(values["proven_at"]),
+            proven_rate=values["proven_rate"],
             claimed=values["claimed"],
         ),
         unclaimed_since=Timestamp(values["unclaimed_since"]),

@@ -4,11 +4,11 @@ Sums (bytes, agreements, storage rate) are kept per renter beside the agreements
 transaction, so that capacity and exposure need no scan.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, Index, LargeBinary, Row, bindparam, func, select
+from sqlalchemy import BigInteger, Connection, Index, LargeBinary, bindparam, func, insert, select, update
 from sqlmodel import Field, SQLModel
 
 from node.agreement import Agreement
@@ -20,7 +20,7 @@ from settlement.statements import Statement
 from settlement.tables import table
 
 BATCH: Final = 500
-"""Names in one IN list at most: SQLite and PostgreSQL both take that many."""
+"""Agreements in one list at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +104,20 @@ class FarmerAccountRow(SQLModel, table=True):
 _AGREEMENT: Final = table(FarmerAgreementRow)
 _ACCOUNT: Final = table(FarmerAccountRow)
 
-_load_account: Final = Statement(
-    select(*_ACCOUNT.c).where(_ACCOUNT.c.renter == bindparam("key", type_=_ACCOUNT.c.renter.type))
+_AGREEMENT_KEY: Final = _AGREEMENT.c.id == bindparam("key", type_=_AGREEMENT.c.id.type)
+_AGREEMENT_NAMES: Final = [column.name for column in _AGREEMENT.c]
+_CHANGING: Final = ("renter_signature", "state", "since", "upload_by", "farmer_signature")
+_load: Final = Statement(select(*_AGREEMENT.c).where(_AGREEMENT_KEY))
+_insert: Final = Statement(insert(_AGREEMENT))
+_update: Final = Statement(
+    update(_AGREEMENT).where(_AGREEMENT_KEY).values({name: bindparam(name) for name in _CHANGING})
+)
+_ACCOUNT_KEY: Final = _ACCOUNT.c.renter == bindparam("key", type_=_ACCOUNT.c.renter.type)
+_ACCOUNT_SUMS: Final = [column.name for column in _ACCOUNT.c if column.name != "renter"]
+_load_account: Final = Statement(select(*_ACCOUNT.c).where(_ACCOUNT_KEY))
+_insert_account: Final = Statement(insert(_ACCOUNT))
+_update_account: Final = Statement(
+    update(_ACCOUNT).where(_ACCOUNT_KEY).values({name: bindparam(name) for name in _ACCOUNT_SUMS})
 )
 
 TABLES: Final[tuple[type[SQLModel], ...]] = (FarmerAgreementRow, FarmerAccountRow)
@@ -113,30 +125,27 @@ TABLES: Final[tuple[type[SQLModel], ...]] = (FarmerAgreementRow, FarmerAccountRo
 
 def load_agreement(conn: Connection, agreement: bytes) -> FarmerAgreement | None:
     """The agreement of this id, in whatever state."""
-    row = conn.execute(select(_AGREEMENT).where(_AGREEMENT.c.id == agreement)).first()
-    return None if row is None else _read(row)
+    rows = _load(conn, key=agreement)
+    return _read(rows[0]) if rows else None
 
 
 def load_agreements(conn: Connection, ids: Iterable[bytes]) -> dict[bytes, FarmerAgreement]:
     """Those of these agreements that exist, by id."""
-    names, found = list(ids), {}
-    for at in range(0, len(names), BATCH):
-        query = select(_AGREEMENT).where(_AGREEMENT.c.id.in_(names[at : at + BATCH]))
-        found.update({row.id: _read(row) for row in conn.execute(query)})
-    return found
+    found = {name: load_agreement(conn, name) for name in ids}
+    return {name: record for name, record in found.items() if record is not None}
 
 
 def save_agreement(conn: Connection, record: FarmerAgreement) -> Account:
-    """Insert or replace an agreement and bring its renter's sums up to date; return them.
+    """Insert an agreement or write its new state, and bring its renter's sums up to date; return them.
 
-    Beginning and end of a state are all that changes sums, so saving twice is harmless.
+    Its terms never change. Saving twice is harmless.
     """
     before = load_agreement(conn, record.id)
     values = _write(record)
     if before is None:
-        conn.execute(_AGREEMENT.insert(), values)
+        _insert(conn, **values)
     else:
-        conn.execute(_AGREEMENT.update().where(_AGREEMENT.c.id == record.id), values)
+        _update(conn, key=record.id, **values)
     account = load_account(conn, record.agreement.renter)
     changed = _added(account if before is None else _added(account, before, -1), record, 1)
     save_account(conn, changed)
@@ -150,7 +159,7 @@ def list_agreements(
     query = select(_AGREEMENT).where(_AGREEMENT.c.state == state.value).limit(limit)
     if renter is not None:
         query = query.where(_AGREEMENT.c.renter == renter)
-    return [_read(row) for row in conn.execute(query)]
+    return [_read(tuple(row)) for row in conn.execute(query)]
 
 
 def list_overdue(conn: Connection, now: Timestamp, limit: int = BATCH) -> list[FarmerAgreement]:
@@ -161,7 +170,7 @@ def list_overdue(conn: Connection, now: Timestamp, limit: int = BATCH) -> list[F
         column.state == AgreementState.PROPOSED.value, column.upload_by <= now
     )
     rows = [*conn.execute(ended.limit(limit)), *conn.execute(abandoned.limit(limit))]
-    return [_read(row) for row in rows[:limit]]
+    return [_read(tuple(row)) for row in rows[:limit]]
 
 
 def stored_shards(conn: Connection) -> Iterator[bytes]:
@@ -184,17 +193,17 @@ def list_accounts(conn: Connection) -> list[Account]:
 
 def save_account(conn: Connection, account: Account) -> None:
     """Insert or replace a renter's sums."""
-    values = {
-        "renter": account.renter,
+    sums = {
         "stored": account.stored,
         "stored_bytes": account.stored_bytes,
         "reserved_bytes": account.reserved_bytes,
         "storage_rate": account.storage_rate,
         "over_since": account.over_since,
     }
-    done = conn.execute(_ACCOUNT.update().where(_ACCOUNT.c.renter == account.renter), values)
-    if not done.rowcount:
-        conn.execute(_ACCOUNT.insert(), values)
+    if _load_account(conn, key=account.renter):
+        _update_account(conn, key=account.renter, **sums)
+    else:
+        _insert_account(conn, renter=account.renter, **sums)
 
 
 def used_bytes(conn: Connection) -> tuple[int, int]:
@@ -244,29 +253,30 @@ def _write(record: FarmerAgreement) -> dict[str, Any]:
     }
 
 
-def _read(row: Row[Any]) -> FarmerAgreement:
+def _read(values: Sequence[Any]) -> FarmerAgreement:
+    row = dict(zip(_AGREEMENT_NAMES, values, strict=True))
     terms = Agreement(
-        renter=NodeId(row.renter),
-        farmer=NodeId(row.farmer),
-        shard_length=row.shard_length,
-        leaf_count=row.leaf_count,
-        data_root=row.data_root,
-        step=row.step,
-        audit_interval=Seconds(row.audit_interval),
-        response_deadline=Seconds(row.response_deadline),
-        grace=Seconds(row.grace),
-        download_price=row.download_price,
-        start=Timestamp(row.start_at),
-        end=Timestamp(row.end_at),
+        renter=NodeId(row["renter"]),
+        farmer=NodeId(row["farmer"]),
+        shard_length=row["shard_length"],
+        leaf_count=row["leaf_count"],
+        data_root=row["data_root"],
+        step=row["step"],
+        audit_interval=Seconds(row["audit_interval"]),
+        response_deadline=Seconds(row["response_deadline"]),
+        grace=Seconds(row["grace"]),
+        download_price=row["download_price"],
+        start=Timestamp(row["start_at"]),
+        end=Timestamp(row["end_at"]),
     )
     return FarmerAgreement(
-        id=row.id,
+        id=row["id"],
         agreement=terms,
-        renter_signature=row.renter_signature,
-        state=AgreementState(row.state),
-        since=Timestamp(row.since),
-        upload_by=Timestamp(row.upload_by),
-        farmer_signature=row.farmer_signature,
+        renter_signature=row["renter_signature"],
+        state=AgreementState(row["state"]),
+        since=Timestamp(row["since"]),
+        upload_by=Timestamp(row["upload_by"]),
+        farmer_signature=row["farmer_signature"],
     )
 
 

@@ -7,98 +7,170 @@ same answer again, whatever happened in between.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from node.audit import Challenge, ItemProof, Proof, challenge_digest, check_challenge
 from node.db import Connection
 from node.db.farmer import Held, load_held, save_held
 from node.db.farmer_agreements import FarmerAgreement, load_agreements
-from node.errors import UnknownAgreement
+from node.errors import NodeError, UnknownAgreement
 from node.farmer.errors import StepAboveExposure
 from node.farmer.farm import Farm, Page, check_exposure, load_page
 from node.farmer.shelf import running
 from node.farmer.till import bank, enter, evidence, told
 from node.messages import Behind, Declined, ProofMessage, Proven
 from node.shard_store import ShardDamaged, ShardMissing, ShardStore
-from payments.errors import WrongCondition
-from payments.ledger import Accepted, accept_proven
-from payments.types import Amount, NodeId, Timestamp, to_amount
-from payments.vouchers import SignedVoucher
+from payments.errors import PaymentError, WrongCondition
+from payments.ledger import Accepted, accept_payment, accept_proven
+from payments.types import Address, Amount, NodeId, Timestamp, to_amount
+from payments.vouchers import SignedVoucher, voucher_signer
 
 Answer = Proven | Declined | Behind
 Records = Mapping[bytes, FarmerAgreement]
 
 
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """One audit as it came, with what is computed of it once: the condition, and who signed the vouchers."""
+
+    node: NodeId
+    paid: SignedVoucher | None
+    challenge: Challenge
+    voucher: SignedVoucher
+    condition: bytes
+    payer: Address | None
+    promiser: Address
+    now: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What a challenge is worth: the price of the audit, and what its agreements bring a month."""
+
+    step: Amount
+    rate: Amount
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A proof that is good and not yet written down, and what it is worth."""
+
+    proof: Proof
+    worth: Worth
+
+
 async def answer_audit(
     farm: Farm, node: NodeId, *, paid: SignedVoucher | None, challenge: Challenge, voucher: SignedVoucher
 ) -> Answer:
-    """Answer a challenge, one at a time in each channel.
+    """Answer a challenge, one at a time in each channel. A good payment that came along is kept in any case.
 
     Raises BadChallenge, PaymentError, PaymentRequired, NotFound, AgreementRefused.
     """
-    async with farm.lock(voucher.voucher.channel_id):
-        if paid is not None:
-            await _take(farm, node, paid)
-        return await _answer(farm, node, challenge, voucher)
-
-
-async def _take(farm: Farm, node: NodeId, paid: SignedVoucher) -> None:
-    def step(conn: Connection) -> Accepted:
-        return bank(conn, farm, load_page(conn, paid.voucher.channel_id, node), paid)[0]
-
-    told(farm, await farm.database.write(step))
-
-
-async def _answer(farm: Farm, node: NodeId, challenge: Challenge, voucher: SignedVoucher) -> Answer:
-    now = farm.now()
     condition = challenge_digest(farm.domain, challenge)
     if voucher.voucher.condition != condition:
         raise WrongCondition(condition, voucher.voucher.condition)
-    page, held, records = farm.database.read(lambda conn: _look(conn, node, challenge, voucher))
-    if held is not None and voucher == page.earnings.proven:
+    audit = Audit(
+        node=node,
+        paid=paid,
+        challenge=challenge,
+        voucher=voucher,
+        condition=condition,
+        payer=voucher_signer(farm.domain, paid) if paid else None,
+        promiser=voucher_signer(farm.domain, voucher),
+        now=farm.now(),
+    )
+    async with farm.lock(voucher.voucher.channel_id):
+        try:
+            found = await _consider(farm, audit)
+        except (NodeError, PaymentError):
+            await _keep(farm, audit, None)
+            raise
+        await _keep(farm, audit, found if isinstance(found, Found) else None)
+    if isinstance(found, Found):
+        farm.stats.count("audits_passed")
+        return Proven(proof=ProofMessage.of(found.proof))
+    if isinstance(found, Declined):
+        farm.stats.count("audits_failed")
+    return found
+
+
+async def _consider(farm: Farm, audit: Audit) -> Found | Answer:
+    """Find the answer; nothing is written yet."""
+    page, held, records = farm.database.read(lambda conn: _look(conn, farm, audit))
+    if held is not None and audit.voucher == page.earnings.proven:
         return Proven(proof=ProofMessage.of(held.proof))
     if held is not None and page.earnings.unpaid:
         return _behind(page, held)
-    step = _step(farm, node, challenge, records, now)
-    accept_proven(farm.domain, page.channel, page.earnings, voucher, condition=condition, step=step, now=now)
-    farm.database.read(lambda conn: check_exposure(conn, farm, page.account, now))
-    found = await farm.run(_prove, farm.store, challenge, records)
-    if isinstance(found, Declined):
-        farm.stats.count("audits_failed")
-        return found
+    worth = _appraise(farm, audit, records)
+    _accept(farm, audit, page, worth)
+    farm.database.read(lambda conn: check_exposure(conn, farm, page.account, audit.now, page))
+    proof = await farm.run(_prove, farm.store, audit.challenge, records)
+    return proof if isinstance(proof, Declined) else Found(proof, worth)
 
-    def keep(conn: Connection) -> Accepted:
-        page = load_page(conn, voucher.voucher.channel_id, node)
-        accepted = accept_proven(
-            farm.domain, page.channel, page.earnings, voucher, condition=condition, step=step, now=now
+
+async def _keep(farm: Farm, audit: Audit, found: Found | None) -> None:
+    """Write payment, voucher and proof down in one transaction; without a proof, the payment alone."""
+    if audit.paid is None and found is None:
+        return
+
+    def step(conn: Connection) -> list[Accepted]:
+        page, taken = load_page(conn, audit.voucher.voucher.channel_id, audit.node), []
+        if audit.paid is not None:
+            accepted, page = bank(conn, farm, page, audit.paid, signer=audit.payer)
+            taken.append(accepted)
+        if found is not None:
+            accepted = _accept(farm, audit, page, found.worth)
+            enter(conn, page, accepted, audit.now)
+            save_held(conn, page.channel.id, Held(audit.challenge, found.proof))
+            taken.append(accepted)
+        return taken
+
+    for accepted in await farm.database.write(step):
+        told(farm, accepted)
+
+
+def _look(conn: Connection, farm: Farm, audit: Audit) -> tuple[Page, Held | None, Records]:
+    """Read the channel as it is with the payment taken, the proof it holds, and the challenged agreements."""
+    page = load_page(conn, audit.voucher.voucher.channel_id, audit.node)
+    if audit.paid is not None:
+        accepted = accept_payment(
+            farm.domain,
+            page.channel,
+            page.earnings,
+            audit.paid,
+            storage_rate=page.account.storage_rate,
+            signer=audit.payer,
         )
-        enter(conn, page, accepted, now)
-        save_held(conn, page.channel.id, Held(challenge, found))
-        return accepted
-
-    told(farm, await farm.database.write(keep))
-    farm.stats.count("audits_passed")
-    return Proven(proof=ProofMessage.of(found))
-
-
-def _look(
-    conn: Connection, node: NodeId, challenge: Challenge, voucher: SignedVoucher
-) -> tuple[Page, Held | None, Records]:
-    """Read the channel, the proof it holds, and the challenged agreements of this renter."""
-    page = load_page(conn, voucher.voucher.channel_id, node)
+        book = replace(page.book, earnings=accepted.earnings)
+        page = replace(page, channel=accepted.channel, book=book)
     held = load_held(conn, page.channel.id)
-    found = load_agreements(conn, [item.agreement for item in challenge.items])
-    return page, held, {name: one for name, one in found.items() if one.agreement.renter == node}
+    found = load_agreements(conn, [item.agreement for item in audit.challenge.items])
+    return page, held, {name: one for name, one in found.items() if one.agreement.renter == audit.node}
 
 
-def _step(farm: Farm, node: NodeId, challenge: Challenge, records: Records, now: Timestamp) -> Amount:
+def _accept(farm: Farm, audit: Audit, page: Page, worth: Worth) -> Accepted:
+    return accept_proven(
+        farm.domain,
+        page.channel,
+        page.earnings,
+        audit.voucher,
+        condition=audit.condition,
+        step=worth.step,
+        rate=worth.rate,
+        now=audit.now,
+        signer=audit.promiser,
+    )
+
+
+def _appraise(farm: Farm, audit: Audit, records: Records) -> Worth:
     """Check the items against our agreements; what the whole challenge is worth."""
-    check_challenge(challenge, {name: one.agreement.commitment for name, one in records.items()})
+    check_challenge(audit.challenge, {name: one.agreement.commitment for name, one in records.items()})
     for name, record in records.items():
-        running(record, name, node, now)
+        running(record, name, audit.node, audit.now)
     step = to_amount(sum(record.agreement.step for record in records.values()))
     if step > farm.config.max_exposure:
         raise StepAboveExposure(step, farm.config.max_exposure)
-    return step
+    return Worth(step, to_amount(sum(record.storage_rate for record in records.values())))
 
 
 def _prove(store: ShardStore, challenge: Challenge, records: Records) -> Proof | Declined:

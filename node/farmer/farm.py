@@ -104,10 +104,15 @@ def settled(book: Book, channel: Channel, account: Account) -> Book:
     return replace(book, earnings=earnings, unclaimed_since=waiting)
 
 
-def owed(conn: Connection, account: Account, now: Timestamp) -> Amount:
-    """What this renter owes over all its channels: the farmer's loss if it never came back."""
-    books = []
+def owed(conn: Connection, account: Account, now: Timestamp, page: Page | None = None) -> Amount:
+    """What this renter owes over all its channels: the farmer's loss if it never came back.
+
+    `page` stands for what the books say of its channel, where the caller knows better.
+    """
+    books = [page.earnings] if page else []
     for book in list_books(conn, account.renter):
+        if page and book.channel_id == page.channel.id:
+            continue
         channel = load_channel(conn, book.channel_id)
         if channel is not None:
             books.append(settled(book, channel, account).earnings)
@@ -124,8 +129,10 @@ def pooled_exposure(books: list[Earnings], storage_rate: Amount, now: Timestamp)
     return Amount(exposure(pooled, storage_rate, now) + others)
 
 
-def check_exposure(conn: Connection, farm: Farm, account: Account, now: Timestamp) -> None:
-    """Serve only who owes no more than the limit. Raises ExposureExceeded."""
-    exposed = owed(conn, account, now)
+def check_exposure(
+    conn: Connection, farm: Farm, account: Account, now: Timestamp, page: Page | None = None
+) -> None:
+    """Serve only who owes no more than the limit; `page` as in `owed`. Raises ExposureExceeded."""
+    exposed = owed(conn, account, now, page)
     if exposed > farm.config.max_exposure:
         raise ExposureExceeded(exposed, farm.config.max_exposure)

@@ -89,6 +89,7 @@ def test_a_book_comes_back_as_it_was(database: Database) -> None:
             Timestamp(3),
             Timestamp(4),
             Amount(5),
+            Amount(6),
         ),
         unclaimed_since=Timestamp(11),
     )

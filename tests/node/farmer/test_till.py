@@ -224,3 +224,36 @@ def test_beyond_the_exposure_limit_nothing_is_served_until_it_is_paid(tmp_path: 
             assert (await renter.propose(fresh)).state.value == "PROPOSED"
 
     run(tmp_path, story)
+
+
+def test_auditing_the_smallest_shard_does_not_pay_for_all(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            small, large = await renter.store(content(1)), await renter.store(content(400_000))
+            rig.farmer.reconfigure(replace(rig.config, max_exposure=Amount(large.step * 4)))
+            earned = 0
+            for _ in range(3):
+                rig.clock.now += 86_400
+                earned = await renter.pass_audit([small], earned)
+                await renter.pay(renter.voucher(earned))
+            exposed = (await renter.see()).exposure
+            assert 2.9 * large.step < exposed <= 3.1 * large.step
+            rig.clock.now += 2 * 86_400
+            challenge = renter.challenge([small])
+            refused = await refusal(
+                renter.audit(challenge, renter.conditional(challenge, earned + small.step))
+            )
+            assert refused.error == "EXPOSURE_EXCEEDED"
+
+    run(tmp_path, story)
+
+
+def test_auditing_all_in_one_go_settles_all(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            both = [await renter.store(content(1_000)), await renter.store(content(400_000))]
+            rig.clock.now += 86_400
+            earned = await renter.pass_audit(both, 0)
+            assert (await renter.pay(renter.voucher(earned))).exposure == 0
+
+    run(tmp_path, story)
