@@ -177,7 +177,7 @@ def test_a_silent_farmer_fails_after_three_tries(tmp_path: Path) -> None:
         await stored(place, n=1)
         (silent,) = place.farmers
         assert silent.wire
-        silent.wire.stalled = True
+        silent.wire.stalls.append("")
         for _ in range(3):
             report = await place.renter.audits.audit()
             assert of(report, silent) == {"TIMED_OUT": 3}
@@ -185,7 +185,7 @@ def test_a_silent_farmer_fails_after_three_tries(tmp_path: Path) -> None:
         report = await place.renter.audits.audit()
         assert of(report, silent) == {"FAILED": 3}
         assert len({body for line, body in silent.wire.bodies if line == AUDIT}) == 1
-        silent.wire.stalled = False
+        silent.wire.stalls.clear()
         assert (await place.renter.audits.audit()).results == ()
         assert place.earned(silent.node) == 0
 

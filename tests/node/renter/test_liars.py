@@ -145,7 +145,7 @@ def test_a_stalled_farmer_does_not_hold_up_a_read(tmp_path: Path) -> None:
         first = place.renter.files.stat("file").shards[0].farmer
         wire = place.farmer(first).wire
         assert wire
-        wire.stalled = True
+        wire.stalls.append("")
         begun = time.monotonic()
         assert await place.read("file") == DATA
         assert time.monotonic() - begun < 20
@@ -170,7 +170,7 @@ def test_a_cancelled_get_leaves_no_file(tmp_path: Path) -> None:
         await stored(place, k=1, n=2)
         for farmer in place.farmers:
             assert farmer.wire
-            farmer.wire.stalled = True
+            farmer.wire.stalls.append("")
         get = asyncio.create_task(place.renter.files.get("file", tmp_path / "out"))
         await asyncio.sleep(0.5)
         get.cancel()

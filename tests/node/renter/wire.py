@@ -18,14 +18,14 @@ class Wire:
     """Forwards to `behind`.
 
     What begins as one of `lose_requests` ("METHOD /path") does not arrive; of `lose_answers` the answer is
-    lost. `stalled`: take requests and say nothing. `tamper` changes
+    lost. `stalls`: taken, and nothing is said. `tamper` changes
     answers.
     """
 
     behind: str = ""
     lose_requests: list[str] = field(default_factory=list)
     lose_answers: list[str] = field(default_factory=list)
-    stalled: bool = False
+    stalls: list[str] = field(default_factory=list)
     tamper: Tamper | None = None
     seen: list[str] = field(default_factory=list)
     bodies: list[tuple[str, bytes]] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Wire:
         body = await request.read()
         self.seen.append(line)
         self.bodies.append((line, body))
-        if self.stalled:
+        if any(line.startswith(one) for one in self.stalls):
             await self._stop.wait()
         if any(line.startswith(one) for one in self.lose_requests):
             return self._cut(request)
