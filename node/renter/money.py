@@ -20,6 +20,7 @@ from node.db.renter import (
     decide_items,
     insert_audit,
     load_audit,
+    load_decisions,
     load_open_audits,
     load_purse,
     load_purses,
@@ -228,16 +229,22 @@ def recall_proven(
 ) -> Amount:
     """Learn from the farmer that it has proven a challenge; its proof was verified. Return what that earned.
 
-    An audit that was given up is PASSED after all. An open one gets a voucher on top of it. Raises
-    UnknownChannel, PaymentError.
+    An audit that was given up is PASSED after all; one that has passed says nothing anew, however often its
+    proof is shown. An open one gets a voucher on top of it. Raises UnknownChannel, PaymentError.
     """
     account = load_account(conn, signed.voucher.channel_id)
     channel = recall_voucher(pen.domain, account.channel, signed, proven=True)
     save_channel(conn, channel)
     audit = load_audit(conn, challenge.audit_id)
-    if audit is not None:
+    if audit is not None and not _passed(conn, audit):
         items = audit.challenge.items
         late = [Decision(item.agreement, Outcome.PASSED, "proven, though late", now) for item in items]
         close_audit(conn, replace(audit, tries=(*audit.tries, Try(now, Answer.PROVEN))), late)
     _reissue(conn, pen, channel)
     return Amount(channel.earned - account.channel.earned)
+
+
+def _passed(conn: Connection, audit: AuditRecord) -> bool:
+    """Whether an audit was decided long ago, by its proof."""
+    known = load_decisions(conn, audit.audit_id)
+    return not audit.open and any(decision.outcome is Outcome.PASSED for decision in known)
