@@ -99,8 +99,6 @@ def fund(
         total = count
         if total is None and number is None and not any(info.size for info in renter.files.ls()):
             total = parse_size(FIRST_SIZE)
-            if not as_json:
-                note(f"Nothing is stored yet: planning for {FIRST_SIZE} (change it by --size).")
         with waiting("Asking farmers for prices", quiet=as_json):
             plan = await renter.funding.plan(
                 nodes,
@@ -110,6 +108,8 @@ def fund(
             )
         if not as_json:
             _show_plan(plan, opened.token)
+            if total != count:
+                note(f"Nothing is stored yet: this is planned for {FIRST_SIZE} (change it by --size).")
         if unsigned:
             calls = await renter.funding.fund_unsigned(plan)
             show_calls(calls, opened, as_json=as_json)

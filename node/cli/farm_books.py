@@ -10,7 +10,7 @@ import typer
 from node.cli.amounts import ETHER_DECIMALS, cell, counted, moment, size, tokens
 from node.cli.errors import NotDone
 from node.cli.farm_offer import load_config
-from node.cli.farm_owner import ask_claim, ask_trouble, running_target
+from node.cli.farm_owner import Said, ask_claim, ask_status, running_target
 from node.cli.identifiers import show_address
 from node.cli.key_files import keystore_address, load_node_key, unlock_keystore
 from node.cli.options import ChainName, Json, PasswordFd, PasswordFile
@@ -175,7 +175,8 @@ async def _read_status(
 
     place = home()
     target = running_target()
-    trouble = await ask_trouble(target) if target else ()
+    said = await ask_status(target) if target else Said({}, ())
+    trouble = said.trouble
     async with AsyncExitStack() as stack:
         chain: Chain | None = None
         token: TokenInfo | None
@@ -189,7 +190,7 @@ async def _read_status(
         found = await read_status(
             config,
             stack.enter_context(_books(place, record)),
-            statistics.totals,
+            {**statistics.totals, **said.counters},
             Timestamp(int(time.time())),
             chain=chain,
             gas_key=keystore_address(place.farm_gas_key),

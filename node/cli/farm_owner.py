@@ -2,6 +2,8 @@
 
 import os
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from node.cli.key_files import load_node_key
@@ -30,16 +32,26 @@ def running_target() -> "Target | None":
         return None
 
 
-async def ask_trouble(target: "Target") -> tuple[str, ...]:
-    """Ask the daemon what troubles it."""
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What only the running daemon knows: its newest counts, and what troubles it."""
+
+    counters: Mapping[str, int]
+    trouble: tuple[str, ...]
+
+
+async def ask_status(target: "Target") -> Said:
+    """Ask the daemon how it is."""
     from node.api.owner import StatusMessage
     from node.transport import Transport
 
     async with Transport(load_node_key(home().farm_node_key), _now) as transport:
         try:
-            return (await transport.get(target, "/v1/owner/status", StatusMessage)).trouble
+            told = await transport.get(target, "/v1/owner/status", StatusMessage)
         except CannotCheck as error:
-            return (f"it does not answer: {error}",)
+            return Said({}, (f"the farmer does not answer: {error}",))
+    counters = {"audits_passed": told.audits_passed, "audits_failed": told.audits_failed}
+    return Said(counters, told.trouble)
 
 
 async def ask_claim(target: "Target", *, everything: bool) -> "ClaimReport":

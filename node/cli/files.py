@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from node.cli.amounts import counted, moment, parse_duration, parse_size, size, tokens
+from node.cli.amounts import counted, duration, moment, parse_duration, parse_size, size, tokens
 from node.cli.audit_report import audit_document, show_audit
 from node.cli.errors import NotDone, Unusable
 from node.cli.faults import warn_of
@@ -92,11 +92,11 @@ def put(
     seconds = parse_duration(span)
     piece = None if segment_size is None else parse_size(segment_size)
     streamed = str(file) == STREAM
-    called = name or ("" if streamed else file.name)
-    if not called:
-        raise Unusable("what comes from stdin has no name: add --as NAME")
     if not streamed and not file.is_file():
         raise NotDone(f"{file}: {'is a directory' if file.is_dir() else 'no such file'}")
+    called = name if name is not None else "" if streamed else file.name
+    if not called or not called.isprintable():
+        raise Unusable(f"{called!r} is no name for a file: choose another by --as NAME")
 
     async def work(opened: Opened) -> "tuple[Opened, PutReport]":
         options = {} if piece is None else {"segment_size": piece}
@@ -126,6 +126,8 @@ def put(
             ("safe until", f"{moment(stored.safe_until)} without tithe rent run"),
         ]
     )
+    if stored.ends_at < stored.created_at + seconds:
+        note(f"Some farmers offer less than {duration(seconds)}: store it again before it ends.")
 
 
 def get(

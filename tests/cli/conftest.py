@@ -6,10 +6,12 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import termios
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +23,7 @@ from settlement.wallet import LIGHT_SCRYPT_N, Wallets, new_key
 
 TITHE = Path(sys.executable).with_name("tithe")
 PASSWORD = "correct horse battery"
+FARMERS = 3
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,11 @@ class Done:
 
     @property
     def error(self) -> str:
-        """Stderr as the one line it must be."""
-        lines = self.err.splitlines()
-        assert len(lines) == 1, self.err
-        assert "Traceback" not in self.err
-        return lines[0]
+        """The one line of stderr that tells what went wrong; notes may stand before it."""
+        *notes, line = self.err.splitlines()
+        assert line.startswith("tithe: "), self.err
+        assert not any(note.startswith(("tithe: ", "Traceback")) for note in notes), self.err
+        return line
 
 
 class Tithe:
@@ -160,3 +163,84 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tithe]:
         yield tithe
     finally:
         tithe("chain", "down")
+
+
+class Farm:
+    """A farmer with a home of its own, running as `tithe farm run`."""
+
+    def __init__(self, tithe: Tithe) -> None:
+        self.tithe = tithe
+        self.log = tithe.folder / f"{tithe.home.name}.log"
+        self.url = ""
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self, *options: str) -> dict[str, Any]:
+        """Run it; what it says of itself once it listens."""
+        with self.log.open("ab") as sink:
+            self._process = subprocess.Popen(
+                [TITHE, "farm", "run", "--json", *options],
+                env=self.tithe.environment,
+                stdout=subprocess.PIPE,
+                stderr=sink,
+                text=True,
+                start_new_session=True,
+            )
+        assert self._process.stdout is not None
+        told = ""
+        while not told.endswith("}\n"):
+            line = self._process.stdout.readline()
+            assert line, self.log.read_text()
+            told += line
+        said: dict[str, Any] = json.loads(told)
+        self.url = said["url"]
+        return said
+
+    def stop(self) -> int:
+        """Stop it as its owner would, by Ctrl-C; its exit code."""
+        if self._process is None:
+            return 0
+        self._process.send_signal(signal.SIGINT)
+        return self._end(30)
+
+    def kill(self) -> None:
+        """End it without a warning."""
+        if self._process is not None:
+            self._process.kill()
+            self._end(30)
+
+    def _end(self, seconds: float) -> int:
+        assert self._process is not None
+        process, self._process = self._process, None
+        try:
+            return process.wait(seconds)
+        finally:
+            process.kill()
+            process.communicate()
+
+
+@dataclass(frozen=True)
+class Market:
+    """A renter's home that knows some farmers, all on one local chain."""
+
+    renter: Tithe
+    farms: tuple[Farm, ...]
+
+
+@pytest.fixture(scope="module")
+def market(local: Tithe) -> Iterator[Market]:
+    """The home of `local` as a renter, and farmers that run; nothing is funded."""
+    farms = tuple(Farm(local.another(f"farm{number}")) for number in range(FARMERS))
+
+    def open_farm(farm: Farm) -> None:
+        make_wallet(farm.tithe)
+        farm.tithe("farm", "init", "--join", local.home, "--port", "0")
+        farm.start()
+
+    try:
+        with ThreadPoolExecutor(FARMERS) as pool:
+            list(pool.map(open_farm, farms))
+        local("peers", "add", *(farm.url for farm in farms))
+        yield Market(local, farms)
+    finally:
+        for farm in farms:
+            farm.kill()

@@ -1,7 +1,5 @@
 import json
-import signal
 import socket
-import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -10,38 +8,21 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import TITHE, Tithe, make_wallet
+from tests.cli.conftest import Farm, Tithe, make_wallet
 
 ETHER = 10**18
 PAYEE = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 
 
 @contextmanager
-def running(tithe: Tithe, *options: str) -> Iterator[dict[str, Any]]:
+def running(tithe: Tithe) -> Iterator[dict[str, Any]]:
     """A farmer that runs as a user would run it, and is stopped as a user would."""
-    log = tithe.folder / f"{tithe.home.name}.log"
-    with log.open("wb") as sink:
-        process = subprocess.Popen(
-            [TITHE, "farm", "run", "--json", *options],
-            env=tithe.environment,
-            stdout=subprocess.PIPE,
-            stderr=sink,
-            text=True,
-            start_new_session=True,
-        )
+    farm = Farm(tithe)
     try:
-        assert process.stdout is not None
-        told = ""
-        while not told.endswith("}\n"):
-            line = process.stdout.readline()
-            assert line, log.read_text()
-            told += line
-        yield json.loads(told)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 0
+        yield farm.start()
+        assert farm.stop() == 0
     finally:
-        process.kill()
-        process.communicate()
+        farm.kill()
 
 
 def node_info(url: str) -> Any:  # noqa: ANN401 - JSON

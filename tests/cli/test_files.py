@@ -1,0 +1,295 @@
+import hashlib
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import FARMERS, PASSWORD, TITHE, Farm, Market, Tithe, make_wallet
+
+CONTENT = hashlib.shake_256(b"files").digest(300_000)
+
+
+@pytest.fixture(scope="module")
+def shop(market: Market) -> Market:
+    """The market with funded channels and one stored file."""
+    market.renter("channel", "fund", "--amount", "5", "--yes")
+    (market.renter.folder / "story.bin").write_bytes(CONTENT)
+    market.renter("put", "story.bin")
+    return market
+
+
+# Peers
+
+
+def test_peers_are_listed_with_their_prices(market: Market) -> None:
+    peers = market.renter("peers", "list", "--json").json["peers"]
+    assert {one["peer"]["urls"][0] for one in peers} == {farm.url for farm in market.farms}
+    shown = market.renter("peers", "list", "--ask").out
+    assert "0.002" in shown
+    assert "100 GB" in shown
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://", "farmer", "ftp://127.0.0.1", "http://[::1"])
+def test_peer_that_is_none_is_told(market: Market, url: str) -> None:
+    line = market.renter("peers", "add", url, expect=1).error
+    assert "unexpected" not in line
+
+
+def test_one_bad_address_does_not_stop_the_others(market: Market) -> None:
+    done = market.renter("peers", "add", "http://127.0.0.1:9", market.farms[0].url, "--json", expect=1)
+    assert len(done.json["added"]) == 1
+    assert "127.0.0.1:9" in done.error
+
+
+def test_farmer_of_another_chain_is_refused(market: Market, tmp_path: Path) -> None:
+    stranger = Tithe(tmp_path)
+    make_wallet(stranger)
+    stranger("chain", "up", "--port", "0", "--detach", "--block-time", "0.1")
+    try:
+        stranger("chain", "deploy", "--tokens", "0")
+        assert "not on ours" in stranger("peers", "add", market.farms[0].url, expect=1).error
+    finally:
+        stranger("chain", "down")
+
+
+def test_forgotten_farmer_can_be_met_again(market: Market) -> None:
+    peers = market.renter("peers", "list", "--json").json["peers"]
+    node = peers[0]["peer"]["node"]
+    assert market.renter("peers", "rm", node[:12], "--json").json["forgotten"] == [node]
+    assert len(market.renter("peers", "list", "--json").json["peers"]) == FARMERS - 1
+    assert "no farmer begins with" in market.renter("peers", "rm", node[:12], expect=2).error
+    market.renter("peers", "add", peers[0]["peer"]["urls"][0])
+    assert len(market.renter("peers", "list", "--json").json["peers"]) == FARMERS
+
+
+# Files
+
+
+def test_put_before_funding_says_what_to_do(market: Market, tmp_path: Path) -> None:
+    poor = market.renter.another("poor")
+    poor("chain", "add", _url(market.renter), market.renter.home / "chains" / "local.json")
+    poor("peers", "add", *(farm.url for farm in market.farms))
+    (tmp_path / "file").write_bytes(b"x")
+    assert "tithe channel fund" in poor("put", tmp_path / "file", expect=1).error
+    assert poor("ls", "--json").json == []
+
+
+def test_put_file_comes_back_byte_for_byte(shop: Market) -> None:
+    out = shop.renter.folder / "back.bin"
+    told = shop.renter("get", "story.bin", "-o", out, "--json").json
+    assert out.read_bytes() == CONTENT
+    assert told["get"]["file"]["sha256"] == "0x" + hashlib.sha256(CONTENT).hexdigest()
+    assert int(told["get"]["paid"]) > 0
+
+
+def test_put_tells_until_when_the_file_is_safe(shop: Market) -> None:
+    (shop.renter.folder / "safe.bin").write_bytes(b"x" * 1000)
+    done = shop.renter("put", "safe.bin", "--for", "60d", "--n", "3", "--k", "2")
+    assert "any 2 of 3 shards" in done.out
+    assert "without tithe rent run" in done.out
+    (info,) = [info for info in shop.renter("ls", "--json").json if info["name"] == "safe.bin"]
+    assert time.time() < info["safe_until"] < info["ends_at"]
+    shop.renter("rm", "safe.bin")
+
+
+def test_put_for_longer_than_farmers_offer_says_so(shop: Market) -> None:
+    done = shop.renter("put", "story.bin", "--as", "ever", "--for", "2000d")
+    assert "offer less than 2000d" in done.err
+    shop.renter("rm", "ever")
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_smallest_files_come_back_through_pipes(shop: Market, size: int) -> None:
+    name = f"tiny{size}"
+    shop.renter("put", "-", "--as", name, stdin="x" * size)
+    assert shop.renter("get", name, "-o", "-").out == "x" * size
+    shop.renter("rm", name)
+
+
+def test_ls_and_stat_need_no_password(shop: Market) -> None:
+    assert "story.bin" in shop.renter("ls", env={"TITHE_PASSWORD_FILE": None}).out
+    health = shop.renter("stat", "story.bin", "--json", env={"TITHE_PASSWORD_FILE": None}).json
+    assert health["healthy"] == [FARMERS]
+    assert "300 kB in 1 segment" in shop.renter("stat", "story.bin").out
+
+
+@pytest.mark.parametrize("command", [("get",), ("stat",), ("rm",), ("audit",)])
+def test_unknown_file_is_one_line(shop: Market, command: tuple[str, ...]) -> None:
+    assert "no file 'nothing' is stored" in shop.renter(*command, "nothing", expect=1).error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("absent",), 1, "no such file"),
+        (("/",), 1, "is a directory"),
+        (("-",), 2, "--as"),
+        (("story.bin",), 1, "already"),
+        (("story.bin", "--as", "x", "--k", "3", "--n", "2"), 1, "no shape"),
+        (("story.bin", "--as", "x", "--n", "9"), 1, "9 farmers needed"),
+        (("story.bin", "--as", "x", "--k", "0"), 2, "--k"),
+        (("story.bin", "--as", "x", "--for", "soon"), 2, "no duration"),
+        (("story.bin", "--as", "x", "--segment-size", "1TB"), 1, ""),
+        (("story.bin", "--as", "b\x1b[31m"), 2, "no name for a file"),
+        (("story.bin", "--as", ""), 2, "no name for a file"),
+    ],
+)
+def test_put_refuses_what_cannot_be(shop: Market, arguments: tuple[str, ...], code: int, says: str) -> None:
+    line = shop.renter("put", *arguments, expect=code).error
+    assert says in line
+    assert "unexpected" not in line
+    assert "\x1b" not in line
+
+
+def test_get_does_not_replace_what_is_there_unless_told(shop: Market) -> None:
+    out = shop.renter.folder / "precious"
+    out.write_text("mine")
+    assert "--force" in shop.renter("get", "story.bin", "-o", out, expect=1).error
+    assert out.read_text() == "mine"
+    shop.renter("get", "story.bin", "-o", out, "--force")
+    assert out.read_bytes() == CONTENT
+
+
+def test_get_into_a_folder_that_is_not_there(shop: Market) -> None:
+    line = shop.renter("get", "story.bin", "-o", "nowhere/story.bin", expect=1).error
+    assert "nowhere" in line
+
+
+def test_wrong_password_and_no_password_leave_files_closed(shop: Market) -> None:
+    (shop.renter.folder / "wrong").write_text("guess\n")
+    for command in (("get", "story.bin", "-o", "x"), ("audit",), ("rm", "story.bin")):
+        line = shop.renter(*command, "--password-file", "wrong", expect=3).error
+        assert line == "tithe: wrong password for the renter's keys"
+        assert "--password-file" in shop.renter(*command, expect=3, env={"TITHE_PASSWORD_FILE": None}).error
+    assert not (shop.renter.folder / "x").exists()
+
+
+def test_put_at_a_terminal_asks_once_and_shows_no_secret(shop: Market) -> None:
+    (shop.renter.folder / "typed.bin").write_bytes(b"typed")
+    screen = shop.renter.at_terminal(
+        "put", "typed.bin", answers=[("Password for the renter's keys", PASSWORD)]
+    )
+    assert "Stored" in screen
+    assert PASSWORD not in screen
+    shop.renter("rm", "typed.bin")
+
+
+def test_name_with_markup_or_control_letters_is_shown_as_it_is(shop: Market) -> None:
+    shop.renter("put", "story.bin", "--as", "[red]x[/red]")
+    assert "[red]x[/red]" in shop.renter("ls").out
+    assert "[red]x[/red]" in shop.renter("rm", "[red]x[/red]").out
+
+
+# Audits and payments
+
+
+def test_audit_pays_each_farmer_for_its_proof(shop: Market) -> None:
+    told = shop.renter("audit", "story.bin", "--rounds", "2", "--json").json
+    assert told["outcomes"] == {"PASSED": 2 * FARMERS}
+    assert all(payment["delivered"] for payment in told["report"]["payments"])
+    assert "passed" in shop.renter("audit").out
+
+
+def test_farmer_claims_what_it_was_paid(shop: Market) -> None:
+    shop.renter("audit")
+    farm = shop.farms[0].tithe
+    before = farm("farm", "status", "--json").json["status"]
+    assert int(before["claimable"]) > 0
+    assert before["audits_passed"] > 0
+    shown = farm("farm", "status").out
+    assert "below the minimum of 1 TITHE" in shown
+    (claim,) = farm("farm", "claim", "--all", "--json").json["claims"]
+    assert claim["claimed"] == before["earned"]
+    (held,) = farm("wallet", "balance", "--json").json["balances"]
+    assert held["tokens"] == before["earned"]
+    (voucher,) = farm("farm", "vouchers", "--json").json["vouchers"]
+    assert voucher["claimed"] == before["earned"]
+    assert voucher["paid"]["cumulative_amount"] == before["earned"]
+
+
+def test_prepay_makes_files_safe_for_longer(shop: Market) -> None:
+    def safe_until() -> int:
+        return int(
+            next(
+                info["safe_until"] for info in shop.renter("ls", "--json").json if info["name"] == "story.bin"
+            )
+        )
+
+    before = safe_until()
+    assert "--yes" in shop.renter("rent", "prepay", "14", expect=1).error
+    told = shop.renter("rent", "prepay", "14", "--yes", "--json").json
+    assert told["seconds"] == 14 * 86_400
+    assert len(told["payments"]) == FARMERS
+    assert safe_until() >= before + 13 * 86_400
+    assert shop.renter("rent", "prepay", "forever", "--yes", expect=2).error
+
+
+def test_rent_run_steps_until_it_is_stopped(shop: Market) -> None:
+    process = subprocess.Popen(
+        [TITHE, "rent", "run", "--json"],
+        cwd=shop.renter.folder,
+        env=shop.renter.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        tick = json.loads(process.stdout.readline())["tick"]
+        assert tick["next_at"] > tick["at"]
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        assert "payments" in json.loads(out.splitlines()[-1])
+        assert "Traceback" not in err
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_lost_and_unreachable_shards_are_told(shop: Market) -> None:
+    lost, gone = shop.farms[1], shop.farms[2]
+    for shard in (lost.tithe.home / "farm" / "shards").rglob("*.shard"):
+        shard.unlink()
+    gone.kill()
+    done = shop.renter("audit", "--json", expect=1)
+    assert done.json["outcomes"] == {"PASSED": 1, "FAILED": 1, "OFFLINE": 1}
+    assert "1 shard lost" in done.error
+    assert "tithe stat story.bin" in done.error
+    shown = shop.renter("stat", "story.bin").out
+    assert "2 of 3 shards" in shown
+    assert "FAILED" in shown
+    out = shop.renter.folder / "rescued.bin"
+    shop.renter("get", "story.bin", "-o", out)
+    assert out.read_bytes() == CONTENT
+
+
+def test_removed_file_is_gone_and_who_could_not_be_told_is_named(shop: Market) -> None:
+    told = shop.renter("rm", "story.bin", "--json").json
+    assert len(told["pending"]) == 1
+    assert shop.renter("ls", "--json").json == []
+    assert "tithe put FILE" in shop.renter("ls").err
+
+
+def test_file_that_too_few_farmers_keep_is_not_read(shop: Market) -> None:
+    gone: Farm = shop.farms[2]
+    gone.start()
+    shop.renter("peers", "add", gone.url)
+    (shop.renter.folder / "fragile.bin").write_bytes(b"fragile" * 100)
+    shop.renter("put", "fragile.bin", "--k", "3", "--n", "3")
+    gone.kill()
+    out = shop.renter.folder / "fragile.back"
+    line = shop.renter("get", "fragile.bin", "-o", out, expect=1).error
+    assert "2 good shards of segment 0, 3 needed" in line
+    assert not out.exists()
+    assert not list(shop.renter.folder.glob(".fragile*"))
+
+
+def _url(tithe: Tithe) -> str:
+    (chain,) = tithe("chain", "list", "--json").json
+    url: str = chain["deployment"]["url"]
+    return url
