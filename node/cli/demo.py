@@ -150,7 +150,7 @@ def _show(ending: "Ending") -> None:
     rows = [
         (
             farmer.name,
-            farmer.fate,
+            farmer.fate.value,
             str(farmer.audits.passed),
             str(farmer.audits.failed),
             str(farmer.audits.offline),

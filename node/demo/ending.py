@@ -7,6 +7,7 @@ Amounts are base units, gas is units of gas used by mined transactions. Values o
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from node.demo.cast import VILLAINS, Fate
 from payments.types import Amount
 
 
@@ -33,11 +34,15 @@ class Audits:
 
 @dataclass(frozen=True, slots=True)
 class FarmerEnding:
-    """One farmer at the end: its fate, its audits, what it was promised and what its payee got."""
+    """One farmer at the end: its fate, its audits, what it was promised and what its payee got.
+
+    `before` is what it had been paid by voucher when things went wrong.
+    """
 
     name: str
-    fate: str
+    fate: Fate
     audits: Audits
+    before: Amount
     signed: Amount
     claimed: Amount
     balance: int
@@ -81,6 +86,7 @@ class Ending:
     k: int
     n: int
     file: StoredFile
+    segments: int
     retrieved_sha256: str
     farmers: tuple[FarmerEnding, ...]
     before: Balances
@@ -120,7 +126,25 @@ class Ending:
                 "the file that came back is not the one that was stored",
             ),
             (self.audits.passed > 0, "no audit was passed"),
+            *(check for farmer in self.farmers for check in self._farmer_checks(farmer)),
             *self._money_checks(),
+        )
+
+    def _farmer_checks(self, farmer: FarmerEnding) -> tuple[tuple[bool, str], ...]:
+        """Who went bad passed the first round (a shard a segment) only, and earned nothing after it."""
+        audits, name = farmer.audits, farmer.name
+        if farmer.fate not in VILLAINS:
+            return (
+                (audits.failed == 0, f"{name} kept everything, and {audits.failed} of its audits failed"),
+            )
+        caught = audits.offline if farmer.fate is Fate.WENT_OFFLINE else audits.failed
+        return (
+            (caught > 0, f"{name} {farmer.fate.value}, and no audit noticed"),
+            (
+                audits.passed == self.segments,
+                f"{name} {farmer.fate.value}, and passed {audits.passed} audits",
+            ),
+            (farmer.claimed == farmer.before, f"{name} earned {farmer.claimed - farmer.before} for nothing"),
         )
 
     def _money_checks(self) -> tuple[tuple[bool, str], ...]:
@@ -167,7 +191,7 @@ class Ending:
             "by_farmer": [
                 {
                     "name": farmer.name,
-                    "fate": farmer.fate,
+                    "fate": farmer.fate.value,
                     "audits": asdict(farmer.audits),
                     "signed": str(farmer.signed),
                     "claimed": str(farmer.claimed),

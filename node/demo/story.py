@@ -49,6 +49,8 @@ class _Plot:
     fates: dict[NodeId, Fate]
     audits: dict[NodeId, Audits] = field(default_factory=dict)
     gas: GasUsed = field(default_factory=lambda: GasUsed(0, 0, 0))
+    segments: int = 0
+    before: dict[NodeId, Amount] = field(default_factory=dict)
     claim_gas: dict[NodeId, int] = field(default_factory=dict)
     claimed: dict[NodeId, Amount] = field(default_factory=dict)
 
@@ -75,6 +77,7 @@ async def tell(stage: Stage, source: Path, shape: Shape, narrator: Narrator) -> 
         k=shape.k,
         n=shape.n,
         file=file,
+        segments=plot.segments,
         retrieved_sha256=retrieved,
         farmers=_farmers(stage, plot, after),
         before=before,
@@ -108,6 +111,7 @@ async def _store(stage: Stage, source: Path, shape: Shape, plot: _Plot, narrator
     )
     plot.fates |= dict.fromkeys(report.farmers, Fate.HONEST)
     _say_faults(report.faults, stage, narrator)
+    plot.segments = report.file.segments
     narrator.say(f"{report.file.segments} segment(s), agreements signed by both sides")
 
 
@@ -141,6 +145,7 @@ def _count(report: AuditReport) -> Mapping[NodeId, Audits]:
 
 def _turn_bad(stage: Stage, shape: Shape, plot: _Plot, narrator: Narrator) -> dict[Fate, Actor]:
     narrator.step("Things go wrong")
+    plot.before = {info.farmer: info.paid for info in stage.renter.channels.list() if info.farmer}
     holders = [actor for actor in stage.actors if plot.fates[actor.node] is Fate.HONEST]
     villains = dict(zip(shape.villains, holders, strict=False))
     for fate, actor in villains.items():
@@ -222,8 +227,9 @@ def _farmers(stage: Stage, plot: _Plot, balances: Balances) -> tuple[FarmerEndin
     return tuple(
         FarmerEnding(
             name=actor.name,
-            fate=plot.fates[actor.node].value,
+            fate=plot.fates[actor.node],
             audits=plot.audits.get(actor.node, Audits()),
+            before=plot.before[actor.node],
             signed=infos[actor.node].paid,
             claimed=plot.claimed.get(actor.node, Amount(0)),
             balance=balance,
