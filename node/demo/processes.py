@@ -46,11 +46,11 @@ class ProcessFarmer:
         with self._log.open("ab") as log:
             self._process = spawn(self._command("farm", "run"), log, environment=self._environment())
         deadline = time.monotonic() + START_SECONDS
-        while not self._home.farm_running.exists():
+        while (url := self._announced(self._process.pid)) is None:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise StageCollapsed(f"{self.name} does not start: {self._last_words()}")
             await asyncio.sleep(POLL_SECONDS)
-        self.url = str(read_json(self._home.farm_running)["url"])
+        self.url = url
 
     async def kill(self) -> None:
         """End the process by SIGKILL, in the middle of whatever it does."""
@@ -69,6 +69,14 @@ class ProcessFarmer:
         _, complaint = await process.communicate()
         if process.returncode:
             raise StageCollapsed(f"{self.name} cannot claim: {complaint.decode().strip()}")
+
+    def _announced(self, pid: int) -> str | None:
+        """Where this process says that it listens; one that was killed has left its own words behind."""
+        try:
+            said = read_json(self._home.farm_running)
+        except FileNotFoundError:
+            return None
+        return str(said["url"]) if said["pid"] == pid else None
 
     def _set_up(self, key: NodeKey, gas_key: SigningKey) -> None:
         """Do what `tithe farm init` does, with keys that cost no time to unlock."""
