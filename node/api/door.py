@@ -6,10 +6,11 @@ channel here and strangers are counted apart: keys are free, and strangers must 
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from node.api.faults import RateLimited
+from node.api.faults import Busy, RateLimited
 from node.api.limits import Limits, TokenBuckets
 from node.identity import Authentication, ReplayGuard, read_authentication, verify_request
 from payments.types import NodeId
@@ -28,6 +29,7 @@ class Door:
     limits: Limits
     knows: Callable[[NodeId], bool]
     _known: set[NodeId] = field(default_factory=set)
+    _introductions: int = 0
     _friends: ReplayGuard = field(init=False)
     _strangers: ReplayGuard = field(init=False)
     _keys: TokenBuckets = field(init=False)
@@ -55,6 +57,18 @@ class Door:
             raise RateLimited(math.ceil(wait))
         self._guard(claim.node).admit(claim, self.clock())
         return claim.node
+
+    @contextmanager
+    def introduction(self, node: NodeId) -> Iterator[None]:
+        """Look up what a node presents; of nodes not known yet, so many at once. Raises Busy."""
+        stranger = self._guard(node) is self._strangers
+        if stranger and self._introductions >= self.limits.max_introductions:
+            raise Busy
+        self._introductions += stranger
+        try:
+            yield
+        finally:
+            self._introductions -= stranger
 
     def _guard(self, node: NodeId) -> ReplayGuard:
         if node not in self._known and node != self.node:

@@ -21,6 +21,8 @@ class Limits:
     max_running: int = 64
     max_running_per_address: int = 32
     """Less than all, here and above: one machine, not authenticated yet, must not shut the others out."""
+    max_introductions: int = 8
+    """Channels of unknown nodes looked up at once: each takes several calls of the chain."""
     header_seconds: float = 15.0
     """A connection may take this long to present the head of its next request."""
     stall_seconds: float = 15.0

@@ -80,8 +80,9 @@ class _Routes:
 
     async def open_channel(self, request: Request) -> Response:
         node, message = await self._read(request, OpenChannel)
-        opened = await self._farmer.open_channel(node, message.terms.core(), message.node_key_signature)
-        return _json(opened)
+        terms = message.terms.core()
+        with self._door.introduction(node):
+            return _json(await self._farmer.open_channel(node, terms, message.node_key_signature))
 
     async def channel(self, request: Request) -> Response:
         node = await self._bare(request)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from node.api.limits import Limits
 from payments.types import Address, Seconds
 from settlement.local_chain import ChainKind, LocalChain, mine
 from tests.node.farmer.support import Rig, farming, refusal, run
@@ -143,3 +144,33 @@ def test_a_second_channel_of_a_renter_does_not_reset_its_storage_clock(tmp_path:
                 assert (await renter.see()).exposure == 0
 
     run(tmp_path, story)
+
+
+def test_strangers_cannot_keep_the_chain_busy(tmp_path: Path) -> None:
+    """Keys cost nothing: those who present channels that do not exist must not crowd out those who pay."""
+
+    async def story(rig: Rig) -> None:
+        looking, let_go = asyncio.Event(), asyncio.Event()
+        async with rig.renter() as known, rig.renter(0, opened=False) as first, rig.renter() as second:
+            chain = rig.farmer.farm.chain
+            verify = chain.verify
+
+            async def slow() -> None:
+                looking.set()
+                await let_go.wait()
+                await verify()
+
+            chain.verify = slow  # type: ignore[method-assign]
+            waiting = asyncio.create_task(refusal(first.open()))
+            await looking.wait()
+            async with rig.renter(0, opened=False) as third:
+                refused = await refusal(third.open())
+                assert (refused.status, refused.error) == (503, "BUSY")
+            again = asyncio.create_task(known.open())
+            await asyncio.sleep(0.05)
+            let_go.set()
+            assert (await again).serving
+            assert (await waiting).error == "DEPOSIT_TOO_LOW"
+            assert (await second.open()).serving
+
+    run(tmp_path, story, limits=Limits(max_introductions=1))
