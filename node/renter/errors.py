@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from node.errors import CannotCheck, CheckFailed, OwnFault, PeerFault, short
 from node.renter.reports import Fault
 
+TOLD = 5
+"""Farmers whose trouble a sentence tells; all of them are in the error's fields."""
+
 
 @dataclass(eq=False)
 class ImpossibleShape(OwnFault):
@@ -253,6 +256,8 @@ class FileCorrupt(CheckFailed):
 
 
 def _list(faults: Iterable[Fault]) -> str:
-    """Tell each farmer's trouble once."""
-    told = dict.fromkeys(f"{short(fault.farmer)} {fault.trouble.value} ({fault.reason})" for fault in faults)
-    return f"; {'; '.join(told)}" if told else ""
+    """Tell the first troubles, each farmer's once."""
+    found = dict.fromkeys(f"{short(fault.farmer)} {fault.trouble.value} ({fault.reason})" for fault in faults)
+    told = list(found)[:TOLD]
+    more = [f"{len(found) - TOLD} more like these"] if len(found) > TOLD else []
+    return f"; {'; '.join(told + more)}" if told else ""
