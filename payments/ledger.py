@@ -147,8 +147,16 @@ def accept_proven(
 
 
 def record_claimed(earnings: Earnings, total: Amount, storage_rate: Amount) -> Earnings:
-    """Book the total the chain has paid. Beyond the vouchers it is a push, paying proven work, then ahead."""
-    if total <= earnings.claimed:
+    """Book the total the chain has paid. Beyond the vouchers it is a push, paying proven work, then ahead.
+
+    A lower total than before is what a reorganisation has left of it: what only the chain had paid is unpaid
+    again, so that a voucher may make up for it.
+    """
+    if total < earnings.claimed:
+        left = replace(earnings, claimed=total)
+        lost = earnings.covered - left.covered
+        return replace(left, prepaid=Amount(max(0, earnings.prepaid - lost)))
+    if total == earnings.claimed:
         return earnings
     if total <= earnings.covered:
         return replace(earnings, claimed=total)

@@ -281,6 +281,21 @@ def test_voucher_below_a_push_brings_nothing() -> None:
     assert pay(channel, pushed, 30).delta == 5
 
 
+def test_push_that_a_reorganisation_took_back_is_owed_again() -> None:
+    proven = proven_once(at=Timestamp(NOW - 100))
+    pushed = record_claimed(proven.earnings, Amount(25), RATE)
+    back = record_claimed(pushed, Amount(0), RATE)
+    assert (back.covered, back.earned, back.unpaid, back.prepaid) == (0, 10, 10, 0)
+    made_up = pay(apply(proven.channel, Claimed(Amount(25)))[0], back, 25)
+    assert made_up.earnings.paid is not None
+    assert (made_up.earnings.covered, made_up.earnings.prepaid, made_up.delta) == (25, 15, 15)
+
+
+def test_claim_that_a_reorganisation_took_back_leaves_the_voucher() -> None:
+    paid = pay(CHANNEL, Earnings(), 30).earnings
+    assert record_claimed(record_claimed(paid, Amount(30), RATE), Amount(0), RATE) == paid
+
+
 # --- the renter's side
 
 
