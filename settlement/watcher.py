@@ -144,9 +144,9 @@ class Watcher:
                 self._page = max(1, min(self._page, last - first + 1) // 2)
                 continue
             news = [event for event in events if good or isinstance(event, BAD_NEWS)]
-            news = [event for event in news if not _known(event, cursor)]
-            cursor = Cursor(max(cursor.seen, last), last if good else cursor.confirmed)
-            applied += await self._apply(news, hashes, cursor)
+            before, cursor = cursor, Cursor(max(cursor.seen, last), last if good else cursor.confirmed)
+            taken = await self._apply(news, hashes, cursor)
+            applied += [event for event, changed in taken if changed or not _known(event, before)]
         return applied
 
     async def _stretch(
@@ -175,34 +175,39 @@ class Watcher:
 
     async def _apply(
         self, events: Iterable[ChainEvent], hashes: dict[int, bytes], cursor: Cursor
-    ) -> list[ChainEvent]:
-        """Change channels, queue effects and move the cursor in one write; the events that were ours."""
+    ) -> list[tuple[ChainEvent, bool]]:
+        """Change channels, queue effects and move the cursor in one write.
 
-        def work(conn: Connection) -> list[ChainEvent]:
-            ours = [event for event in events if self._take(conn, event)]
+        Returns the events that were ours, and whether they changed anything.
+        """
+
+        def work(conn: Connection) -> list[tuple[ChainEvent, bool]]:
+            taken = [(event, self._take(conn, event)) for event in events]
+            ours = [(event, changed) for event, changed in taken if changed is not None]
             store.save_hashes(conn, hashes, cursor.seen - KEPT_HASHES)
             store.save_cursor(conn, cursor)
             return ours
 
         return await self._database.write(work)
 
-    def _take(self, conn: Connection, event: ChainEvent) -> bool:
-        """Apply one event, if it is about a channel of ours."""
+    def _take(self, conn: Connection, event: ChainEvent) -> bool | None:
+        """Apply one event, if it is about a channel of ours; whether that changed the channel."""
         if isinstance(event, ChannelFunded) and self._concerns(event):
             record_channel(conn, self._chain.domain, event.terms)
         channel = load_channel(conn, event.channel_id)
         fact = _fact(event)
         if channel is None or fact is None:
-            return False
-        self._step(conn, channel, fact)
+            return None
+        changed = self._step(conn, channel, fact)
         store.mark(conn, channel.id, event.place.block_number)
-        return True
+        return changed
 
-    def _step(self, conn: Connection, channel: Channel, event: Event) -> None:
+    def _step(self, conn: Connection, channel: Channel, event: Event) -> bool:
         after, effects = machine.apply(channel, event)
         if after != channel:
             save_channel(conn, after)
         store.add_effects(conn, effects)
+        return after != channel
 
     def _concerns(self, event: ChannelFunded) -> bool:
         terms = event.terms
@@ -231,7 +236,10 @@ class Watcher:
 
 
 def _known(event: ChainEvent, cursor: Cursor) -> bool:
-    """Whether it counted before: bad news is read at first sight, and met again at confirmation depth."""
+    """Whether it was read before: bad news counts at first sight, and is met again at confirmation depth.
+
+    It is applied again all the same: the channel may have become known in between, by its deposit.
+    """
     return isinstance(event, BAD_NEWS) and event.place.block_number <= cursor.seen
 
 

@@ -138,6 +138,24 @@ def test_good_news_counts_at_depth_bad_news_at_first_sight(
     run(story())
 
 
+def test_a_close_seen_before_its_deposit_was_confirmed_counts_with_it(
+    instant_anvil: LocalChain, database: Database
+) -> None:
+    async def story() -> None:
+        async with world(instant_anvil.url) as w:
+            watcher = Watcher(database, deep(w, 4), payees=[ALICE])
+            await w.fund((ALICE, 100))
+            await w.request_close(ALICE)
+            assert kinds(await watcher.poll()) == []
+            await mine(w.chain.rpc, 4)
+            assert kinds(await watcher.poll()) == ["ChannelFunded", "ChannelCloseRequested"]
+            assert channel(database, w).status is Status.CLOSING
+            await mine(w.chain.rpc, 4)
+            assert kinds(await watcher.poll()) == []
+
+    run(story())
+
+
 def test_a_reorganisation_takes_back_what_it_took_back(instant_anvil: LocalChain, database: Database) -> None:
     async def story() -> None:
         async with world(instant_anvil.url) as w:
