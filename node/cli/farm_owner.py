@@ -1,10 +1,12 @@
 """A farmer's owner and its running daemon: is it running, what troubles it, claim now."""
 
 import os
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from node.cli.key_files import load_node_key
 from node.cli.session import home
@@ -17,17 +19,26 @@ if TYPE_CHECKING:
 
 CLAIM_SECONDS = 900.0
 """A claim waits for its confirmations."""
+LISTENS_SECONDS = 2.0
+"""For a connection to this machine."""
 
 
 def running_target() -> "Target | None":
-    """Where the daemon of this home listens, if it says that it runs."""
+    """Where the daemon of this home listens, if it says that it runs.
+
+    One that was killed still says so, and its process id may be somebody else's by now (in a container that
+    starts again it is our own), so somebody must listen there too.
+    """
     from node.transport import Target
 
     place = home()
     try:
         said = read_json(place.farm_running)
         os.kill(int(said["pid"]), 0)
-        return Target(load_node_key(place.farm_node_key).node, (str(said["url"]),))
+        url = str(said["url"])
+        address = urlsplit(url)
+        socket.create_connection((address.hostname or "", address.port or 0), LISTENS_SECONDS).close()
+        return Target(load_node_key(place.farm_node_key).node, (url,))
     except (OSError, DamagedFile, KeyError, TypeError, ValueError):
         return None
 
