@@ -100,10 +100,10 @@ def accept_payment(
         raise ConditionalPayment(signed.voucher.condition)
     if spent and total < earned + spent:
         raise PaymentTooLow(total, earned + spent)
+    _check_signer(domain, channel, signed, signer)
     if total <= earnings.covered:
         return Accepted(channel, earnings, _NOTHING, ())
     after, effects = apply(channel, VoucherAccepted(total))
-    _check_signer(domain, channel, signed, signer)
     prepaid, settled = _settle(earnings, total, storage_rate, spent)
     books = replace(earnings, paid=signed, prepaid=prepaid, last_paid_audit=settled)
     return Accepted(after, books, Amount(max(0, total - earned)), effects)

@@ -128,6 +128,15 @@ def test_payment_signed_by_a_stranger_is_refused() -> None:
         accept_payment(DOMAIN, CHANNEL, Earnings(), make_voucher(5, key=STRANGER), storage_rate=RATE)
 
 
+@pytest.mark.parametrize("total", [5, 10])
+def test_stranger_is_named_even_where_its_voucher_would_bring_nothing(total: int) -> None:
+    paid = pay(CHANNEL, Earnings(), 10)
+    with pytest.raises(WrongSigner):
+        accept_payment(
+            DOMAIN, paid.channel, paid.earnings, make_voucher(total, key=STRANGER), storage_rate=RATE
+        )
+
+
 def test_signer_recovered_beforehand_is_compared() -> None:
     signed = make_voucher(5)
     signer = voucher_signer(DOMAIN, signed)
