@@ -102,14 +102,16 @@ class Funding:
     async def _wishes(self, nodes: list[NodeId]) -> list[Wish]:
         """Ask for fresh quotes and look up which channels exist."""
         context = self._context
+        reports = await self._peers.quotes(nodes)
+        payees = {peer.node: peer.payee for peer in self._peers.list()}
         wishes = []
-        for report in await self._peers.quotes(nodes):
+        for report in reports:
             if report.quote is None:
                 raise NoQuote(report.farmer, report.fault.reason if report.fault else "it sent none")
             accounts = context.database.read(partial(list_accounts, farmer=report.farmer))
             used = [account for account in accounts if account.channel.status not in _OVER]
             free_life = max((account.purse.life + 1 for account in accounts), default=0)
-            payee = self._peers.known(report.farmer).payee
+            payee = payees[report.farmer]
             wishes.append(Wish(report.farmer, payee, report.quote, _open(used), free_life))
         return wishes
 

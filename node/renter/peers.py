@@ -29,6 +29,7 @@ class Peers:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._targets: dict[NodeId, Target] = {}
 
     async def add(self, url: str) -> Peer:
         """Meet the farmer at a base URL and remember it; a known one is refreshed.
@@ -36,19 +37,13 @@ class Peers:
         Raises OtherNetwork, BadRecord, QuoteError, OtherNode, PeerUnreachable, PeerTimedOut, PeerRefused or
         PeerBrokeRules.
         """
-        return await self._meet(Target(UNKNOWN, (url,)), url)
+        peer = await self._meet(Target(UNKNOWN, (url,)), url)
+        return self.find(peer.node) or peer
 
     def find(self, node: NodeId) -> Peer | None:
         """Return what is known of a farmer."""
         record = self._context.database.read(lambda conn: load_peer(conn, node))
         return None if record is None else _peer(record)
-
-    def known(self, node: NodeId) -> Peer:
-        """Return a farmer that must be known. Raises UnknownPeer."""
-        peer = self.find(node)
-        if peer is None:
-            raise UnknownPeer(node)
-        return peer
 
     def list(self) -> tuple[Peer, ...]:
         """Return every farmer, oldest acquaintance first."""
@@ -60,36 +55,49 @@ class Peers:
 
     async def remove(self, node: NodeId) -> None:
         """Forget a farmer; its channels and agreements stay. Raises UnknownPeer."""
+        self._targets.pop(node, None)
         if not await self._context.database.write(lambda conn: delete_peer(conn, node)):
             raise UnknownPeer(node)
 
     async def quotes(self, nodes: Iterable[NodeId] | None = None) -> tuple[QuoteReport, ...]:
         """Ask these farmers, or all, for their current quotes. Raises UnknownPeer."""
-        peers = self.list() if nodes is None else tuple(self.known(node) for node in nodes)
-        return tuple(await asyncio.gather(*(self._ask(peer) for peer in peers)))
+        known = {record.node: record for record in self._context.database.read(load_peers)}
+        wanted = tuple(known) if nodes is None else tuple(nodes)
+        for node in wanted:
+            if node not in known:
+                raise UnknownPeer(node)
+        return tuple(await asyncio.gather(*(self._ask(known[node]) for node in wanted)))
 
     async def refresh(self, node: NodeId) -> Peer:
         """Ask one farmer for its current record and quote. Raises as `add`, and UnknownPeer."""
-        record = self._context.database.read(lambda conn: load_peer(conn, node))
-        if record is None:
-            raise UnknownPeer(node)
-        return await self._meet(_target(record), record.url)
+        record = self._record(node)
+        return await self._meet(_target(record), record.url, record)
 
     def target(self, node: NodeId) -> Target:
-        """Return where to reach a farmer. Raises UnknownPeer."""
+        """Return where to reach a farmer, as this program last knew. Raises UnknownPeer."""
+        found = self._targets.get(node)
+        if found is None:
+            found = self._targets[node] = _target(self._record(node))
+        return found
+
+    def look_up_again(self) -> None:
+        """Take notice of addresses that other programs of this renter have learned."""
+        self._targets.clear()
+
+    def _record(self, node: NodeId) -> PeerRecord:
         record = self._context.database.read(lambda conn: load_peer(conn, node))
         if record is None:
             raise UnknownPeer(node)
-        return _target(record)
+        return record
 
-    async def _ask(self, peer: Peer) -> QuoteReport:
+    async def _ask(self, record: PeerRecord) -> QuoteReport:
         try:
-            fresh = await self.refresh(peer.node)
+            fresh = await self._meet(_target(record), record.url, record)
         except (NodeError, PaymentError) as error:
-            return QuoteReport(peer.node, None, to_fault(peer.node, error))
-        return QuoteReport(peer.node, fresh.quote, None)
+            return QuoteReport(record.node, None, to_fault(record.node, error))
+        return QuoteReport(record.node, fresh.quote, None)
 
-    async def _meet(self, target: Target, url: str) -> Peer:
+    async def _meet(self, target: Target, url: str, known: PeerRecord | None = None) -> Peer:
         context = self._context
         info = await context.transport.describe(target, NodeInfo)
         now = context.now()
@@ -99,9 +107,12 @@ class Peers:
         theirs = (info.chain.chain_id, info.chain.genesis_hash, info.chain.contract)
         if theirs != ours:
             raise OtherNetwork(url, *theirs)
-        record = PeerRecord(NodeId(info.record.record.node), url, dump(info).decode(), now, now)
+        node = NodeId(info.record.record.node)
+        added_at = known.added_at if known else now
+        record = PeerRecord(node, url, dump(info).decode(), added_at, now)
+        self._targets[node] = _to_target(record, info)
         await context.database.write(lambda conn: save_peer(conn, record))
-        return self.known(record.node)
+        return _to_peer(record, info)
 
 
 def _check(info: NodeInfo, target: Target, url: str, now: Timestamp) -> None:
@@ -116,18 +127,23 @@ def _check(info: NodeInfo, target: Target, url: str, now: Timestamp) -> None:
 
 
 def _peer(record: PeerRecord) -> Peer:
-    info = parse(NodeInfo, record.info.encode())
-    said = info.record.core().record
+    return _to_peer(record, parse(NodeInfo, record.info.encode()))
+
+
+def _target(record: PeerRecord) -> Target:
+    return _to_target(record, parse(NodeInfo, record.info.encode()))
+
+
+def _to_peer(record: PeerRecord, info: NodeInfo) -> Peer:
     return Peer(
         node=record.node,
-        payee=said.payee,
-        urls=_target(record).urls,
+        payee=info.record.core().record.payee,
+        urls=_to_target(record, info).urls,
         quote=info.quote.core().quote,
         added_at=record.added_at,
         seen_at=record.seen_at,
     )
 
 
-def _target(record: PeerRecord) -> Target:
-    info = parse(NodeInfo, record.info.encode())
+def _to_target(record: PeerRecord, info: NodeInfo) -> Target:
     return Target(record.node, tuple(dict.fromkeys((record.url, *info.record.record.urls))))

@@ -80,7 +80,14 @@ class Renter:
             self.payments,
         )
         self.audits = Audits(context, Examiner(context, accounts, self.channels), self.payments)
-        self._run = Run(context, self.channels, self.audits, self.payments, self._deletions)
+        self._run = Run(
+            context,
+            peers=self.peers,
+            channels=self.channels,
+            audits=self.audits,
+            payments=self.payments,
+            deletions=self._deletions,
+        )
 
     @classmethod
     async def open(

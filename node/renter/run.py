@@ -15,6 +15,7 @@ from node.renter.context import Context
 from node.renter.deletions import Deletions
 from node.renter.money import list_accounts
 from node.renter.payments import Payments
+from node.renter.peers import Peers
 from node.renter.reports import PaymentResult, TickReport
 from node.renter.tasks import end
 from payments.types import NodeId, Timestamp
@@ -32,12 +33,15 @@ class Run:
     def __init__(
         self,
         context: Context,
+        *,
+        peers: Peers,
         channels: Channels,
         audits: Audits,
         payments: Payments,
         deletions: Deletions,
     ) -> None:
         self._context = context
+        self._peers = peers
         self._channels = channels
         self._audits = audits
         self._payments = payments
@@ -45,6 +49,7 @@ class Run:
 
     async def tick(self) -> TickReport:
         """Take one step: the chain's news, what is due, payments at the end, deletions."""
+        self._peers.look_up_again()
         trouble = ""
         try:
             await self._channels.refresh()
