@@ -74,13 +74,14 @@ def test_farmers_killed_in_audits_lose_no_voucher_and_earn_each_audit_once(
             await opened.put(source, "harvest")
             await audit_in_peace(village, opened)
             await audit_with_deaths(village, opened)
+            village.farmers[0].give_away_process_id()
             await village.start()
             await audit_in_peace(village, opened)
             await pay_into_the_void(village, opened)
             reads = await claim_what_is_paid(village, opened, source)
             assert Counter(passed(opened).values()) == {4: SEGMENTS, 5: 2 * SEGMENTS}
-            earned = sum(side.earned for side in sides(opened).values())
-            assert earned == sum(worth(opened).values()) + reads
+            beside = sum(side.earned for side in sides(opened).values()) - sum(worth(opened).values())
+            assert 0 < beside <= reads  # less than an audit; the dead one was offered money, and got none
 
     run(story())
 

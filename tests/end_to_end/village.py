@@ -25,7 +25,7 @@ from node.db.renter import count_outcomes
 from node.db.renter_files import load_shard
 from node.demo.offers import farmer_config
 from node.demo.processes import ProcessFarmer
-from node.home import Home
+from node.home import Home, read_json, write_json
 from node.identity import NodeKey
 from node.renter.money import list_accounts
 from node.renter.reports import AuditReport
@@ -107,6 +107,11 @@ class Farmer(ProcessFarmer):
     @property
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    def give_away_process_id(self) -> None:
+        """Let the id of the dead process be that of a living one, as after a reboot or in a container."""
+        said = read_json(self.home.farm_running)
+        write_json(self.home.farm_running, said | {"pid": os.getpid()})
 
     def evidence(self) -> Evidence:
         """Read the books beside the process, or without it."""
