@@ -82,11 +82,9 @@ def make_renter(place: Home, passwords: Passwords) -> None:
     """Make whatever is missing of the renter's keys."""
     from node.key_file import create_master_key
 
-    if place.renter_signer.exists() and place.renter_master_key.exists() and place.renter_node_key.exists():
+    if place.renter_signer.exists() and place.renter_master_key.exists():
         return
     password = passwords.choose(WHAT)
-    if not place.renter_node_key.exists():
-        create_node_key(place.renter_node_key)
     if not place.renter_signer.exists():
         create_keystore(place.renter_signer, password)
     if not place.renter_master_key.exists():

@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from node.key_file import create_master_key
+from node.master_key import LEAST_COST
 from settlement.wallet import LIGHT_SCRYPT_N, Wallets, new_key
 
 TITHE = Path(sys.executable).with_name("tithe")
@@ -147,6 +149,21 @@ def make_wallet(tithe: Tithe, name: str = "main") -> bytes:
     return key.address
 
 
+def make_farm_key(tithe: Tithe) -> None:
+    """Put a gas key with a cheaply checked password into the home; `farm init` keeps it."""
+    folder = tithe.home / "farm"
+    folder.mkdir(mode=0o700, parents=True)
+    Wallets(folder).save("gas", new_key(), PASSWORD, scrypt_n=LIGHT_SCRYPT_N)
+
+
+def make_renter(tithe: Tithe) -> None:
+    """Put a renter's keys with a cheaply checked password into the home."""
+    folder = tithe.home / "renter"
+    folder.mkdir(mode=0o700, parents=True)
+    Wallets(folder).save("signer", new_key(), PASSWORD, scrypt_n=LIGHT_SCRYPT_N)
+    create_master_key(folder / "master.key", PASSWORD, LEAST_COST)
+
+
 @pytest.fixture
 def quick_wallet(tithe: Tithe) -> Callable[[str], bytes]:
     return partial(make_wallet, tithe)
@@ -229,10 +246,12 @@ class Market:
 @pytest.fixture(scope="module")
 def market(local: Tithe) -> Iterator[Market]:
     """The home of `local` as a renter, and farmers that run; nothing is funded."""
+    make_renter(local)
     farms = tuple(Farm(local.another(f"farm{number}")) for number in range(FARMERS))
 
     def open_farm(farm: Farm) -> None:
         make_wallet(farm.tithe)
+        make_farm_key(farm.tithe)
         farm.tithe("farm", "init", "--join", local.home, "--port", "0")
         farm.start()
 

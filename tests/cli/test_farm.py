@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Farm, Tithe, make_wallet
+from tests.cli.conftest import Farm, Tithe, make_farm_key, make_wallet
 
 ETHER = 10**18
 PAYEE = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
@@ -35,6 +35,7 @@ def farm(local: Tithe) -> Tithe:
     """A farmer set up in a home of its own."""
     tithe = local.another("farm")
     make_wallet(tithe)
+    make_farm_key(tithe)
     tithe("farm", "init", "--join", local.home, "--port", "0", "--capacity", "5GB")
     return tithe
 
@@ -63,6 +64,7 @@ def test_init_without_a_wallet_makes_one_to_be_paid_to(local: Tithe) -> None:
 
 def test_init_with_a_cold_payee_makes_no_wallet(local: Tithe) -> None:
     tithe = local.another("cold")
+    make_farm_key(tithe)
     told = tithe("farm", "init", "--join", local.home, "--payee", PAYEE, "--storage", "0.5", "--json").json
     assert told["payee"] == PAYEE.lower()
     assert told["settings"]["offer"]["prices"]["storage_per_gb_month"] == str(ETHER // 2)
@@ -126,6 +128,7 @@ def test_run_on_a_port_in_use_says_so(local: Tithe) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         tithe = local.another("crowded")
+        make_farm_key(tithe)
         port = str(taken.getsockname()[1])
         tithe("farm", "init", "--join", local.home, "--payee", PAYEE, "--port", port)
         assert "is in use" in tithe("farm", "run", expect=1).err.splitlines()[-1]
@@ -155,6 +158,7 @@ def test_settings_change_only_what_is_named(farm: Tithe) -> None:
 
 def test_damaged_settings_are_named(local: Tithe) -> None:
     tithe = local.another("damaged")
+    make_farm_key(tithe)
     tithe("farm", "init", "--join", local.home, "--payee", PAYEE)
     file = tithe.home / "farm" / "config.json"
     file.write_text(file.read_text().replace('"port"', '"prot"'))
@@ -163,6 +167,7 @@ def test_damaged_settings_are_named(local: Tithe) -> None:
 
 def test_status_without_the_chain_shows_the_books_and_the_trouble(local: Tithe) -> None:
     tithe = local.another("alone")
+    make_farm_key(tithe)
     tithe("farm", "init", "--join", local.home, "--payee", PAYEE)
     file = tithe.home / "chains" / "local.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"url": "http://127.0.0.1:9"}))

@@ -18,7 +18,13 @@ from node.cli.units import in_ether, in_tokens
 from node.renter.errors import TokensMissing, Unfunded
 from payments.prices import Prices
 from payments.types import Amount
-from settlement.errors import ChainUnreachable, OutOfGasMoney
+from settlement.errors import (
+    ChainUnreachable,
+    ContractDifferent,
+    DeploymentUnfinished,
+    MalformedDeployment,
+    OutOfGasMoney,
+)
 
 ETHER = 10**18
 
@@ -98,6 +104,9 @@ def test_errors_are_one_tame_line_with_a_code() -> None:
     assert exit_code(BadAmount("x")) == USAGE
     assert exit_code(NoPassword("wallet")) == LOCKED
     assert exit_code(ChainUnreachable("http://x", "refused")) == 4
+    assert exit_code(ContractDifferent("http://x", bytes(20))) == 4
+    assert exit_code(MalformedDeployment("x.json", "empty")) == 4
+    assert exit_code(DeploymentUnfinished(bytes(20), "no answer")) == 4
     assert exit_code(ValueError("x")) == 1
     assert one_line(ValueError("a\nb\x1b[31m")).startswith("unexpected ValueError: a b [31m")
     assert "--debug" in one_line(RuntimeError("x"))
