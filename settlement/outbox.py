@@ -43,6 +43,9 @@ FOREIGN_SECONDS: Final = 5.0
 LOCAL_POLL_SECONDS: Final = 0.1
 POLL_SECONDS: Final = 2.0
 WAIT_SECONDS: Final = 120.0
+"""How long to wait until a transaction is mined; on a local chain until it is confirmed too."""
+BLOCK_SECONDS: Final = 15
+"""What to wait for each block of confirmation on other chains; Ethereum takes 12 s."""
 
 
 class Outbox:
@@ -83,24 +86,28 @@ class Outbox:
                     await self._send(queued)
         return queued.id
 
-    async def wait(self, queued_id: int, seconds: float = WAIT_SECONDS) -> Receipt:
-        """Wait for the receipt at confirmation depth. Raises TransactionFailed, -Replaced or Reverted.
+    async def wait(
+        self, queued_id: int, seconds: float | None = None, *, depth: int | None = None
+    ) -> Receipt:
+        """Wait for the receipt at confirmation depth, or at `depth`: 1 is mined, enough for the next call.
 
-        Also TransactionPending after `seconds`, and at once OutOfGasMoney or FeeAboveCeiling: then it is
-        still queued.
+        Raises TransactionFailed, -Replaced or Reverted; TransactionPending after `seconds` (None: what the
+        depth takes), and at once OutOfGasMoney or FeeAboveCeiling: then it is still queued.
         """
-        deadline = time.monotonic() + seconds
+        wanted = min(depth or self._chain.deployment.confirmations, self._chain.deployment.confirmations)
+        patience = self._patience(wanted) if seconds is None else seconds
+        deadline = time.monotonic() + patience
         while True:
             unreachable: ChainUnreachable | None = None
             try:
                 await self.tick()
-                receipt = await self._outcome(queued_id)
+                receipt = await self._outcome(queued_id, wanted)
             except ChainUnreachable as err:
                 receipt, unreachable = None, err
             if receipt is not None:
                 return receipt
             if time.monotonic() >= deadline:
-                raise unreachable or TransactionPending(await self._last_hash(queued_id), seconds)
+                raise unreachable or TransactionPending(await self._last_hash(queued_id), patience)
             await asyncio.sleep(LOCAL_POLL_SECONDS if self._chain.deployment.local else POLL_SECONDS)
 
     async def resume(self, keys: Iterable[SigningKey]) -> list[Queued]:
@@ -231,7 +238,10 @@ class Outbox:
         self._waiting.pop(queued.id, None)
         await self._database.write(lambda conn: store.update_queued(conn, queued))
 
-    async def _outcome(self, queued_id: int) -> Receipt | None:
+    def _patience(self, depth: int) -> float:
+        return WAIT_SECONDS + (0 if self._chain.deployment.local else depth * BLOCK_SECONDS)
+
+    async def _outcome(self, queued_id: int, depth: int) -> Receipt | None:
         queued = self._database.read(lambda conn: store.load_queued(conn, queued_id))
         if queued.phase is Phase.REPLACED:
             raise TransactionReplaced(queued.sender, queued.nonce or 0)
@@ -239,9 +249,24 @@ class Outbox:
             raise Reverted(queued.problem) if queued.final is None else TransactionFailed(queued.final)
         if queued.phase is Phase.DONE and queued.final is not None:
             return await self._chain.rpc.receipt(queued.final)
+        if queued.phase is Phase.SENT and depth < self._chain.deployment.confirmations:
+            receipt = await self._mined(queued, depth)
+            if receipt is not None:
+                return receipt
         reason = self._waiting.get(queued_id)
         if reason is not None and not isinstance(reason, ChainUnreachable):
             raise reason
+        return None
+
+    async def _mined(self, queued: Queued, depth: int) -> Receipt | None:
+        """Find the attempt that lies this deep, though not deep enough to be done with it."""
+        head = await self._chain.head()
+        for attempt in self._database.read(lambda conn: store.list_attempts(conn, queued)):
+            receipt = await self._chain.rpc.receipt(attempt.signed.hash)
+            if receipt is not None and head.number - receipt.block_number + 1 >= depth:
+                if not receipt.succeeded:
+                    raise TransactionFailed(receipt.transaction)
+                return receipt
         return None
 
     async def _last_hash(self, queued_id: int) -> bytes:

@@ -8,6 +8,7 @@ withdraw takes the rest after it.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Final
 
 from node.renter.channels import Channels
 from node.renter.context import Context
@@ -18,7 +19,9 @@ from payments.channel import Channel, Status
 from payments.types import Address, Amount, ChannelId, Seconds
 from settlement.client import Call
 from settlement.outbox import Outbox
-from settlement.rpc import Receipt
+
+OUTBOX: Final = b"outbox"
+"""Name of the lock of whoever sends: two programs would sign the same wish twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +95,31 @@ class Exits:
         return await self.send_calls(plan.purpose, plan.calls)
 
     async def send_calls(self, purpose: str, calls: Iterable[Call]) -> SentReport:
-        """Send calls, each mined before the next leaves. Raises PayerMissing, ChainError."""
+        """Send calls, each mined before the next leaves, and wait until all are confirmed.
+
+        Raises PayerMissing, ChainError.
+        """
         key = self._context.keys.payer_key
         if key is None:
             raise PayerMissing(self._context.keys.payer)
-        receipts: list[Receipt] = []
-        for call in calls:
-            queued = await self._outbox.submit(purpose, call, key)
-            receipts.append(await self._outbox.wait(queued))
+        async with self._context.locks.hold(OUTBOX):
+            sent: list[int] = []
+            for call in calls:
+                sent.append(await self._outbox.submit(purpose, call, key))
+                await self._outbox.wait(sent[-1], depth=1)
+            receipts = [await self._outbox.wait(queued) for queued in sent]
         await self.channels.refresh()
         return SentReport(tuple(receipts))
+
+    async def resume(self) -> None:
+        """Bring what is open one step further, unless another program of this renter is at it.
+
+        Raises ChainError.
+        """
+        key = self._context.keys.payer_key
+        async with self._context.locks.try_hold(OUTBOX) as mine:
+            if mine and self._outbox.open():
+                await self._outbox.resume([] if key is None else [key])
 
     def _push(self, batch: _Batch) -> Call:
         totals = [(channel.terms.payee, channel.earned) for channel in batch.channels]

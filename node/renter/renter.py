@@ -1,6 +1,7 @@
 """The Renter: one object that puts the parts together. See `node.renter` for what they offer."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,7 @@ from node.renter.run import Run, Sleep
 from node.transport import Patience, Transport
 from settlement.client import Chain
 from settlement.database import Database
+from settlement.errors import ChainError
 from settlement.outbox import Outbox
 from settlement.tables import TABLES as CHAIN_TABLES
 
@@ -83,7 +85,7 @@ class Renter:
         self._run = Run(
             context,
             peers=self.peers,
-            channels=self.channels,
+            exits=self.exits,
             audits=self.audits,
             payments=self.payments,
             deletions=self._deletions,
@@ -118,9 +120,11 @@ class Renter:
     async def recover(self) -> int:
         """Give up files whose put was killed; how many. Their shards are deleted by `rent run`, or `tell`.
 
-        Open transactions go on with the next one that is sent, open audits with the next audit: both are
-        in the database. Raises StorageError.
+        Open transactions are sent again, and by `rent run` where the chain does not answer now; open audits
+        go on with the next audit. Raises StorageError.
         """
+        with contextlib.suppress(ChainError):
+            await self.exits.resume()
         return await self._deletions.give_up_dead_puts()
 
     async def tick(self) -> TickReport:

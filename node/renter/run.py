@@ -10,9 +10,9 @@ from typing import Final
 
 from node.db.renter_files import load_audited_shards
 from node.renter.audits import Audits
-from node.renter.channels import Channels
 from node.renter.context import Context
 from node.renter.deletions import Deletions
+from node.renter.exits import Exits
 from node.renter.money import list_accounts
 from node.renter.payments import Payments
 from node.renter.peers import Peers
@@ -35,24 +35,25 @@ class Run:
         context: Context,
         *,
         peers: Peers,
-        channels: Channels,
+        exits: Exits,
         audits: Audits,
         payments: Payments,
         deletions: Deletions,
     ) -> None:
         self._context = context
         self._peers = peers
-        self._channels = channels
+        self._exits = exits
         self._audits = audits
         self._payments = payments
         self._deletions = deletions
 
     async def tick(self) -> TickReport:
-        """Take one step: the chain's news, what is due, payments at the end, deletions."""
+        """Take one step: open transactions, the chain's news, what is due, payments at the end, deletions."""
         self._peers.look_up_again()
         trouble = ""
         try:
-            await self._channels.refresh()
+            await self._exits.resume()
+            await self._exits.channels.refresh()
         except ChainError as error:
             trouble = str(error)  # audits go on with the deposits known
         examined = await self._audits.audit_due()

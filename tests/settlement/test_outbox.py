@@ -5,13 +5,14 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from payments.types import Amount
-from settlement.client import Call, ChannelState
+from settlement import outbox as outbox_module
+from settlement.client import Call, Chain, ChannelState
 from settlement.database import Database
 from settlement.errors import (
     ChainUnreachable,
@@ -21,7 +22,7 @@ from settlement.errors import (
     TransactionPending,
     TransactionReplaced,
 )
-from settlement.local_chain import ChainKind, LocalChain, give, mine
+from settlement.local_chain import ChainKind, LocalChain, embedded, give, mine
 from settlement.outbox import Outbox
 from settlement.outbox_store import Phase, list_attempts, load_queued
 from settlement.reverts import ERC20InsufficientBalance
@@ -112,6 +113,45 @@ def test_the_same_open_call_is_queued_once(still_anvil: LocalChain, database: Da
             await mine(w.chain.rpc)
             await outbox.wait(key)
             assert await outbox.submit("fund", call, w.payer) != key
+
+    run(story())
+
+
+def test_mined_is_enough_for_the_next_call(still_anvil: LocalChain, database: Database) -> None:
+    async def story() -> None:
+        async with still_world(still_anvil, confirmations=4) as w:
+            outbox = Outbox(database, w.chain)
+            key = await outbox.submit("fund", w.fund_call([(ALICE, 10)]), w.payer)
+            with pytest.raises(TransactionPending):
+                await outbox.wait(key, seconds=0.2, depth=1)
+            await mine(w.chain.rpc)
+            assert (await outbox.wait(key, depth=1)).succeeded
+            with pytest.raises(TransactionPending):
+                await outbox.wait(key, seconds=0.2)
+            assert [queued.id for queued in outbox.open()] == [key]
+            await mine(w.chain.rpc, 3)
+            assert (await outbox.wait(key)).succeeded
+            assert outbox.open() == []
+
+    run(story())
+
+
+@pytest.mark.parametrize(("local", "patience"), [(True, 0.2), (False, 0.2 + 12 * 0.05)])
+def test_patience_follows_from_the_confirmations(
+    database: Database, monkeypatch: pytest.MonkeyPatch, local: bool, patience: float
+) -> None:
+    for name, seconds in {"WAIT_SECONDS": 0.2, "BLOCK_SECONDS": 0.05, "POLL_SECONDS": 0.05}.items():
+        monkeypatch.setattr(outbox_module, name, seconds)
+
+    async def story() -> None:
+        async with world(embedded()) as w:
+            record = replace(w.chain.deployment, confirmations=12, local=local)
+            outbox = Outbox(database, Chain(w.chain.rpc, record))
+            key = await outbox.submit("fund", w.fund_call([(ALICE, 10)]), w.payer)
+            assert (await outbox.wait(key, depth=1)).succeeded
+            with pytest.raises(TransactionPending) as pending:
+                await outbox.wait(key)
+            assert pending.value.seconds == pytest.approx(patience)
 
     run(story())
 

@@ -1,5 +1,6 @@
 """Channels with real farmers on a real chain: planned, funded, topped up, presented, paid, left."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +15,12 @@ from node.renter.errors import (
     UnknownPeer,
     WithdrawalNotOpen,
 )
+from node.renter.tasks import end
 from payments.channel import Status
 from payments.types import Amount, ChannelId, NodeId, Seconds
-from settlement.local_chain import warp
+from settlement.client import Chain
+from settlement.local_chain import mine, warp
+from settlement.outbox_store import Phase, add_wish, list_queued
 from tests.node.renter.support import Village, content, tell
 
 DAY = 86_400
@@ -70,6 +74,55 @@ def test_an_approval_comes_first_where_it_is_needed(tmp_path: Path) -> None:
         assert {info.channel.deposit for info in place.renter.channels.list()} == {10**16}
 
     tell(tmp_path, story, farmers=2)
+
+
+def test_the_next_call_does_not_wait_for_confirmations(tmp_path: Path) -> None:
+    async def story(place: Village) -> None:
+        async def go_on() -> None:
+            while True:
+                await asyncio.sleep(0.3)
+                await mine(place.world.chain.rpc)
+
+        deep(place, 8)
+        await place.restart_renter()
+        await place.world.send(place.world.chain.approve(0))
+        await place.meet()
+        plan = await place.renter.funding.plan(amount=Amount(10**16))
+        miner = asyncio.create_task(go_on())
+        try:
+            sent = await place.renter.funding.fund(plan)
+        finally:
+            await end([miner])
+        first, second = (receipt.block_number for receipt in sent.receipts)
+        assert 0 < second - first < 8
+        (info,) = place.renter.channels.list()
+        assert (info.channel.status, info.channel.deposit) == (Status.FUNDED, 10**16)
+
+    tell(tmp_path, story, farmers=1)
+
+
+def test_a_transaction_of_a_killed_process_is_sent_and_followed(tmp_path: Path) -> None:
+    async def story(place: Village) -> None:
+        world = place.world
+        deep(place, 2)
+        call = world.chain.approve(7)
+        place.database.write_sync(lambda conn: add_wish(conn, "fund", place.keys.payer, call))
+        await place.restart_renter()
+        assert await world.chain.allowance(place.keys.payer) == 7
+        (queued,) = place.database.read(list_queued)
+        assert queued.phase is Phase.SENT
+        await mine(world.chain.rpc)
+        await place.renter.tick()
+        assert place.database.read(list_queued) == []
+
+    tell(tmp_path, story, farmers=1)
+
+
+def deep(place: Village, confirmations: int) -> None:
+    """Let the renter, once restarted, wait for so many confirmations."""
+    chain = place.world.chain
+    record = replace(chain.deployment, confirmations=confirmations)
+    place.world = replace(place.world, chain=Chain(chain.rpc, record))
 
 
 def test_a_cold_wallet_funds_and_the_renter_finds_it(tmp_path: Path) -> None:
