@@ -132,6 +132,7 @@ class Watcher:
         """Read stretches of blocks up to the head, each in one database write."""
         final = head.number - self._depth
         applied: list[ChainEvent] = []
+        seen = cursor.seen
         while cursor.confirmed < final or cursor.seen < head.number:
             good = cursor.confirmed < final
             first = (cursor.confirmed if good else cursor.seen) + 1
@@ -144,9 +145,10 @@ class Watcher:
                 self._page = max(1, min(self._page, last - first + 1) // 2)
                 continue
             news = [event for event in events if good or isinstance(event, BAD_NEWS)]
-            before, cursor = cursor, Cursor(max(cursor.seen, last), last if good else cursor.confirmed)
+            again = good and self._unknown(events)  # later bad news went by while nobody knew the channel
+            cursor = Cursor(last if again else max(cursor.seen, last), last if good else cursor.confirmed)
             taken = await self._apply(news, hashes, cursor)
-            applied += [event for event, changed in taken if changed or not _known(event, before)]
+            applied += [event for event, changed in taken if changed or not _known(event, seen)]
         return applied
 
     async def _stretch(
@@ -202,6 +204,13 @@ class Watcher:
         store.mark(conn, channel.id, event.place.block_number)
         return changed
 
+    def _unknown(self, events: Iterable[ChainEvent]) -> bool:
+        """Whether these events tell of a channel of ours for the first time."""
+        ours = {
+            event.channel_id for event in events if isinstance(event, ChannelFunded) and self._concerns(event)
+        }
+        return self._database.read(lambda conn: any(load_channel(conn, one) is None for one in ours))
+
     def _step(self, conn: Connection, channel: Channel, event: Event) -> bool:
         after, effects = machine.apply(channel, event)
         if after != channel:
@@ -225,22 +234,28 @@ class Watcher:
             if again.hash != head.hash:
                 raise Reorganised(head.number, head.hash, again.hash)
             states = dict(zip(ids, zip(settled, newest, strict=True), strict=True))
-            await self._database.write(partial(self._thaw, states=states))
+            await self._database.write(partial(self._thaw, states=states, block=head.number))
 
-    def _thaw(self, conn: Connection, states: dict[ChannelId, tuple[ChannelState, ChannelState]]) -> None:
+    def _thaw(
+        self, conn: Connection, states: dict[ChannelId, tuple[ChannelState, ChannelState]], block: int
+    ) -> None:
         for channel_id, (settled, newest) in states.items():
             channel = load_channel(conn, channel_id)
             if channel is not None:
                 fact = machine.Reread(settled.deposit, settled.claimed, newest.closes_at)
                 self._step(conn, channel, fact)
+            thawed = load_channel(conn, channel_id)
+            if thawed is not None and newest.closes_at and newest.claimed >= newest.deposit > 0:
+                self._step(conn, thawed, machine.Withdrawn())  # its event passed while it was frozen
+                store.mark(conn, channel_id, block)
 
 
-def _known(event: ChainEvent, cursor: Cursor) -> bool:
+def _known(event: ChainEvent, seen: int) -> bool:
     """Whether it was read before: bad news counts at first sight, and is met again at confirmation depth.
 
     It is applied again all the same: the channel may have become known in between, by its deposit.
     """
-    return isinstance(event, BAD_NEWS) and event.place.block_number <= cursor.seen
+    return isinstance(event, BAD_NEWS) and event.place.block_number <= seen
 
 
 def _fact(event: ChainEvent) -> Event | None:

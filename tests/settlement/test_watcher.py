@@ -156,6 +156,56 @@ def test_a_close_seen_before_its_deposit_was_confirmed_counts_with_it(
     run(story())
 
 
+def test_a_close_before_the_deposit_counts_is_not_lost(instant_anvil: LocalChain, database: Database) -> None:
+    async def story() -> None:
+        async with world(instant_anvil.url) as w:
+            watcher = Watcher(database, deep(w, 5), payees=[ALICE])
+            await w.fund((ALICE, 100))
+            await w.fund((ALICE, 150))
+            await watcher.poll()
+            await w.request_close(ALICE)
+            assert kinds(await watcher.poll()) == []
+            await mine(w.chain.rpc, 2)
+            assert kinds(await watcher.poll()) == ["ChannelFunded", "ChannelCloseRequested"]
+            (state,) = await w.chain.channel_states([w.id(ALICE)])
+            known = channel(database, w)
+            assert (known.status, known.closes_at) == (Status.CLOSING, state.closes_at)
+            await mine(w.chain.rpc, 6)
+            again = await watcher.poll()
+            assert channel(database, w).closes_at == state.closes_at
+            assert "ChannelCloseRequested" not in kinds(again)
+
+    run(story())
+
+
+def test_a_withdrawal_right_after_a_reorganisation_is_not_lost(
+    instant_anvil: LocalChain, database: Database
+) -> None:
+    async def story() -> None:
+        async with world(instant_anvil.url) as w:
+            watcher = Watcher(database, deep(w, 3), payees=[ALICE])
+            await w.fund((ALICE, 100))
+            await mine(w.chain.rpc, 4)
+            await watcher.poll()
+            accept(database, w, 40)
+            await w.request_close(ALICE)
+            await watcher.poll()
+            assert channel(database, w).status is Status.CLOSING
+            await reorganise(w.chain.rpc, 1)
+            await w.request_close(ALICE)
+            await warp(w.chain.rpc, PERIOD + 5)
+            await w.withdraw(ALICE)
+            news = await watcher.poll()
+            assert news.reorganised_at is not None
+            known = channel(database, w)
+            assert (known.status, known.deposit, known.claimed) == (Status.CLOSED, 100, 0)
+            await mine(w.chain.rpc, 4)
+            await watcher.poll()
+            assert (channel(database, w).status, channel(database, w).claimed) == (Status.CLOSED, 0)
+
+    run(story())
+
+
 def test_a_reorganisation_takes_back_what_it_took_back(instant_anvil: LocalChain, database: Database) -> None:
     async def story() -> None:
         async with world(instant_anvil.url) as w:
