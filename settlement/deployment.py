@@ -14,7 +14,13 @@ from payments.types import Address, Seconds
 from payments.vouchers import SigningKey
 from settlement import files
 from settlement.abi import CHANNELS, TOKEN, encode_constructor
-from settlement.errors import ChainUnreachable, MalformedDeployment, TransactionFailed
+from settlement.errors import (
+    ChainError,
+    ChainUnreachable,
+    DeploymentUnfinished,
+    MalformedDeployment,
+    TransactionFailed,
+)
 from settlement.rpc import Receipt, Rpc
 from settlement.transactions import send_now
 
@@ -23,7 +29,9 @@ CHALLENGE_PERIOD: Final = Seconds(24 * 3600)
 LOCAL_CONFIRMATIONS: Final = 1
 CONFIRMATIONS: Final = 12
 LOCAL_CLIENTS: Final = ("anvil", "ganache", "ethereumtester")
-_LEAST: Final = {"chain_id": 1, "deployed_block": 0, "challenge_period": 0, "confirmations": 1}
+PATIENCE: Final = 600.0
+"""Seconds to wait until each contract is mined, on chains that are not local ones."""
+LOCAL_PATIENCE: Final = 60.0
 _BYTES_FIELDS: Final = {"genesis_hash": 32, "contract": 20, "token": 20}
 
 
@@ -108,19 +116,28 @@ async def deploy(
 ) -> Deployment:
     """Put PaymentChannels on a chain; without `token` a StorageToken too, whose whole supply `key` gets.
 
-    Challenge period and confirmations are chosen by whether the chain is a local one. Raises ChainError.
+    Challenge period and confirmations are chosen by whether the chain is a local one. Raises ChainError;
+    DeploymentUnfinished when only the token was made: called again with that `token` it goes on.
     """
     local = (await rpc.client()).lower().startswith(LOCAL_CLIENTS)
     genesis = await rpc.block(0)
     if genesis is None:
         raise ChainUnreachable(rpc.url, "the node does not show its genesis block")
+    chain_id, patience = await rpc.chain_id(), LOCAL_PATIENCE if local else PATIENCE
+    made: Address | None = None
     if token is None:
-        token = _created(await send_now(rpc, key, None, encode_constructor(TOKEN, key.address)))
-    receipt = await send_now(rpc, key, None, encode_constructor(CHANNELS))
+        code = encode_constructor(TOKEN, key.address)
+        token = made = _created(await send_now(rpc, key, None, code, seconds=patience))
+    try:
+        receipt = await send_now(rpc, key, None, encode_constructor(CHANNELS), seconds=patience)
+    except ChainError as err:
+        if made is None:
+            raise
+        raise DeploymentUnfinished(made, str(err)) from err
     return Deployment(
         name=name,
         url=rpc.url,
-        chain_id=await rpc.chain_id(),
+        chain_id=chain_id,
         genesis_hash=genesis.hash,
         contract=_created(receipt),
         token=token,

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from payments.types import Address, Seconds
+from settlement.abi import TOKEN, encode_constructor
 from settlement.client import Chain
 from settlement.deployment import Deployment, deploy
-from settlement.errors import MalformedDeployment, OutOfGasMoney
+from settlement.errors import DeploymentUnfinished, MalformedDeployment, OutOfGasMoney
 from settlement.local_chain import dev_keys
 from settlement.rpc import Rpc
+from settlement.transactions import send_now
 from settlement.wallet import new_key
 from tests.settlement.conftest import Endpoint
 from tests.settlement.support import run, world
@@ -52,6 +54,27 @@ def test_deploying_without_gas_money_is_named(endpoint: Endpoint) -> None:
                 await deploy(rpc, poor, "test")
             assert caught.value.sender == poor.address
             assert caught.value.balance == 0 < caught.value.needed
+
+    run(story())
+
+
+def test_a_deployment_that_stopped_half_way_goes_on(endpoint: Endpoint) -> None:
+    async def story() -> None:
+        async with await Rpc.open(endpoint()) as rpc:
+            rich, key = dev_keys()[0], new_key()
+            fees = await rpc.fees()
+            gas = await rpc.estimate(
+                None, encode_constructor(TOKEN, key.address), sender=key.address, value=0
+            )
+            await send_now(rpc, rich, key.address, value=gas * fees.cap * 11 // 10)
+            with pytest.raises(DeploymentUnfinished) as caught:
+                await deploy(rpc, key, "test")
+            token = Address(caught.value.token)
+            assert f"0x{token.hex()}" in str(caught.value)
+            await send_now(rpc, rich, key.address, value=10**18)
+            record = await deploy(rpc, key, "test", token=token)
+            chain = await Chain.connect(rpc, record)
+            assert await chain.token_balance(key.address, token) > 0
 
     run(story())
 
