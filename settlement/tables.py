@@ -6,7 +6,7 @@ outside there are only frozen values.
 
 from typing import Any, Final, cast
 
-from sqlalchemy import Connection, LargeBinary, Table, bindparam, insert, select, text, update
+from sqlalchemy import BigInteger, Connection, LargeBinary, Table, bindparam, insert, select, text, update
 from sqlmodel import Field, SQLModel
 
 from payments.channel import Channel, Status, open_channel
@@ -26,13 +26,13 @@ class ChannelRow(SQLModel, table=True):
     signer: bytes = Field(sa_type=LargeBinary)
     payee: bytes = Field(index=True, sa_type=LargeBinary)
     token: bytes = Field(sa_type=LargeBinary)
-    challenge_period: int
+    challenge_period: int = Field(sa_type=BigInteger)
     salt: bytes = Field(sa_type=LargeBinary)
     deposit: int = Field(sa_type=AmountColumn)
     claimed: int = Field(sa_type=AmountColumn)
     promised: int = Field(sa_type=AmountColumn)
     earned: int = Field(sa_type=AmountColumn)
-    closes_at: int
+    closes_at: int = Field(sa_type=BigInteger)
     status: str = Field(index=True)
     last_block: int = Field(default=0, index=True)
 
@@ -62,7 +62,7 @@ class EffectRow(SQLModel, table=True):
     kind: str
     channel_id: bytes = Field(sa_type=LargeBinary)
     total: int = Field(sa_type=AmountColumn)
-    before: int
+    before: int = Field(sa_type=BigInteger)
 
 
 class TransactionRow(SQLModel, table=True):

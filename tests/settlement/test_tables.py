@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import BigInteger, bindparam, delete, insert, select, update
 
 from payments import channel as machine
 from payments.channel import Claimed, CloseRequested, Funded, Status, VoucherAccepted, open_channel
@@ -110,3 +110,9 @@ def test_a_missing_value_is_an_error_and_nothing_is_written(database: Database) 
     with pytest.raises(KeyError):
         database.write_sync(lambda conn: add(conn, id=b"x"))
     assert database.read(list_channels) == []
+
+
+@pytest.mark.parametrize("name", ["challenge_period", "closes_at"])
+def test_times_of_the_contract_have_room_in_every_database(name: str) -> None:
+    """uint32 and uint40 exceed what INTEGER holds in PostgreSQL."""
+    assert isinstance(table(ChannelRow).c[name].type, BigInteger)
