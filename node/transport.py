@@ -19,7 +19,7 @@ from typing import Final, Self, TypeVar
 import aiohttp
 from yarl import URL
 
-from node.errors import CannotCheck, MalformedMessage, PeerFault, WrongRun, short
+from node.errors import CannotCheck, MalformedMessage, NodeError, PeerFault, WrongRun, short
 from node.hex import from_hex
 from node.identity import NONCE_SIZE, RUN_SIZE, UNKNOWN_RUN, NodeKey, body_hash, sign_request
 from node.messages import CONTROL_LIMIT, Bounded, ErrorBody, dump, parse
@@ -219,15 +219,15 @@ class Transport:
         raise unreachable
 
     async def _repeat(self, node: NodeId, url: str, request: _Request) -> bytes:
-        """Send once more on a stale connection or for a new run; pause when asked to, within our patience."""
+        """Send once more when the answer was lost, or for a new run; pause when asked to, for a while."""
         again = 1
         left = self._patience.pause
         while True:
             try:
                 return await self._send(node, url, request)
-            except _Stale:
+            except _Lost as lost:
                 if not again:
-                    raise PeerUnreachable(node, "it closed the connection without an answer") from None
+                    raise lost.verdict from lost
                 again -= 1
             except PeerRefused as refusal:
                 if refusal.error == WrongRun.code and again and self._learn_run(node, refusal.values):
@@ -258,8 +258,10 @@ class Transport:
                 return await _read(node, response, request.limit)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise PeerUnreachable(node, _because(error)) from error
-        except aiohttp.ServerDisconnectedError as error:
-            raise _Stale from error
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+            raise _Lost(PeerUnreachable(node, "it closed the connection without an answer")) from error
+        except aiohttp.ClientPayloadError as error:
+            raise _Lost(PeerBrokeRules(node, _because(error))) from error
         except aiohttp.SocketTimeoutError as error:
             raise PeerTimedOut(node, self._patience.stall) from error
         except TimeoutError as error:
@@ -307,12 +309,19 @@ class Transport:
         return self._opened
 
 
-_NO_ANSWER: Final = (aiohttp.ClientPayloadError, aiohttp.ClientResponseError, aiohttp.InvalidURL, ValueError)
-"""What aiohttp raises over an answer that is not HTTP or is cut short."""
+_NO_ANSWER: Final = (aiohttp.ClientResponseError, aiohttp.InvalidURL, ValueError)
+"""What aiohttp raises over an answer that is not HTTP."""
 
 
-class _Stale(Exception):
-    """The connection was closed before an answer came, as an idle one may be at any time."""
+class _Lost(Exception):
+    """The connection broke before the whole answer came, as an idle one may at any time.
+
+    `verdict` is what to say when it happens again.
+    """
+
+    def __init__(self, verdict: NodeError) -> None:
+        self.verdict = verdict
+        super().__init__(str(verdict))
 
 
 async def _read(node: NodeId, response: aiohttp.ClientResponse, limit: int) -> bytes:

@@ -58,7 +58,7 @@ class Account:
     def owes(self) -> bool:
         """Whether the farmer has earned more than it is known to hold unconditional vouchers for."""
         covered = max(self.purse.delivered, self.channel.claimed)
-        return self.channel.earned > covered
+        return self.channel.earned > covered and self.channel.status is not Status.CLOSED
 
 
 @dataclass(frozen=True, slots=True)

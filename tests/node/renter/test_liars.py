@@ -1,6 +1,7 @@
 """Reading back from farmers that lie, lose, stall or are gone."""
 
 import asyncio
+import json
 import random
 import time
 from dataclasses import replace
@@ -192,3 +193,44 @@ def test_what_a_get_has_paid_is_no_more_than_asked(tmp_path: Path) -> None:
         assert outcomes(await place.renter.audits.audit()) == {"PASSED": 15}
 
     tell(tmp_path, story, farmers=5)
+
+
+def test_large_shards_are_paid_in_steps_and_a_lost_answer_is_not_paid_twice(tmp_path: Path) -> None:
+    data = content(2 * 2**20 + 5)
+
+    async def story(place: Village) -> None:
+        await place.fund()
+        await place.store("large", data, k=1, n=1)
+        (farmer,) = place.farmers
+        assert farmer.wire
+        farmer.wire.lose_first = 1
+        report = await place.renter.files.get("large", tmp_path / "out")
+        assert (tmp_path / "out").read_bytes() == data
+        assert report.faults == ()
+        assert report.paid == place.earned(farmer.node) > 0
+        reads = [json.loads(body) for line, body in farmer.wire.bodies if line.endswith("/read")]
+        steps = [(read["offset"], read["payment"]["voucher"]["cumulative_amount"]) for read in reads]
+        assert len(steps) == 4
+        assert steps[0] == steps[1]
+        assert [offset for offset, _ in steps[1:]] == [0, 2**20, 2**21]
+        assert len({total for _, total in steps}) == 3
+
+    tell(tmp_path, story, farmers=1, wired=True)
+
+
+@pytest.mark.parametrize(("code", "lost"), [("NO", True), ("BUSY", False), ("CHANNEL_FROZEN", False)])
+def test_refusing_a_paid_read_loses_the_shard_unless_it_is_excused(
+    tmp_path: Path, code: str, *, lost: bool
+) -> None:
+    async def story(place: Village) -> None:
+        await stored(place, k=1, n=2)
+        first = place.farmer(place.renter.files.stat("file").shards[0].farmer)
+        assert first.wire
+        first.wire.refuse["POST /v1/agreements"] = code
+        assert await place.read("file") == DATA
+        shards = [shard for shard in place.renter.files.stat("file").shards if shard.farmer == first.node]
+        failed = {shard.outcome for shard in shards} - {None}
+        assert failed <= {Outcome.FAILED}
+        assert bool(failed) is lost
+
+    tell(tmp_path, story, farmers=2, wired=True)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from io import BytesIO
 
 import aiohttp
 from aiohttp import web
@@ -18,7 +19,8 @@ class Wire:
     """Forwards to `behind`.
 
     What begins as one of `lose_requests` ("METHOD /path") does not arrive; of `lose_answers` the answer is
-    lost. `stalls`: taken, and nothing is said. `tamper` changes
+    lost. `stalls`: taken, and nothing is said. `refuse`: answered with this
+    code. `lose_first`: so many answers to reads are lost. `tamper` changes
     answers.
     """
 
@@ -27,6 +29,8 @@ class Wire:
     lose_answers: list[str] = field(default_factory=list)
     stalls: list[str] = field(default_factory=list)
     tamper: Tamper | None = None
+    refuse: dict[str, str] = field(default_factory=dict)
+    lose_first: int = 0
     seen: list[str] = field(default_factory=list)
     bodies: list[tuple[str, bytes]] = field(default_factory=list)
     _runner: web.AppRunner | None = None
@@ -66,11 +70,15 @@ class Wire:
             await self._stop.wait()
         if any(line.startswith(one) for one in self.lose_requests):
             return self._cut(request)
+        for beginning, code in self.refuse.items():
+            if line.startswith(beginning):
+                said = {"error": code, "message": "no", "detail": {}}
+                return web.json_response(said, status=422)
         assert self._session is not None
         headers = {name: value for name, value in request.headers.items() if name not in ("Host", "Expect")}
         try:
             async with self._session.request(
-                request.method, self.behind + request.path_qs, headers=headers, data=body
+                request.method, self.behind + request.path_qs, headers=headers, data=BytesIO(body)
             ) as answer:
                 data, status = await answer.read(), answer.status
                 kept = {name: answer.headers[name] for name in _KEPT if name in answer.headers}
@@ -78,9 +86,12 @@ class Wire:
             return self._cut(request)
         if any(line.startswith(one) for one in self.lose_answers):
             return self._cut(request)
+        if line.endswith("/read") and self.lose_first:
+            self.lose_first -= 1
+            return self._cut(request)
         if self.tamper is not None and status == 200:
             data = self.tamper(request.path, data)
-        return web.Response(status=status, body=data, headers=kept)
+        return web.Response(status=status, body=BytesIO(data), headers=kept)
 
     def _cut(self, request: web.Request) -> web.StreamResponse:
         """End the connection without a word."""
