@@ -61,7 +61,7 @@ class Earnings:
     @property
     def unpaid(self) -> Amount:
         """Proven work that no unconditional voucher covers yet."""
-        return Amount(self.earned - self.covered)
+        return Amount(max(0, self.proven.total - self.covered) if self.proven else 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@
 
 Beside ours, in the same run and in turn: the limit (libsecp256k1 through bare coincurve on one fixed digest)
 and eth-account's own way (encode_typed_data, then sign or recover). "Accepted durably" is the farmer's real
-path: channel and book loaded, the signature verified, the books written, the commit synced to disk (SQLite,
-synchronous=FULL), 500 vouchers of different channels in flight. "And answered" adds what a renter is told,
-without HTTP. Beside them what the bare sqlite3 module commits to the same disk. Medians over the runs;
-machines differ and drift, so look at the shares of the limit.
+path from the voucher to the answer, without HTTP: the signature recovered, channel and books loaded and
+checked, books written, the commit synced to disk (SQLite, synchronous=FULL), 500 vouchers of other channels
+in flight. Beside it what the bare sqlite3 module commits to the same disk. Medians over the runs; machines
+differ and drift, so look at the shares of the limit.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,8 +35,8 @@ from node.db.farmer import TABLES as FARMER_TABLES
 from node.db.farmer import Book, add_book
 from node.db.stats import Statistics
 from node.farmer.config import FarmerConfig
-from node.farmer.farm import Farm, load_page
-from node.farmer.till import bank, take_voucher
+from node.farmer.farm import Farm
+from node.farmer.till import Till
 from node.identity import NodeKey
 from node.shard_store import ShardStore
 from payments.channel import Funded, apply
@@ -52,7 +52,6 @@ from payments.vouchers import (
     sign_voucher,
     verify_voucher,
     voucher_digest,
-    voucher_signer,
 )
 from settlement.client import Chain
 from settlement.database import Database
@@ -248,31 +247,16 @@ def record(conn: Connection, terms: Terms, node: NodeId) -> None:
     add_book(conn, Book(channel.id, node, Timestamp(0), Earnings()))
 
 
-async def accept(farm: Farm, node: NodeId, signed: SignedVoucher) -> None:
-    """Take a voucher as the till does, and return when it is on disk."""
-    signer = voucher_signer(farm.domain, signed)
-
-    def step(conn: Connection) -> None:
-        bank(conn, farm, load_page(conn, signed.voucher.channel_id, node), signed, signer=signer)
-
-    await farm.database.write(step)
-
-
-Take = Callable[[Farm, NodeId, SignedVoucher], Awaitable[object]]
-
-
-async def take_all(
-    take: Take, farm: Farm, batch: list[tuple[NodeId, SignedVoucher]], in_flight: int
-) -> float:
+async def take_all(till: Till, batch: list[tuple[NodeId, SignedVoucher]], in_flight: int) -> float:
     """Take every voucher of the batch, so many at a time; vouchers per second until the last is on disk."""
     waiting = iter(batch)
 
-    async def till() -> None:
+    async def queue() -> None:
         for node, signed in waiting:
-            await take(farm, node, signed)
+            await till.take(node, signed)
 
     start = time.perf_counter()
-    await asyncio.gather(*(till() for _ in range(in_flight)))
+    await asyncio.gather(*(queue() for _ in range(in_flight)))
     return len(batch) / (time.perf_counter() - start)
 
 
@@ -284,26 +268,25 @@ async def measure(options: argparse.Namespace, folder: Path) -> list[Series]:
     benches = signature_benches()
     bare = {rows: Series(f"sqlite3 alone, {rows} a commit") for rows in (1, 100)}
     commits = {rows: bare_commits(folder, rows, options.seconds) for rows in bare}
-    tills: list[tuple[Series, Take, int, int]] = [
-        (Series("accepted durably", VERIFY_LIMIT, 8_000), accept, options.vouchers, IN_FLIGHT),
-        (Series("accepted durably and answered", VERIFY_LIMIT), take_voucher, options.vouchers, IN_FLIGHT),
-        (Series("accepted durably, one in flight"), accept, min(500, options.vouchers), 1),
+    crowds = [
+        (Series("accepted durably", VERIFY_LIMIT, 8_000), options.vouchers, IN_FLIGHT),
+        (Series("accepted durably, one in flight"), min(500, options.vouchers), 1),
     ]
     farm = await open_farm(folder)
-    payers = await open_channels(farm, options.channels)
+    till, payers = Till(farm), await open_channels(farm, options.channels)
     totals = itertools.count(1)
     for _ in range(options.runs):
         for series, work in benches:
             series.rates.append(burst(work, options.seconds))
         for rows, series in bare.items():
             series.rates.append(next(commits[rows]))
-        for series, take, count, in_flight in tills:
+        for series, count, in_flight in crowds:
             rounds = [(next(totals), payer) for _ in range(-(-count // len(payers))) for payer in payers]
             batch = [(payer.node, payer.pay(total)) for total, payer in rounds[:count]]
-            series.rates.append(await take_all(take, farm, batch, in_flight))
+            series.rates.append(await take_all(till, batch, in_flight))
     farm.database.close()
     await farm.chain.close()
-    return [*(series for series, _ in benches), *(till[0] for till in tills), *bare.values()]
+    return [*(series for series, _ in benches), *(crowd[0] for crowd in crowds), *bare.values()]
 
 
 def report(series: list[Series], limits: dict[str, float]) -> None:

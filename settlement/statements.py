@@ -5,7 +5,7 @@ driver's 4 to 6; the path of a voucher has to do five in a hundred. Types are co
 that bytes go to the driver, and come from it, as they are: SQLite's and psycopg's take and give `bytes`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -31,6 +31,14 @@ class _Compiled:
         self.read = [(at, to) for at, column in enumerate(columns) if (to := _reader(column.type, dialect))]
         self.query = bool(columns)
 
+    def bound(self, values: Mapping[str, Any]) -> Any:  # noqa: ANN401 - what the driver takes
+        """The parameters as the driver wants them."""
+        given = {**self.fixed, **values} if self.fixed else values
+        bound = [given[name] for name in self.names]
+        for at, convert in self.bind:
+            bound[at] = convert(bound[at])
+        return dict(zip(self.names, bound, strict=True)) if self.named else bound
+
 
 class Statement:
     """A Core statement whose open values are `bindparam`s, called with them as keywords.
@@ -44,18 +52,22 @@ class Statement:
 
     def __call__(self, conn: Connection, **values: object) -> list[tuple[Any, ...]]:
         """Execute; the rows of a query, nothing otherwise."""
+        compiled = self._in(conn)
+        cursor = conn.connection.cursor()
+        cursor.execute(compiled.text, compiled.bound(values))
+        return [_convert(row, compiled.read) for row in cursor.fetchall()] if compiled.query else []
+
+    def many(self, conn: Connection, rows: Iterable[Mapping[str, object]]) -> None:
+        """Execute a statement that writes once for each row of values."""
+        compiled = self._in(conn)
+        if bound := [compiled.bound(row) for row in rows]:
+            conn.connection.cursor().executemany(compiled.text, bound)
+
+    def _in(self, conn: Connection) -> _Compiled:
         compiled = self._compiled.get(conn.dialect.name)
         if compiled is None:
             compiled = self._compiled[conn.dialect.name] = _Compiled(self._core, conn.dialect)
-        given = compiled.fixed | values if compiled.fixed else values
-        bound = [given[name] for name in compiled.names]
-        for at, convert in compiled.bind:
-            bound[at] = convert(bound[at])
-        cursor = conn.connection.cursor()
-        cursor.execute(
-            compiled.text, dict(zip(compiled.names, bound, strict=True)) if compiled.named else bound
-        )
-        return [_convert(row, compiled.read) for row in cursor.fetchall()] if compiled.query else []
+        return compiled
 
 
 def _convert(row: tuple[Any, ...], converters: list[tuple[int, Converter]]) -> tuple[Any, ...]:

@@ -4,6 +4,7 @@ The functions below take an open connection, so that callers can put several ste
 outside there are only frozen values.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final, cast
 
 from sqlalchemy import BigInteger, Connection, LargeBinary, Table, bindparam, insert, select, text, update
@@ -112,23 +113,24 @@ def table(row: type[SQLModel]) -> Table:
     return cast(Table, getattr(row, "__table__"))  # noqa: B009 - SQLModel does not declare it
 
 
-_channels: Final = table(ChannelRow)
+CHANNELS: Final = table(ChannelRow)
 _TERMS: Final = ("payer", "signer", "payee", "token", "challenge_period", "salt")
 _STATE: Final = ("deposit", "claimed", "promised", "earned", "closes_at", "status")
-_COLUMNS: Final = [_channels.c[name] for name in ("id", *_TERMS, *_STATE)]
-_KEY: Final = _channels.c.id == bindparam("key", type_=_channels.c.id.type)
-_load: Final = Statement(select(*_COLUMNS).where(_KEY))
-_save: Final = Statement(update(_channels).where(_KEY).values({name: bindparam(name) for name in _STATE}))
+CHANNEL_COLUMNS: Final = [CHANNELS.c[name] for name in ("id", *_TERMS, *_STATE)]
+"""What `read_channel` reads, in its order."""
+_KEY: Final = CHANNELS.c.id == bindparam("key", type_=CHANNELS.c.id.type)
+_load: Final = Statement(select(*CHANNEL_COLUMNS).where(_KEY))
+_save: Final = Statement(update(CHANNELS).where(_KEY).values({name: bindparam(name) for name in _STATE}))
 _save_promise: Final = Statement(
-    update(_channels).where(_KEY).values(promised=bindparam("promised"), earned=bindparam("earned"))
+    update(CHANNELS).where(_KEY).values(promised=bindparam("promised"), earned=bindparam("earned"))
 )
-_record: Final = Statement(insert(_channels))
+_record: Final = Statement(insert(CHANNELS))
 
 
 def load_channel(conn: Connection, channel_id: ChannelId) -> Channel | None:
     """Read a channel; None where it was never recorded."""
     rows = _load(conn, key=channel_id)
-    return _channel(rows[0]) if rows else None
+    return read_channel(rows[0]) if rows else None
 
 
 def save_channel(conn: Connection, channel: Channel) -> None:
@@ -136,9 +138,11 @@ def save_channel(conn: Connection, channel: Channel) -> None:
     _save(conn, key=channel.id, **_state(channel))
 
 
-def save_promise(conn: Connection, channel: Channel) -> None:
-    """Write what a voucher changes, promised and earned; indexed columns stay untouched, which is fast."""
-    _save_promise(conn, key=channel.id, promised=channel.promised, earned=channel.earned)
+def save_promises(conn: Connection, channels: Iterable[Channel]) -> None:
+    """Write what vouchers change, promised and earned; indexed columns stay untouched, which is fast."""
+    _save_promise.many(
+        conn, ({"key": one.id, "promised": one.promised, "earned": one.earned} for one in channels)
+    )
 
 
 def record_channel(conn: Connection, domain: Domain, terms: Terms) -> Channel:
@@ -161,12 +165,14 @@ def list_channels(
     status: Status | None = None,
 ) -> list[Channel]:
     """List channels, all or those that match, in the order they were recorded."""
-    query = select(*_COLUMNS).order_by(text("rowid") if conn.dialect.name == "sqlite" else _channels.c.id)
+    query = select(*CHANNEL_COLUMNS).order_by(
+        text("rowid") if conn.dialect.name == "sqlite" else CHANNELS.c.id
+    )
     wanted = {"payer": payer, "signer": signer, "payee": payee, "status": status and status.value}
     for name, value in wanted.items():
         if value is not None:
-            query = query.where(_channels.c[name] == value)
-    return [_channel(tuple(row)) for row in conn.execute(query)]
+            query = query.where(CHANNELS.c[name] == value)
+    return [read_channel(tuple(row)) for row in conn.execute(query)]
 
 
 def _state(channel: Channel) -> dict[str, Any]:
@@ -174,7 +180,8 @@ def _state(channel: Channel) -> dict[str, Any]:
     return values | {"status": channel.status.value}
 
 
-def _channel(row: tuple[Any, ...]) -> Channel:
+def read_channel(row: tuple[Any, ...]) -> Channel:
+    """Make a channel of a row of CHANNEL_COLUMNS."""
     (
         key,
         payer,

@@ -4,7 +4,7 @@ One row a channel. The proof of the newest proven voucher lies in a table of its
 payments do not touch it. The chain's side of a channel (deposit, claims, closing) belongs to `settlement`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,12 +13,13 @@ from sqlmodel import Field, SQLModel
 
 from node.audit import Challenge, Proof
 from node.db import blobs, farmer_agreements
+from payments.channel import Channel
 from payments.ledger import Earnings
 from payments.types import ZERO32, Amount, ChannelId, NodeId, Timestamp
 from payments.vouchers import SignedVoucher, Voucher
 from settlement.database import AmountColumn
 from settlement.statements import Statement
-from settlement.tables import table
+from settlement.tables import CHANNEL_COLUMNS, CHANNELS, read_channel, table
 
 KEPT_PURCHASES: Final = 64
 """Reads of one channel that may be asked for again with the voucher that paid them."""
@@ -128,11 +129,14 @@ _KEY: Final = _BOOK.c.channel_id == bindparam("key", type_=_BOOK.c.channel_id.ty
 _COLUMNS: Final = list(_BOOK.c)
 _NAMES: Final = [column.name for column in _COLUMNS]
 _load: Final = Statement(select(*_COLUMNS).where(_KEY))
-_load_of_renter: Final = Statement(
-    select(*_COLUMNS)
-    .where(_BOOK.c.renter == bindparam("key", type_=_BOOK.c.renter.type))
+_RENTER: Final = _BOOK.c.renter == bindparam("key", type_=_BOOK.c.renter.type)
+_load_of_renter: Final = Statement(select(*_COLUMNS).where(_RENTER).order_by(_BOOK.c.accepted_at))
+_PAGES: Final = (
+    select(*_COLUMNS, *CHANNEL_COLUMNS)
+    .join(CHANNELS, CHANNELS.c.id == _BOOK.c.channel_id)
     .order_by(_BOOK.c.accepted_at)
 )
+_load_pages: Final = Statement(_PAGES.where(_RENTER))
 _insert: Final = Statement(insert(_BOOK))
 _CHANGING: Final = [name for name in _NAMES if name not in {"channel_id", "renter", "accepted_at"}]
 _update: Final = Statement(update(_BOOK).where(_KEY).values({name: bindparam(name) for name in _CHANGING}))
@@ -177,6 +181,16 @@ def list_books(conn: Connection, renter: NodeId | None = None) -> list[Book]:
     return [_read(tuple(row)) for row in conn.execute(select(*_COLUMNS).order_by(_BOOK.c.accepted_at))]
 
 
+def list_pages(conn: Connection, renters: Collection[NodeId]) -> list[tuple[Book, Channel]]:
+    """The books of these renters (some hundreds at most) with their channels, oldest first."""
+    if len(renters) == 1:
+        rows = _load_pages(conn, key=next(iter(renters)))
+    else:
+        rows = [tuple(row) for row in conn.execute(_PAGES.where(_BOOK.c.renter.in_(renters)))]
+    width = len(_COLUMNS)
+    return [(_read(row[:width]), read_channel(row[width:])) for row in rows]
+
+
 def add_book(conn: Connection, book: Book) -> None:
     """Open the book of a channel that has none."""
     fixed = {"channel_id": book.channel_id, "renter": book.renter, "accepted_at": book.accepted_at}
@@ -185,7 +199,12 @@ def add_book(conn: Connection, book: Book) -> None:
 
 def save_book(conn: Connection, book: Book) -> None:
     """Write a book that was opened before; its renter and its day of acceptance never change."""
-    _update(conn, key=book.channel_id, **_changing(book))
+    save_books(conn, [book])
+
+
+def save_books(conn: Connection, books: Iterable[Book]) -> None:
+    """Write books that were opened before."""
+    _update.many(conn, ({"key": book.channel_id, **_changing(book)} for book in books))
 
 
 def load_held(conn: Connection, channel: ChannelId) -> Held | None:

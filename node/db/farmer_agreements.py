@@ -4,7 +4,7 @@ Sums (bytes, agreements, storage rate) are kept per renter beside the agreements
 transaction, so that capacity and exposure need no scan.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -184,6 +184,15 @@ def load_account(conn: Connection, renter: NodeId) -> Account:
     """A renter's sums, all zero when it is new."""
     rows = _load_account(conn, key=renter)
     return _read_account(rows[0]) if rows else Account(renter)
+
+
+def load_accounts(conn: Connection, renters: Collection[NodeId]) -> dict[NodeId, Account]:
+    """The sums of these renters (some hundreds at most), all zero for those that are new."""
+    if len(renters) == 1:
+        return {renter: load_account(conn, renter) for renter in renters}
+    rows = conn.execute(select(*_ACCOUNT.c).where(_ACCOUNT.c.renter.in_(renters)))
+    known = [_read_account(tuple(row)) for row in rows]
+    return {renter: Account(renter) for renter in renters} | {one.renter: one for one in known}
 
 
 def list_accounts(conn: Connection) -> list[Account]:

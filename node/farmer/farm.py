@@ -1,14 +1,14 @@
 """A Farm: what all parts of one farmer share, and the few reads of its books that several parts need."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from node.db import Connection
-from node.db.farmer import Book, list_books, load_book
-from node.db.farmer_agreements import Account, load_account
+from node.db.farmer import Book, list_pages, load_book
+from node.db.farmer_agreements import Account, load_account, load_accounts
 from node.db.stats import Statistics
 from node.farmer.config import FarmerConfig
 from node.farmer.errors import ExposureExceeded, UnknownChannel
@@ -97,10 +97,22 @@ def load_page(conn: Connection, channel_id: ChannelId, node: NodeId) -> Page:
     return Page(channel, settled(book, channel, account), account)
 
 
+def load_pages(conn: Connection, renters: Collection[NodeId]) -> dict[NodeId, dict[ChannelId, Page]]:
+    """Open the books at all channels of these renters, as `load_page` does at one."""
+    accounts = load_accounts(conn, renters)
+    pages: dict[NodeId, dict[ChannelId, Page]] = {renter: {} for renter in renters}
+    for book, channel in list_pages(conn, renters):
+        account = accounts[book.renter]
+        pages[book.renter][channel.id] = Page(channel, settled(book, channel, account), account)
+    return pages
+
+
 def settled(book: Book, channel: Channel, account: Account) -> Book:
     """Book what the chain says it has paid."""
     earnings = record_claimed(book.earnings, channel.claimed, account.storage_rate)
     waiting = book.unclaimed_since if earnings.covered > channel.claimed else Timestamp(0)
+    if earnings is book.earnings and waiting == book.unclaimed_since:
+        return book
     return replace(book, earnings=earnings, unclaimed_since=waiting)
 
 
@@ -110,11 +122,8 @@ def owed(conn: Connection, account: Account, now: Timestamp, page: Page | None =
     `page` stands for what the books say of its channel, where the caller knows better.
     """
     books = [page.earnings] if page else []
-    for book in list_books(conn, account.renter):
-        if page and book.channel_id == page.channel.id:
-            continue
-        channel = load_channel(conn, book.channel_id)
-        if channel is not None:
+    for book, channel in list_pages(conn, [account.renter]):
+        if not page or channel.id != page.channel.id:
             books.append(settled(book, channel, account).earnings)
     return pooled_exposure(books, account.storage_rate, now)
 
@@ -123,6 +132,8 @@ def pooled_exposure(books: list[Earnings], storage_rate: Amount, now: Timestamp)
     """Exposure over several channels of one renter: one storage clock, all prepayments, all unpaid work."""
     if not books:
         return Amount(0)
+    if len(books) == 1:
+        return exposure(books[0], storage_rate, now)
     newest = max(books, key=lambda earnings: earnings.last_paid_audit)
     pooled = replace(newest, prepaid=Amount(sum(earnings.prepaid for earnings in books)))
     others = sum(earnings.unpaid for earnings in books) - newest.unpaid

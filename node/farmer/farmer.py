@@ -41,6 +41,7 @@ class Farmer:
         self.farm = farm
         self.run = run
         self._offers = Offers(farm, urls)
+        self._till = till.Till(farm)
         self._gas_key = gas_key
         ceiling = farm.config.max_gas_fee or DEFAULT_CEILING
         self._outbox = Outbox(farm.database, farm.chain, ceiling=ceiling)
@@ -114,7 +115,7 @@ class Farmer:
 
     async def take_voucher(self, node: NodeId, voucher: SignedVoucher) -> ChannelView:
         """POST /v1/vouchers."""
-        return await till.take_voucher(self.farm, node, voucher)
+        return await self._till.take(node, voucher)
 
     # By itself
 

@@ -1,16 +1,19 @@
 """The till: takes vouchers, sells reads, and tells what a channel has come to.
 
 Every step that changes books is one function on one transaction of the money database, so vouchers of one
-channel are taken one after another, and all that arrive together share a commit. What is returned is on disk.
+channel are taken one after another. Vouchers that come in together are counted together and share a commit.
+What is returned is on disk.
 """
 
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 from node.agreement import Agreement
 from node.db import Connection
-from node.db.farmer import Held, Purchase, load_held, load_purchase, save_book, save_purchase
-from node.farmer.errors import ReadOutOfBounds
-from node.farmer.farm import Farm, Page, check_exposure, load_page, owed
+from node.db.farmer import Held, Purchase, load_held, load_purchase, save_books, save_purchase
+from node.farmer.errors import ReadOutOfBounds, UnknownChannel
+from node.farmer.farm import Farm, Page, check_exposure, load_page, load_pages, owed, pooled_exposure
+from node.farmer.grouped import Grouped
 from node.farmer.shelf import stored_agreement
 from node.messages import (
     ChallengeMessage,
@@ -19,28 +22,78 @@ from node.messages import (
     ProvenMessage,
     SignedVoucherMessage,
 )
+from payments.errors import PaymentError
 from payments.ledger import Accepted, accept_payment
 from payments.prices import read_price
 from payments.types import MIB, Address, Amount, ChannelId, NodeId, Timestamp
 from payments.vouchers import SignedVoucher, voucher_signer
-from settlement.tables import save_promise
+from settlement.tables import save_promises
 
 _NOTHING = Amount(0)
 
 
-async def take_voucher(farm: Farm, node: NodeId, signed: SignedVoucher) -> ChannelView:
-    """Take an unconditional voucher, for proven work or ahead of it. Raises PaymentError, UnknownChannel."""
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A voucher as it came in: from which renter, and who signed it."""
+
+    node: NodeId
+    signed: SignedVoucher
+    signer: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A voucher in the books, and what its renter is told: what it owes, and the proof it has not paid."""
+
+    accepted: Accepted
+    page: Page
+    exposed: Amount
+    held: Held | None
+
+
+class Till:
+    """Where unconditional vouchers are taken, for proven work or ahead of it."""
+
+    def __init__(self, farm: Farm) -> None:
+        self._farm = farm
+        self._queue: Grouped[Offered, Counted] = Grouped(self._serve)
+
+    async def take(self, node: NodeId, signed: SignedVoucher) -> ChannelView:
+        """Take a voucher; it is on disk when this returns. Raises PaymentError, UnknownChannel."""
+        offered = Offered(node, signed, voucher_signer(self._farm.domain, signed))
+        counted = await self._queue.ask(offered)
+        told(self._farm, counted.accepted)
+        return view(self._farm, counted.page, counted.exposed, counted.held)
+
+    async def _serve(self, group: list[Offered]) -> list[Counted | Exception]:
+        return await self._farm.database.write(lambda conn: count_vouchers(conn, self._farm, group))
+
+
+def count_vouchers(conn: Connection, farm: Farm, group: list[Offered]) -> list[Counted | Exception]:
+    """Take every voucher of a group in its order, or say why not, and write what has changed."""
     now = farm.now()
-    signer = voucher_signer(farm.domain, signed)
+    pages = load_pages(conn, {offered.node for offered in group})
+    before = {name: page for mine in pages.values() for name, page in mine.items()}
+    answers = [_count(conn, farm, pages[offered.node], offered, now) for offered in group]
+    after = {name: page for mine in pages.values() for name, page in mine.items()}
+    save_pages(conn, [(before[name], page) for name, page in after.items()])
+    return answers
 
-    def step(conn: Connection) -> tuple[Accepted, ChannelView]:
-        page = load_page(conn, signed.voucher.channel_id, node)
-        accepted, after = bank(conn, farm, page, signed, signer=signer)
-        return accepted, view(conn, farm, after, now)
 
-    accepted, seen = await farm.database.write(step)
-    told(farm, accepted)
-    return seen
+def _count(
+    conn: Connection, farm: Farm, pages: dict[ChannelId, Page], offered: Offered, now: Timestamp
+) -> Counted | Exception:
+    """Take one voucher; `pages`, all the renter's channels, are brought up to date."""
+    name = offered.signed.voucher.channel_id
+    if name not in pages:
+        return UnknownChannel(name)
+    try:
+        accepted, page = accept(farm, pages[name], offered.signed, now, signer=offered.signer)
+    except PaymentError as refusal:
+        return refusal
+    pages[name] = page
+    exposed = pooled_exposure([one.earnings for one in pages.values()], page.account.storage_rate, now)
+    return Counted(accepted, page, exposed, load_held(conn, name) if page.earnings.unpaid else None)
 
 
 async def sell_read(
@@ -85,6 +138,28 @@ def bank(
     signer: Address | None = None,
 ) -> tuple[Accepted, Page]:
     """Put an unconditional voucher into the books. Raises PaymentError, and then nothing has changed."""
+    accepted, after = accept(farm, page, signed, farm.now(), spent=spent, signer=signer)
+    save_pages(conn, [(page, after)])
+    return accepted, after
+
+
+def enter(conn: Connection, page: Page, accepted: Accepted, now: Timestamp) -> Page:
+    """Write what a voucher has changed."""
+    after = turned(page, accepted, now)
+    save_pages(conn, [(page, after)])
+    return after
+
+
+def accept(
+    farm: Farm,
+    page: Page,
+    signed: SignedVoucher,
+    now: Timestamp,
+    *,
+    spent: Amount = _NOTHING,
+    signer: Address | None = None,
+) -> tuple[Accepted, Page]:
+    """Take an unconditional voucher; nothing is written yet. Raises PaymentError."""
     accepted = accept_payment(
         farm.domain,
         page.channel,
@@ -94,19 +169,22 @@ def bank(
         spent=spent,
         signer=signer,
     )
-    return accepted, enter(conn, page, accepted, farm.now())
+    return accepted, turned(page, accepted, now)
 
 
-def enter(conn: Connection, page: Page, accepted: Accepted, now: Timestamp) -> Page:
-    """Write what a voucher has changed."""
-    book = replace(page.book, earnings=accepted.earnings)
-    if not book.unclaimed_since and accepted.earnings.covered > accepted.channel.claimed:
-        book = replace(book, unclaimed_since=now)
-    if accepted.channel != page.channel:
-        save_promise(conn, accepted.channel)
-    if book != page.book:
-        save_book(conn, book)
+def turned(page: Page, accepted: Accepted, now: Timestamp) -> Page:
+    """Put what a voucher has changed on the page."""
+    waiting = page.book.unclaimed_since
+    if not waiting and accepted.earnings.covered > accepted.channel.claimed:
+        waiting = now
+    book = replace(page.book, earnings=accepted.earnings, unclaimed_since=waiting)
     return replace(page, channel=accepted.channel, book=book)
+
+
+def save_pages(conn: Connection, changes: Collection[tuple[Page, Page]]) -> None:
+    """Write the pages, each given as it was and as it is, that have changed."""
+    save_promises(conn, [after.channel for before, after in changes if after.channel != before.channel])
+    save_books(conn, [after.book for before, after in changes if after.book != before.book])
 
 
 def told(farm: Farm, accepted: Accepted) -> None:
@@ -116,11 +194,12 @@ def told(farm: Farm, accepted: Accepted) -> None:
         farm.claims_due.set()
 
 
-def view(conn: Connection, farm: Farm, page: Page, now: Timestamp) -> ChannelView:
-    """Tell the renter how its channel stands, with the evidence that a restored renter needs."""
+def view(farm: Farm, page: Page, exposed: Amount, held: Held | None) -> ChannelView:
+    """Tell the renter how its channel stands, with the evidence that a restored renter needs.
+
+    exposed: what it owes over all its channels. held: the proof of work it has not paid, if there is any.
+    """
     earnings, channel = page.earnings, page.channel
-    held = load_held(conn, channel.id) if earnings.unpaid else None
-    exposed = owed(conn, page.account, now)
     return ChannelView(
         channel_id=channel.id,
         deposit=channel.deposit,
@@ -136,7 +215,13 @@ def view(conn: Connection, farm: Farm, page: Page, now: Timestamp) -> ChannelVie
 def see_channel(farm: Farm, node: NodeId, channel: ChannelId) -> ChannelView:
     """Tell how a channel stands. Raises UnknownChannel."""
     now = farm.now()
-    return farm.database.read(lambda conn: view(conn, farm, load_page(conn, channel, node), now))
+
+    def look(conn: Connection) -> ChannelView:
+        page = load_page(conn, channel, node)
+        held = load_held(conn, channel) if page.earnings.unpaid else None
+        return view(farm, page, owed(conn, page.account, now, page), held)
+
+    return farm.database.read(look)
 
 
 def evidence(proven: SignedVoucher, held: Held) -> ProvenMessage:

@@ -127,7 +127,7 @@ def test_a_voucher_and_proof_on_disk_survive_a_kill_before_the_answer(
 
 def test_a_voucher_that_was_not_on_disk_was_not_acknowledged(anvil: LocalChain, tmp_path: Path) -> None:
     async def story(rig: Rig, renter: Renter) -> None:
-        with child(rig, die="node.farmer.till:save_book") as process:
+        with child(rig, die="node.farmer.till:save_books") as process:
             await renter.open()
             await killed(process, renter.pay(renter.voucher(500)))
         with child(rig, die="node.farmer.till:told") as process:
