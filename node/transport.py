@@ -99,10 +99,14 @@ class PeerRefused(PeerFault):
 
 @dataclass(eq=False)
 class PeerBrokeRules(PeerFault):
-    """The node answered with something that the protocol does not know."""
+    """The node answered with something that the protocol does not know.
+
+    answered: it said that all is well, and what came with that is no message.
+    """
 
     node: bytes
     reason: str
+    answered: bool = False
 
     def __str__(self) -> str:
         return f"{_name(self.node)} broke the protocol: {self.reason}"
@@ -351,7 +355,7 @@ def _parse(node: NodeId, kind: type[Answer], body: bytes) -> Answer:
     try:
         return parse(kind, body)
     except MalformedMessage as error:
-        raise PeerBrokeRules(node, str(error)) from error
+        raise PeerBrokeRules(node, str(error), answered=True) from error
 
 
 async def _pieces(view: memoryview, progress: Callable[[int], None] | None) -> AsyncIterator[bytes]:

@@ -45,7 +45,7 @@ from node.renter.money import (
     settle_audit,
 )
 from node.renter.reports import Fault
-from node.transport import PeerRefused, PeerUnreachable
+from node.transport import PeerBrokeRules, PeerRefused, PeerUnreachable
 from payments.errors import PaymentError
 from payments.types import Amount, NodeId
 
@@ -176,8 +176,13 @@ class Examiner:
 
     async def _once(self, account: Account, audit: AuditRecord, subjects: Sequence[Subject]) -> _Step | bool:
         """Send a challenge once: a step if that decides it, else whether to send it again."""
-        shown, reply = await self._send(account, audit)
         names = {subject.shard.agreement_id for subject in subjects}
+        try:
+            shown, reply = await self._send(account, audit)
+        except PeerBrokeRules as error:
+            if not error.answered:
+                raise
+            return await self._conclude(audit, subjects, dict.fromkeys(names, f"no proof: {error.reason}"))
         match reply:
             case Proven():
                 return await self._proven(audit, subjects, reply, shown)
