@@ -89,24 +89,35 @@ class Status(Enum):
 class Channel:
     """One channel as one side sees it. All amounts are totals since it was opened.
 
-    deposit: confirmed on chain. claimed: paid out to the payee on chain. promised: the highest total ever
-    signed. earned: the total the payee has a right to. closes_at: chain time from which the payer may
-    withdraw, 0 while nobody asked to close.
+    deposit: confirmed on chain. claimed: paid out to the payee on chain. signed: the highest total ever
+    signed. accepted: the highest total of a good voucher in the payee's hands. closes_at: chain time from
+    which the payer may withdraw, 0 while nobody asked to close. A push may raise `claimed` above what was
+    signed, and a reorganisation takes that back: so `promised` and `earned` are derived.
     """
 
     id: ChannelId
     terms: Terms
     deposit: Amount = _NOTHING
     claimed: Amount = _NOTHING
-    promised: Amount = _NOTHING
-    earned: Amount = _NOTHING
+    signed: Amount = _NOTHING
+    accepted: Amount = _NOTHING
     closes_at: Timestamp = _NEVER
     status: Status = Status.OPENED
 
     def __post_init__(self) -> None:
         covered = self.promised <= self.deposit or self.status is Status.FROZEN
-        if not (covered and 0 <= self.claimed <= self.earned <= self.promised):
-            raise ImpossibleChannel(self.claimed, self.earned, self.promised, self.deposit)
+        if not (covered and 0 <= self.accepted <= self.signed and self.claimed >= 0):
+            raise ImpossibleChannel(self.claimed, self.accepted, self.signed, self.deposit)
+
+    @property
+    def promised(self) -> Amount:
+        """The highest total ever signed or paid."""
+        return max(self.signed, self.claimed)
+
+    @property
+    def earned(self) -> Amount:
+        """The total the payee has a right to."""
+        return max(self.accepted, self.claimed)
 
     @property
     def free(self) -> Amount:
@@ -163,29 +174,30 @@ def _fund(channel: Channel, event: Funded) -> Channel:
 
 
 def _promise(channel: Channel, event: VoucherSigned | VoucherReturned) -> Channel:
-    if event.total <= channel.promised:
+    if event.total <= channel.signed:
         return channel
     if event.total > channel.deposit:
         raise AboveDeposit(event.total, channel.deposit)
-    return replace(channel, promised=event.total)
+    return replace(channel, signed=event.total)
 
 
 def _earn(channel: Channel, event: VoucherAccepted) -> Channel:
-    if event.total <= channel.earned:
+    if event.total <= channel.accepted:
         return channel
     if event.total > channel.deposit:
         raise AboveDeposit(event.total, channel.deposit)
-    return replace(channel, earned=event.total, promised=Amount(max(channel.promised, event.total)))
+    return replace(channel, accepted=event.total, signed=max(channel.signed, event.total))
 
 
 def _promise_late(channel: Channel, event: VoucherSigned) -> Channel:
     _refuse_more(channel, event.total)
-    return channel
+    return replace(channel, signed=max(channel.signed, event.total))
 
 
 def _earn_late(channel: Channel, event: VoucherAccepted) -> Channel:
     _refuse_more(channel, event.total)
-    return channel if event.total <= channel.earned else replace(channel, earned=event.total)
+    accepted, signed = max(channel.accepted, event.total), max(channel.signed, event.total)
+    return replace(channel, accepted=accepted, signed=signed)
 
 
 def _refuse_more(channel: Channel, total: Amount) -> None:
@@ -202,8 +214,6 @@ def _claim(channel: Channel, event: Claimed) -> Channel:
     return replace(
         channel,
         claimed=total,
-        earned=Amount(max(channel.earned, total)),
-        promised=Amount(max(channel.promised, total)),
         deposit=Amount(max(channel.deposit, total)),
         status=Status.FUNDED if channel.status is Status.OPENED else channel.status,
     )
@@ -234,9 +244,7 @@ def _thaw(channel: Channel, event: Reread) -> Channel:
     """
     spent = event.closes_at > 0 and event.claimed >= event.deposit > 0
     claimed = Amount(min(channel.claimed, event.deposit)) if spent else to_amount(event.claimed)
-    earned = Amount(max(channel.earned, claimed))
-    promised = Amount(max(channel.promised, earned))
-    if promised > event.deposit:
+    if max(channel.signed, claimed) > event.deposit:
         status = Status.FROZEN
     elif event.closes_at:
         status = Status.CLOSED if spent else Status.CLOSING
@@ -246,8 +254,6 @@ def _thaw(channel: Channel, event: Reread) -> Channel:
         channel,
         deposit=to_amount(event.deposit),
         claimed=claimed,
-        earned=earned,
-        promised=promised,
         closes_at=Timestamp(to_uint("closes_at", event.closes_at, 40)),
         status=status,
     )
@@ -287,7 +293,7 @@ def _rows() -> dict[tuple[Status, type[Event]], Transition]:
         (funded, Reorganised): Transition(_freeze, (frozen,)),
         (funded, Reread): Transition(_ignore, ()),
         (closing, Funded): Transition(_ignore, ()),
-        (closing, VoucherSigned): Transition(_promise_late, ()),
+        (closing, VoucherSigned): Transition(_promise_late, (closing,)),
         (closing, VoucherAccepted): Transition(_earn_late, (closing,)),
         (closing, VoucherReturned): Transition(_promise, (closing,)),
         (closing, Claimed): Transition(_claim, (closing,)),
@@ -296,7 +302,7 @@ def _rows() -> dict[tuple[Status, type[Event]], Transition]:
         (closing, Reorganised): Transition(_freeze, (frozen,)),
         (closing, Reread): Transition(_ignore, ()),
         (closed, Funded): Transition(_ignore, ()),
-        (closed, VoucherSigned): Transition(_promise_late, ()),
+        (closed, VoucherSigned): Transition(_promise_late, (closed,)),
         (closed, VoucherAccepted): Transition(_earn_late, (closed,)),
         (closed, VoucherReturned): Transition(_promise, (closed,)),
         (closed, Claimed): Transition(_claim, (closed,)),
@@ -305,7 +311,7 @@ def _rows() -> dict[tuple[Status, type[Event]], Transition]:
         (closed, Reorganised): Transition(_freeze, (frozen,)),
         (closed, Reread): Transition(_ignore, ()),
         (frozen, Funded): Transition(_fund, (frozen,)),
-        (frozen, VoucherSigned): Transition(_promise_late, ()),
+        (frozen, VoucherSigned): Transition(_promise_late, (frozen,)),
         (frozen, VoucherAccepted): Transition(_earn_late, (frozen,)),
         (frozen, VoucherReturned): Transition(_promise, (frozen,)),
         (frozen, Claimed): Transition(_claim, (frozen,)),

@@ -31,8 +31,8 @@ class ChannelRow(SQLModel, table=True):
     salt: bytes = Field(sa_type=LargeBinary)
     deposit: int = Field(sa_type=AmountColumn)
     claimed: int = Field(sa_type=AmountColumn)
-    promised: int = Field(sa_type=AmountColumn)
-    earned: int = Field(sa_type=AmountColumn)
+    signed: int = Field(sa_type=AmountColumn)
+    accepted: int = Field(sa_type=AmountColumn)
     closes_at: int = Field(sa_type=BigInteger)
     status: str = Field(index=True)
     last_block: int = Field(default=0, index=True)
@@ -115,14 +115,14 @@ def table(row: type[SQLModel]) -> Table:
 
 CHANNELS: Final = table(ChannelRow)
 _TERMS: Final = ("payer", "signer", "payee", "token", "challenge_period", "salt")
-_STATE: Final = ("deposit", "claimed", "promised", "earned", "closes_at", "status")
+_STATE: Final = ("deposit", "claimed", "signed", "accepted", "closes_at", "status")
 CHANNEL_COLUMNS: Final = [CHANNELS.c[name] for name in ("id", *_TERMS, *_STATE)]
 """What `read_channel` reads, in its order."""
 _KEY: Final = CHANNELS.c.id == bindparam("key", type_=CHANNELS.c.id.type)
 _load: Final = Statement(select(*CHANNEL_COLUMNS).where(_KEY))
 _save: Final = Statement(update(CHANNELS).where(_KEY).values({name: bindparam(name) for name in _STATE}))
 _save_promise: Final = Statement(
-    update(CHANNELS).where(_KEY).values(promised=bindparam("promised"), earned=bindparam("earned"))
+    update(CHANNELS).where(_KEY).values(signed=bindparam("signed"), accepted=bindparam("accepted"))
 )
 _record: Final = Statement(insert(CHANNELS))
 
@@ -139,9 +139,9 @@ def save_channel(conn: Connection, channel: Channel) -> None:
 
 
 def save_promises(conn: Connection, channels: Iterable[Channel]) -> None:
-    """Write what vouchers change, promised and earned; indexed columns stay untouched, which is fast."""
+    """Write what vouchers change, signed and accepted; indexed columns stay untouched, which is fast."""
     _save_promise.many(
-        conn, ({"key": one.id, "promised": one.promised, "earned": one.earned} for one in channels)
+        conn, ({"key": one.id, "signed": one.signed, "accepted": one.accepted} for one in channels)
     )
 
 
@@ -192,8 +192,8 @@ def read_channel(row: tuple[Any, ...]) -> Channel:
         salt,
         deposit,
         claimed,
-        promised,
-        earned,
+        signed,
+        accepted,
         closes_at,
         status,
     ) = row
@@ -202,8 +202,8 @@ def read_channel(row: tuple[Any, ...]) -> Channel:
         terms=Terms(payer, signer, payee, token, period, salt),
         deposit=deposit,
         claimed=claimed,
-        promised=promised,
-        earned=earned,
+        signed=signed,
+        accepted=accepted,
         closes_at=closes_at,
         status=Status(status),
     )

@@ -82,7 +82,7 @@ def test_statements_convert_as_core_does(database: Database) -> None:
     rows = table(ChannelRow)
     everything = select(rows).order_by(rows.c.challenge_period)
     fields = dict.fromkeys(("id", "payer", "signer", "payee", "token", "salt"), b"\x00\xff")
-    fields |= dict.fromkeys(("deposit", "claimed", "promised", "earned"), MAX_AMOUNT)
+    fields |= dict.fromkeys(("deposit", "claimed", "signed", "accepted"), MAX_AMOUNT)
     fields |= {"challenge_period": 2, "closes_at": 2**40 - 1, "status": "funded", "last_block": 1}
     add = Statement(insert(rows))
     change = Statement(update(rows).where(rows.c.id == b"\x00\xff").values(deposit=bindparam("new_deposit")))

@@ -206,6 +206,30 @@ def test_a_withdrawal_right_after_a_reorganisation_is_not_lost(
     run(story())
 
 
+def test_a_push_that_was_taken_back_leaves_the_channel_serving(
+    instant_anvil: LocalChain, database: Database
+) -> None:
+    async def story() -> None:
+        async with world(instant_anvil.url) as w:
+            watcher = Watcher(database, deep(w, 2), payees=[ALICE])
+            await w.fund((ALICE, 100))
+            await mine(w.chain.rpc)
+            await watcher.poll()
+            accept(database, w, 40)
+            await w.fund((ALICE, 200))
+            await w.push((ALICE, 150))
+            await mine(w.chain.rpc)
+            await watcher.poll()
+            assert (channel(database, w).earned, channel(database, w).claimed) == (150, 150)
+            await reorganise(w.chain.rpc, 3)
+            await watcher.poll()
+            known = channel(database, w)
+            assert (known.status, known.deposit, known.claimed) == (Status.FUNDED, 100, 0)
+            assert (known.earned, known.promised) == (40, 40)
+
+    run(story())
+
+
 def test_a_reorganisation_takes_back_what_it_took_back(instant_anvil: LocalChain, database: Database) -> None:
     async def story() -> None:
         async with world(instant_anvil.url) as w:
