@@ -43,6 +43,16 @@ MAX_GROUP: Final = 1_000
 """Functions that share one commit at most: bounds how long the first of them waits."""
 
 
+def pack_amount(value: int | None) -> bytes | None:
+    """Write an amount as a column keeps it."""
+    return None if value is None else value.to_bytes(AMOUNT_BYTES, "big")
+
+
+def unpack_amount(value: bytes | None) -> Amount | None:
+    """Read an amount from a column. Raises AmountOutOfRange for what no amount was written as."""
+    return None if value is None else to_amount(int.from_bytes(value, "big"))
+
+
 class AmountColumn(TypeDecorator[Amount]):
     """A uint96 as 12 big-endian bytes: exact beyond 64 bits and ordered like the number."""
 
@@ -51,11 +61,11 @@ class AmountColumn(TypeDecorator[Amount]):
 
     def process_bind_param(self, value: int | None, dialect: Dialect) -> bytes | None:  # noqa: ARG002 - given by SQLAlchemy
         """Pack an amount."""
-        return None if value is None else value.to_bytes(AMOUNT_BYTES, "big")
+        return pack_amount(value)
 
     def process_result_value(self, value: bytes | None, dialect: Dialect) -> Amount | None:  # noqa: ARG002 - given by SQLAlchemy
         """Unpack an amount."""
-        return None if value is None else to_amount(int.from_bytes(value, "big"))
+        return unpack_amount(value)
 
 
 _BY_SQLITE_CODE: Final = {

@@ -5,13 +5,14 @@ driver's 4 to 6; the path of a voucher has to do five in a hundred. Types are co
 that bytes go to the driver, and come from it, as they are: SQLite's and psycopg's take and give `bytes`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 from sqlalchemy import Connection, Delete, Insert, LargeBinary, Select, Update
 from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy.types import TypeEngine
+
+from settlement.database import AmountColumn, pack_amount, unpack_amount
 
 Converter = Callable[[Any], Any]
 
@@ -30,6 +31,10 @@ class _Compiled:
         self.bind = [(at, to) for at, type_ in enumerate(types) if (to := _binder(type_, dialect))]
         self.read = [(at, to) for at, column in enumerate(columns) if (to := _reader(column.type, dialect))]
         self.query = bool(columns)
+
+    def spread(self, holders: str) -> str:
+        """The text of a query over a list, with these placeholders for it."""
+        return self.text.replace(f"__[POSTCOMPILE_{self.names[0]}]", holders)
 
     def bound(self, values: Mapping[str, Any]) -> Any:  # noqa: ANN401 - what the driver takes
         """The parameters as the driver wants them."""
@@ -57,6 +62,20 @@ class Statement:
         cursor.execute(compiled.text, compiled.bound(values))
         return [_convert(row, compiled.read) for row in cursor.fetchall()] if compiled.query else []
 
+    def among(self, conn: Connection, keys: Collection[object]) -> list[tuple[Any, ...]]:
+        """Execute a query whose one open value is a list, `column.in_(bindparam(name, expanding=True))`."""
+        compiled = self._in(conn)
+        (name,) = compiled.names
+        convert = dict(compiled.bind).get(0)
+        values = [convert(key) for key in keys] if convert else list(keys)
+        cursor = conn.connection.cursor()
+        if compiled.named:
+            given = {f"{name}_{at}": value for at, value in enumerate(values)}
+            cursor.execute(compiled.spread(", ".join(f"%({one})s" for one in given)), given)
+        else:
+            cursor.execute(compiled.spread(", ".join("?" * len(values))), values)
+        return [_convert(row, compiled.read) for row in cursor.fetchall()]
+
     def many(self, conn: Connection, rows: Iterable[Mapping[str, object]]) -> None:
         """Execute a statement that writes once for each row of values."""
         compiled = self._in(conn)
@@ -78,16 +97,16 @@ def _convert(row: tuple[Any, ...], converters: list[tuple[int, Converter]]) -> t
 
 
 def _binder(type_: TypeEngine[Any], dialect: Dialect) -> Converter | None:
+    if isinstance(type_, AmountColumn):
+        return pack_amount
     if isinstance(type_, LargeBinary):
         return None
-    if isinstance(type_, TypeDecorator) and isinstance(type_.impl_instance, LargeBinary):
-        return partial(type_.process_bind_param, dialect=dialect)
     return type_.dialect_impl(dialect).bind_processor(dialect)
 
 
 def _reader(type_: TypeEngine[Any], dialect: Dialect) -> Converter | None:
+    if isinstance(type_, AmountColumn):
+        return unpack_amount
     if isinstance(type_, LargeBinary):
         return None
-    if isinstance(type_, TypeDecorator) and isinstance(type_.impl_instance, LargeBinary):
-        return partial(type_.process_result_value, dialect=dialect)
     return type_.dialect_impl(dialect).result_processor(dialect, None)

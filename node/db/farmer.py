@@ -137,6 +137,7 @@ _PAGES: Final = (
     .order_by(_BOOK.c.accepted_at)
 )
 _load_pages: Final = Statement(_PAGES.where(_RENTER))
+_load_pages_of_many: Final = Statement(_PAGES.where(_BOOK.c.renter.in_(bindparam("renters", expanding=True))))
 _insert: Final = Statement(insert(_BOOK))
 _CHANGING: Final = [name for name in _NAMES if name not in {"channel_id", "renter", "accepted_at"}]
 _update: Final = Statement(update(_BOOK).where(_KEY).values({name: bindparam(name) for name in _CHANGING}))
@@ -186,7 +187,7 @@ def list_pages(conn: Connection, renters: Collection[NodeId]) -> list[tuple[Book
     if len(renters) == 1:
         rows = _load_pages(conn, key=next(iter(renters)))
     else:
-        rows = [tuple(row) for row in conn.execute(_PAGES.where(_BOOK.c.renter.in_(renters)))]
+        rows = _load_pages_of_many.among(conn, renters)
     width = len(_COLUMNS)
     return [(_read(row[:width]), read_channel(row[width:])) for row in rows]
 
