@@ -20,16 +20,19 @@ Store files with farmers who are paid, voucher by voucher, for every audit they 
 
 [bold]First time?[/bold] On your own machine, with a chain that costs nothing:
 
-    tithe demo                     the whole story in one command
-    tithe chain up --detach        start a local chain
-    tithe wallet new               make a wallet
-    tithe chain deploy             put the contracts there, and tokens into the wallet
-    TITHE_HOME=~/farm1 tithe farm init --join ~/.tithe
-    TITHE_HOME=~/farm1 tithe farm run        ... in a terminal each, as many as you like
-    tithe peers add http://127.0.0.1:4501    ... each farmer
-    tithe channel fund --for 30d   open a payment channel to each
-    tithe put FILE                 store; then: tithe audit, tithe get, tithe ls
-    tithe channel close --wait     take the rest of the money back
+    tithe demo                                  the whole story in one command
+
+    tithe chain up --detach                     start a local chain
+    tithe wallet new                            make a wallet
+    tithe chain deploy                          the contracts, and tokens for the wallet
+
+    TITHE_HOME=~/farm1 tithe farm init --join ~/.tithe --port 4501
+    TITHE_HOME=~/farm1 tithe farm run           and more farmers, in a terminal each
+
+    tithe peers add http://127.0.0.1:4501       every farmer
+    tithe channel fund                          open a payment channel to each
+    tithe put FILE                              then: tithe ls, tithe audit, tithe get FILE
+    tithe channel close --wait                  take back what they did not earn
 
 Every command explains itself: [bold]tithe put --help[/bold]. Everything is kept below TITHE_HOME (~/.tithe).
 """

@@ -127,6 +127,7 @@ def deploy(
     _tell_record(record)
     if given is not None:
         say(f"Wallet {safe(given.name)} got {given.shown}.")
+        note("Next: farmers (tithe farm init --help), then tithe peers add URL")
     elif record.local:
         note("There is no wallet to fill: tithe wallet new, then tithe chain give")
 

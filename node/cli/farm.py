@@ -235,6 +235,8 @@ def _own_payee(passwords: Passwords, *, as_json: bool) -> "Address":
         if not as_json:
             note("No --payee is given and there is no wallet here: making one to be paid to.")
         make_wallet(DEFAULT_NAME, passwords)
+        if passwords.prompted:
+            note("The farm's gas key gets the same password.")
     return resolve_owner(None)[1]
 
 

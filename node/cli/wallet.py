@@ -69,6 +69,8 @@ def new(
         raise Unusable(f"a phrase has {', '.join(map(str, PHRASE_LENGTHS))} words, not {words}")
     entry = make_wallet(name, Passwords(password_file, password_fd), words=words, phrase_file=phrase_file)
     _tell_new(entry, as_json=as_json)
+    if not home().chain_names():
+        note("Next: tithe chain deploy on a local chain (tithe chain up), or tithe chain add to join another")
 
 
 @group.command("import")
