@@ -48,7 +48,10 @@ class FarmerAgreement:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One renter's sums. `over_since`: since when it has owed more than the limit, 0 if it does not."""
+    """One renter's sums. `over_since`: since when it has owed more than the limit, 0 if it does not.
+
+    `longest_interval`: of all agreements it ever had, seconds.
+    """
 
     renter: NodeId
     stored: int = 0
@@ -56,6 +59,7 @@ class Account:
     reserved_bytes: int = 0
     storage_rate: Amount = Amount(0)  # noqa: RUF009 - a NewType is no call at run time
     over_since: Timestamp = Timestamp(0)  # noqa: RUF009 - a NewType is no call at run time
+    longest_interval: Seconds = Seconds(0)  # noqa: RUF009 - a NewType is no call at run time
 
 
 class FarmerAgreementRow(SQLModel, table=True):
@@ -99,6 +103,7 @@ class FarmerAccountRow(SQLModel, table=True):
     reserved_bytes: int = Field(sa_type=BigInteger)
     storage_rate: int = Field(sa_type=AmountColumn)
     over_since: int = Field(sa_type=BigInteger)
+    longest_interval: int = Field(sa_type=BigInteger)
 
 
 _AGREEMENT: Final = table(FarmerAgreementRow)
@@ -115,6 +120,9 @@ _update: Final = Statement(
 _ACCOUNT_KEY: Final = _ACCOUNT.c.renter == bindparam("key", type_=_ACCOUNT.c.renter.type)
 _ACCOUNT_SUMS: Final = [column.name for column in _ACCOUNT.c if column.name != "renter"]
 _load_account: Final = Statement(select(*_ACCOUNT.c).where(_ACCOUNT_KEY))
+_load_accounts: Final = Statement(
+    select(*_ACCOUNT.c).where(_ACCOUNT.c.renter.in_(bindparam("renters", expanding=True)))
+)
 _insert_account: Final = Statement(insert(_ACCOUNT))
 _update_account: Final = Statement(
     update(_ACCOUNT).where(_ACCOUNT_KEY).values({name: bindparam(name) for name in _ACCOUNT_SUMS})
@@ -190,8 +198,7 @@ def load_accounts(conn: Connection, renters: Collection[NodeId]) -> dict[NodeId,
     """The sums of these renters (some hundreds at most), all zero for those that are new."""
     if len(renters) == 1:
         return {renter: load_account(conn, renter) for renter in renters}
-    rows = conn.execute(select(*_ACCOUNT.c).where(_ACCOUNT.c.renter.in_(renters)))
-    known = [_read_account(tuple(row)) for row in rows]
+    known = [_read_account(row) for row in _load_accounts.among(conn, renters)]
     return {renter: Account(renter) for renter in renters} | {one.renter: one for one in known}
 
 
@@ -208,6 +215,7 @@ def save_account(conn: Connection, account: Account) -> None:
         "reserved_bytes": account.reserved_bytes,
         "storage_rate": account.storage_rate,
         "over_since": account.over_since,
+        "longest_interval": account.longest_interval,
     }
     if _load_account(conn, key=account.renter):
         _update_account(conn, key=account.renter, **sums)
@@ -233,6 +241,7 @@ def _added(account: Account, record: FarmerAgreement, sign: int) -> Account:
                 stored=account.stored + sign,
                 stored_bytes=account.stored_bytes + length,
                 storage_rate=to_amount(account.storage_rate + sign * record.storage_rate),
+                longest_interval=Seconds(max(account.longest_interval, record.agreement.audit_interval)),
             )
         case _:
             return account
@@ -290,7 +299,7 @@ def _read(values: Sequence[Any]) -> FarmerAgreement:
 
 
 def _read_account(row: tuple[Any, ...]) -> Account:
-    renter, stored, stored_bytes, reserved_bytes, storage_rate, over_since = row
+    renter, stored, stored_bytes, reserved_bytes, storage_rate, over_since, longest_interval = row
     return Account(
         renter=NodeId(renter),
         stored=stored,
@@ -298,4 +307,5 @@ def _read_account(row: tuple[Any, ...]) -> Account:
         reserved_bytes=reserved_bytes,
         storage_rate=storage_rate,
         over_since=Timestamp(over_since),
+        longest_interval=Seconds(longest_interval),
     )

@@ -48,9 +48,10 @@ class FarmerConfig:
 
     payee: who is paid, 20 bytes, may be cold. tokens: those accepted, all at the same prices. urls: how
     others reach this node; empty: its own address. capacity: bytes it may store. max_exposure: base units one
-    renter may owe. upload_seconds: how long a proposed agreement waits for its shard. gas_price: what 10**18
-    wei are worth in base units of the token, to weigh fees; None if nobody knows. max_gas_fee: wei a unit of
-    gas may cost.
+    renter may owe at most. max_intervals: audit intervals of its own storage that it may owe, if that is
+    less. upload_seconds: how long a proposed agreement waits for its shard. gas_price: what 10**18 wei are
+    worth in base units of the token, to weigh fees; None if nobody knows. max_gas_fee: wei a unit of gas may
+    cost.
     """
 
     payee: Address
@@ -62,6 +63,7 @@ class FarmerConfig:
     offer: Offer = field(default_factory=Offer)
     quote_lifetime: Seconds = Seconds(3_600)  # noqa: RUF009 - a NewType is no call at run time
     max_exposure: Amount = Amount(TOKEN // 10)  # noqa: RUF009
+    max_intervals: int = 3
     upload_seconds: Seconds = Seconds(3_600)  # noqa: RUF009
     claims: ClaimPolicy = field(default_factory=ClaimPolicy)
     gas_price: Amount | None = None

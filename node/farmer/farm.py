@@ -17,7 +17,8 @@ from node.shard_store import ShardStore
 from payments.channel import Channel
 from payments.eip712 import Domain
 from payments.ledger import Earnings, exposure, record_claimed
-from payments.types import Amount, ChannelId, NodeId, Timestamp
+from payments.prices import storage_price
+from payments.types import Amount, ChannelId, NodeId, Seconds, Timestamp
 from settlement.client import Chain
 from settlement.database import Database
 from settlement.tables import load_channel
@@ -140,10 +141,21 @@ def pooled_exposure(books: list[Earnings], storage_rate: Amount, now: Timestamp)
     return Amount(exposure(pooled, storage_rate, now) + others)
 
 
+def exposure_limit(config: FarmerConfig, account: Account) -> Amount:
+    """What this renter may owe: a few audit intervals of its own storage, never more than `max_exposure`.
+
+    A missed audit is a missed payment, and a fixed sum would be nothing to a large renter and everything to
+    a small one. The least deposit is lent to everybody.
+    """
+    borne = storage_price(account.storage_rate, Seconds(config.max_intervals * account.longest_interval))
+    return Amount(min(config.max_exposure, max(borne, config.offer.min_deposit)))
+
+
 def check_exposure(
     conn: Connection, farm: Farm, account: Account, now: Timestamp, page: Page | None = None
 ) -> None:
     """Serve only who owes no more than the limit; `page` as in `owed`. Raises ExposureExceeded."""
     exposed = owed(conn, account, now, page)
-    if exposed > farm.config.max_exposure:
-        raise ExposureExceeded(exposed, farm.config.max_exposure)
+    limit = exposure_limit(farm.config, account)
+    if exposed > limit:
+        raise ExposureExceeded(exposed, limit)

@@ -21,7 +21,7 @@ from node.db.farmer_agreements import (
     stored_shards,
 )
 from node.errors import NodeError
-from node.farmer.farm import Farm, owed
+from node.farmer.farm import Farm, exposure_limit, owed
 from node.farmer.shelf import end
 from node.messages import AgreementState
 from payments.channel import ClaimNow, StopAccepting
@@ -90,7 +90,7 @@ async def sweep(farm: Farm) -> None:
 async def _watch_debt(farm: Farm, renter: NodeId, now: Timestamp) -> None:
     def step(conn: Connection) -> Account:
         account = load_account(conn, renter)
-        over = owed(conn, account, now) > farm.config.max_exposure
+        over = owed(conn, account, now) > exposure_limit(farm.config, account)
         since = (account.over_since or now) if over else Timestamp(0)
         if since != account.over_since:
             account = replace(account, over_since=since)

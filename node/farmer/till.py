@@ -12,7 +12,16 @@ from node.agreement import Agreement
 from node.db import Connection
 from node.db.farmer import Held, Purchase, load_held, load_purchase, save_books, save_purchase
 from node.farmer.errors import ReadOutOfBounds, UnknownChannel
-from node.farmer.farm import Farm, Page, check_exposure, load_page, load_pages, owed, pooled_exposure
+from node.farmer.farm import (
+    Farm,
+    Page,
+    check_exposure,
+    exposure_limit,
+    load_page,
+    load_pages,
+    owed,
+    pooled_exposure,
+)
 from node.farmer.grouped import Grouped
 from node.farmer.shelf import stored_agreement
 from node.messages import (
@@ -208,7 +217,7 @@ def view(farm: Farm, page: Page, exposed: Amount, held: Held | None) -> ChannelV
         paid=SignedVoucherMessage.of(earnings.paid) if earnings.paid else None,
         proven=evidence(earnings.proven, held) if earnings.proven and held else None,
         exposure=exposed,
-        serving=channel.serving and exposed <= farm.config.max_exposure,
+        serving=channel.serving and exposed <= exposure_limit(farm.config, page.account),
     )
 
 

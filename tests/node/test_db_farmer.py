@@ -177,8 +177,9 @@ def test_sums_follow_the_states_of_agreements(database: Database) -> None:
     assert save(record()) == Account(RENTER, reserved_bytes=5_000)
     assert save(record()) == Account(RENTER, reserved_bytes=5_000)
     stored = record(state=AgreementState.STORED)
-    assert save(stored) == Account(RENTER, 1, 5_000, 0, rate)
-    assert save(stored) == Account(RENTER, 1, 5_000, 0, rate)
+    interval = stored.agreement.audit_interval
+    assert save(stored) == Account(RENTER, 1, 5_000, 0, rate, longest_interval=interval)
+    assert save(stored) == Account(RENTER, 1, 5_000, 0, rate, longest_interval=interval)
     save(record(1, AgreementState.STORED))
     save(record(2, renter=ANOTHER))
     assert database.read(agreements.used_bytes) == (10_000, 5_000)
@@ -187,7 +188,10 @@ def test_sums_follow_the_states_of_agreements(database: Database) -> None:
     save(record(1, AgreementState.EXPIRED))
     save(record(2, AgreementState.EXPIRED, ANOTHER))
     assert database.read(agreements.used_bytes) == (0, 0)
-    assert database.read(agreements.list_accounts) == [Account(RENTER), Account(ANOTHER)]
+    assert database.read(agreements.list_accounts) == [
+        Account(RENTER, longest_interval=interval),
+        Account(ANOTHER),
+    ]
 
 
 def test_overdue_are_ended_agreements_and_abandoned_proposals(database: Database) -> None:
