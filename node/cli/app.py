@@ -20,21 +20,22 @@ Store files with farmers who are paid, voucher by voucher, for every audit they 
 
 [bold]First time?[/bold] On your own machine, with a chain that costs nothing:
 
-    tithe demo                                  the whole story in one command
+    tithe demo                       the whole story in one command
 
-    tithe chain up --detach                     start a local chain
-    tithe wallet new                            make a wallet
-    tithe chain deploy                          the contracts, and tokens for the wallet
+    tithe chain up --detach          start a local chain
+    tithe wallet new                 make a wallet
+    tithe chain deploy               the contracts; tokens for the wallet
 
     TITHE_HOME=~/farm1 tithe farm init --join ~/.tithe --port 4501
-    TITHE_HOME=~/farm1 tithe farm run           and more farmers, in a terminal each
+    TITHE_HOME=~/farm1 tithe farm run     and others, in a terminal each
 
-    tithe peers add http://127.0.0.1:4501       every farmer
-    tithe channel fund                          open a payment channel to each
-    tithe put FILE                              then: tithe ls, tithe audit, tithe get FILE
-    tithe channel close --wait                  take back what they did not earn
+    tithe peers add http://127.0.0.1:4501     every farmer
+    tithe channel fund               open a payment channel to each
+    tithe put FILE                   then: tithe audit, tithe get FILE
+    tithe channel close --wait       take back what they did not earn
 
-Every command explains itself: [bold]tithe put --help[/bold]. Everything is kept below TITHE_HOME (~/.tithe).
+Every command explains itself: [bold]tithe put --help[/bold].
+Everything is kept below TITHE_HOME (~/.tithe).
 """
 EPILOG = (
     "Exit codes: 0 done, 1 failed, 2 usage, 3 password missing or wrong,"
