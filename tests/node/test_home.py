@@ -58,9 +58,7 @@ def test_state_is_kept_by_genesis(tmp_path: Path) -> None:
     assert mode(state.money.parent) == 0o700
 
 
-@pytest.mark.parametrize(
-    "name", ["", "..", "../key", "a/b", ".hidden", "-x", "x" * 65, "a b", "main\n"]
-)
+@pytest.mark.parametrize("name", ["", "..", "../key", "a/b", ".hidden", "-x", "x" * 65, "a b", "main\n"])
 def test_names_that_could_leave_the_home_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadName) as caught:
         Home(tmp_path).chain_file(name)

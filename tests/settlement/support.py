@@ -1,7 +1,7 @@
 """A small world on a real chain: a deployment, a payer with tokens, a signer, some payees."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 from web3.providers import AsyncBaseProvider
 from web3.types import RPCEndpoint
 
-from payments.types import Address, Amount, ChannelId, Seconds
+from payments.types import Address, Amount, ChannelId, Seconds, Timestamp
 from payments.vouchers import SigningKey, Terms, Voucher, channel_id, channel_salt, sign_voucher
-from settlement.client import Call, Chain, Claim
+from settlement.chain_events import ChainEvent
+from settlement.client import Call, Chain, ChannelState, Claim
 from settlement.deployment import deploy
 from settlement.local_chain import dev_keys
 from settlement.rpc import Receipt, Rpc
@@ -19,6 +20,7 @@ from settlement.transactions import send_now
 from settlement.wallet import new_key
 
 T = TypeVar("T")
+E = TypeVar("E", bound=ChainEvent)
 
 PERIOD = Seconds(60)
 
@@ -90,6 +92,19 @@ async def world(
 
 def payee(number: int) -> Address:
     return Address(number.to_bytes(20, "big") if number > 10**9 else (10**30 + number).to_bytes(20, "big"))
+
+
+def all_of(kind: type[E], events: Iterable[ChainEvent]) -> list[E]:
+    """The events, every one of which must be of this kind."""
+    found: list[E] = []
+    for event in events:
+        assert isinstance(event, kind), event
+        found.append(event)
+    return found
+
+
+def channel_state(deposit: int, claimed: int, closes_at: int) -> ChannelState:
+    return ChannelState(Amount(deposit), Amount(claimed), Timestamp(closes_at))
 
 
 async def reorganise(rpc: Rpc, depth: int) -> None:

@@ -8,7 +8,9 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event, insert, select, text
@@ -18,6 +20,7 @@ from sqlmodel import Field, SQLModel
 from payments.types import MAX_AMOUNT, Amount
 from settlement.database import AmountColumn, Database
 from settlement.errors import StorageClosed, StorageCorrupt, StorageFailed, StorageFull, StorageReadOnly
+from settlement.tables import table
 
 MANY = 300
 
@@ -40,6 +43,10 @@ def numbers(database: Database) -> list[int]:
     return database.read(lambda conn: [row.id for row in conn.execute(select(Entry).order_by(text("id")))])
 
 
+def scalar(conn: Connection, query: str) -> Any:  # noqa: ANN401 - whatever the query gives
+    return conn.exec_driver_sql(query).scalar_one()
+
+
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     opened = Database.at(tmp_path / "money.db", [Entry])
@@ -51,15 +58,15 @@ def test_amounts_beyond_64_bits_come_back_exact_and_in_order(database: Database)
     amounts = [MAX_AMOUNT, 0, 2**64, 2**63, 255, 256]
     for index, amount in enumerate(amounts):
         database.write_sync(put(index, amount))
-    query = select(Entry.amount).order_by(Entry.amount)
+    column = table(Entry).c.amount
+    query = select(column).order_by(column)
     assert database.read(lambda conn: list(conn.scalars(query))) == sorted(amounts)
 
 
 def test_the_writer_syncs_every_commit_to_disk(database: Database) -> None:
     pragmas = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
     for name, value in pragmas.items():
-        query = f"PRAGMA {name}"
-        assert database.write_sync(lambda conn, query=query: conn.exec_driver_sql(query).scalar()) == value
+        assert database.write_sync(partial(scalar, query=f"PRAGMA {name}")) == value
 
 
 def test_many_waiting_writers_share_a_commit(database: Database) -> None:
@@ -141,9 +148,9 @@ def test_reading_connections_cannot_write(database: Database) -> None:
 def test_a_read_sees_one_snapshot(database: Database) -> None:
     def twice(conn: Connection) -> tuple[int, int]:
         count = "SELECT count(*) FROM test_entries"
-        before = conn.exec_driver_sql(count).scalar()
+        before = scalar(conn, count)
         database.write_sync(put(7))
-        return before, conn.exec_driver_sql(count).scalar()
+        return before, scalar(conn, count)
 
     assert database.read(twice) == (0, 0)
     assert numbers(database) == [7]
@@ -176,7 +183,7 @@ def test_close_commits_what_is_queued_and_refuses_what_comes_later(database: Dat
 
 def test_a_full_database_is_named_and_writing_goes_on_when_there_is_room(database: Database) -> None:
     def limit(conn: Connection) -> None:
-        pages = conn.exec_driver_sql("PRAGMA page_count").scalar()
+        pages = scalar(conn, "PRAGMA page_count")
         conn.exec_driver_sql(f"PRAGMA max_page_count={pages + 4}")
 
     database.write_sync(limit)

@@ -111,7 +111,7 @@ def test_a_chain_dies_with_its_parent_even_by_kill_9(kind: ChainKind) -> None:
 
 def test_a_detached_chain_outlives_its_starter_and_is_stopped_by_its_file(tmp_path: Path) -> None:
     file = tmp_path / "chain.json"
-    command = [sys.executable, "-c", START, "anvil", "detached", file]
+    command = [sys.executable, "-c", START, "anvil", "detached", str(file)]
     pid = int(subprocess.run(command, capture_output=True, check=True).stdout)
     chain = LocalChain.load(file)
     assert chain is not None

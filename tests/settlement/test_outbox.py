@@ -6,12 +6,14 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from payments.types import Amount
 from settlement import outbox as outbox_module
+from settlement.chain_events import ChannelFunded
 from settlement.client import Call, Chain, ChannelState
 from settlement.database import Database
 from settlement.errors import (
@@ -31,7 +33,7 @@ from settlement.tables import TABLES
 from settlement.transactions import Transaction, sign_transaction
 from settlement.wallet import new_key
 from tests.settlement.conftest import Endpoint
-from tests.settlement.support import World, payee, reorganise, run, world
+from tests.settlement.support import World, all_of, payee, reorganise, run, world
 
 ALICE, BOB = payee(1), payee(2)
 
@@ -61,7 +63,8 @@ def test_a_submitted_call_is_executed_and_its_receipt_returned(
             second = await outbox.submit("fund", w.fund_call([(ALICE, 10), (BOB, 5)]), w.payer)
             receipts = [await outbox.wait(first), await outbox.wait(second)]
             assert all(receipt.succeeded for receipt in receipts)
-            assert [event.deposit for event in w.chain.events_of(receipts[1])] == [10, 5]
+            funded = all_of(ChannelFunded, w.chain.events_of(receipts[1]))
+            assert [event.deposit for event in funded] == [10, 5]
             assert outbox.open() == []
             state = await w.chain.channel_states([w.id(ALICE), w.id(BOB)])
             assert [channel.deposit for channel in state] == [10, 5]
@@ -92,7 +95,7 @@ def test_nonces_are_dense_and_order_is_kept(still_anvil: LocalChain, database: D
             outbox = Outbox(database, w.chain)
             first = await w.chain.rpc.nonce(w.payer.address)
             ids = [await outbox.submit("fund", w.fund_call([(ALICE, n)]), w.payer) for n in range(1, 7)]
-            queued = [database.read(lambda conn, key=key: load_queued(conn, key)) for key in ids]
+            queued = [database.read(partial(load_queued, queued_id=key)) for key in ids]
             assert [one.nonce for one in queued] == list(range(first, first + 6))
             assert {one.phase for one in queued} == {Phase.SENT}
             await mine(w.chain.rpc)
@@ -394,8 +397,8 @@ def test_after_kill_9_the_wish_is_carried_out_exactly_once(
             w.chain.deployment.save(tmp_path / "record.json")
             call = w.fund_call([(ALICE, 10)])
             before = await w.chain.rpc.nonce(w.payer.address)
-            command = [sys.executable, "-c", KILLED, tmp_path, point, w.payer.secret.hex(), call.data.hex()]
-            child = await asyncio.create_subprocess_exec(*command)
+            arguments = [str(tmp_path), point, w.payer.secret.hex(), call.data.hex()]
+            child = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED, *arguments)
             assert await child.wait() == -signal.SIGKILL
             database = Database.at(tmp_path / "money.db", TABLES)
             try:

@@ -1,10 +1,12 @@
 """Channels on disk, and the statements that read and write them."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import BigInteger, bindparam, delete, insert, select, update
+from sqlalchemy import BigInteger, Connection, bindparam, delete, insert, select, update
 
 from payments import channel as machine
 from payments.channel import Claimed, CloseRequested, Funded, Status, VoucherAccepted, open_channel
@@ -49,8 +51,8 @@ def test_a_channel_comes_back_as_it_was_saved(database: Database) -> None:
     )
     for fact in facts:
         channel, _ = machine.apply(channel, fact)
-        database.write_sync(lambda conn, channel=channel: save_channel(conn, channel))
-        assert database.read(lambda conn, channel=channel: load_channel(conn, channel.id)) == channel
+        database.write_sync(partial(save_channel, channel=channel))
+        assert database.read(partial(load_channel, channel_id=channel.id)) == channel
     again = database.write_sync(lambda conn: record_channel(conn, DOMAIN, terms(1)))
     assert again == channel
 
@@ -60,7 +62,7 @@ def test_an_unknown_channel_is_none(database: Database) -> None:
 
 
 def test_channels_are_listed_by_who_and_how(database: Database) -> None:
-    def work(conn: object) -> None:
+    def work(conn: Connection) -> None:
         for number in range(4):
             channel = record_channel(conn, DOMAIN, terms(number))
             if number % 2:
@@ -68,8 +70,8 @@ def test_channels_are_listed_by_who_and_how(database: Database) -> None:
 
     database.write_sync(work)
 
-    def listed(**wanted: object) -> list[int]:
-        found = database.read(lambda conn: list_channels(conn, **wanted))
+    def listed(**wanted: Any) -> list[int]:  # noqa: ANN401 - list_channels' own keywords
+        found = database.read(partial(list_channels, **wanted))
         return [int.from_bytes(one.terms.salt, "big") for one in found]
 
     assert listed() == [0, 1, 2, 3]
@@ -81,7 +83,9 @@ def test_channels_are_listed_by_who_and_how(database: Database) -> None:
 def test_statements_convert_as_core_does(database: Database) -> None:
     rows = table(ChannelRow)
     everything = select(rows).order_by(rows.c.challenge_period)
-    fields = dict.fromkeys(("id", "payer", "signer", "payee", "token", "salt"), b"\x00\xff")
+    fields: dict[str, object] = dict.fromkeys(
+        ("id", "payer", "signer", "payee", "token", "salt"), b"\x00\xff"
+    )
     fields |= dict.fromkeys(("deposit", "claimed", "signed", "accepted"), MAX_AMOUNT)
     fields |= {"challenge_period": 2, "closes_at": 2**40 - 1, "status": "funded", "last_block": 1}
     add = Statement(insert(rows))
@@ -89,7 +93,7 @@ def test_statements_convert_as_core_does(database: Database) -> None:
     read = Statement(everything)
     remove = Statement(delete(rows).where(rows.c.challenge_period == bindparam("period")))
 
-    def both(conn: object) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+    def both(conn: Connection) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
         return read(conn), [tuple(row) for row in conn.execute(everything)]
 
     assert database.write_sync(lambda conn: add(conn, **fields)) == []

@@ -13,6 +13,7 @@ from payments import channel as machine
 from payments.channel import Channel, ClaimNow, Status, StopAccepting, VoucherAccepted
 from payments.types import Address, Amount
 from settlement import watcher as watcher_module
+from settlement.chain_events import ChannelFunded
 from settlement.client import Chain
 from settlement.database import Database
 from settlement.embedded_chain import EmbeddedProvider
@@ -23,7 +24,7 @@ from settlement.tables import TABLES, list_channels, load_channel, save_channel
 from settlement.wallet import new_key
 from settlement.watcher import News, Watcher
 from tests.settlement.conftest import Endpoint
-from tests.settlement.support import PERIOD, World, payee, reorganise, run, world
+from tests.settlement.support import PERIOD, World, all_of, payee, reorganise, run, world
 
 ALICE, BOB = payee(1), payee(2)
 
@@ -347,7 +348,8 @@ def test_days_offline_are_read_page_by_page(
                 await w.fund((ALICE, total))
                 await mine(w.chain.rpc, 20)
             watcher = Watcher(database, w.chain, payees=[ALICE])
-            assert [event.deposit for event in (await watcher.poll()).events] == [10, 20, 30]
+            funded = all_of(ChannelFunded, (await watcher.poll()).events)
+            assert [event.deposit for event in funded] == [10, 20, 30]
             assert channel(database, w).deposit == 30
 
     run(story())
@@ -368,7 +370,8 @@ def test_smaller_pages_are_asked_for_where_the_node_refuses(database: Database) 
             for total in range(1, 12):
                 await w.fund((ALICE, total))
             watcher = Watcher(database, w.chain, payees=[ALICE])
-            assert [event.deposit for event in (await watcher.poll()).events] == list(range(1, 12))
+            funded = all_of(ChannelFunded, (await watcher.poll()).events)
+            assert [event.deposit for event in funded] == list(range(1, 12))
             assert watcher._page <= 3
 
     run(story())
