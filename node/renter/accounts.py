@@ -16,7 +16,7 @@ from node.messages import ChannelView, PayVoucher, SignedVoucherMessage
 from node.renter.channels import Channels
 from node.renter.context import Context
 from node.renter.errors import NoOpenChannel
-from node.renter.money import Account, Payment, active_account, issue_payment, record_delivery
+from node.renter.money import Account, Payment, active_account, issue_payment, load_account, record_delivery
 from node.renter.peers import Peers
 from node.renter.safety import Prepaid
 from node.transport import PeerRefused, Target
@@ -28,28 +28,27 @@ BEHIND: Final = frozenset({"PAYMENT_TOO_LOW", "PAID_TOO_LOW", "WRONG_STEP"})
 FORGOTTEN: Final = frozenset({"UNKNOWN_CHANNEL", "NO_CHANNEL"})
 """The farmer does not know the channel: it was never presented, or the farmer lost its books."""
 ARREARS: Final = "EXPOSURE_EXCEEDED"
-OURS: Final = (
+CLOSED: Final = frozenset({"CHANNEL_CLOSING", "CHANNEL_FROZEN", "CHANNEL_NOT_OPEN"})
+"""The channel takes no vouchers: true if our own books say so too."""
+TRANSIENT: Final = (
     BEHIND
     | FORGOTTEN
+    | CLOSED
     | {
         ARREARS,
         "ABOVE_DEPOSIT",
-        "CHANNEL_CLOSING",
-        "CHANNEL_FROZEN",
-        "CHANNEL_NOT_OPEN",
         "STEP_ABOVE_EXPOSURE",
         "STALE_REQUEST",
         "WRONG_RUN",
         "RATE_LIMITED",
         "TOO_MANY_REQUESTS",
         "CHALLENGE_TOO_LARGE",
+        "BUSY",
     }
 )
-"""Refusals for a reason of ours: they say nothing about the farmer."""
+"""Refusals that may pass, of an honest farmer too: no proof of lost data, and no excuse either."""
 _OWED_AFTER: Final = (None, Outcome.PASSED)
 """Last outcomes of a shard after which missed audits were missed by us."""
-EXCUSED: Final = OURS | {"BUSY"}
-"""Refusals that are no proof of lost data either."""
 
 
 class Accounts:
@@ -107,13 +106,27 @@ class Accounts:
             return await self._pay_arrears(account, refusal)
         return False
 
+    def ours(self, account: Account, refusal: PeerRefused) -> bool:
+        """Tell whether a refusal is our doing by our own books; what a farmer says is no alibi."""
+
+        def work(conn: Connection) -> bool:
+            channel = load_account(conn, account.channel.id).channel
+            if refusal.error in CLOSED:
+                return not channel.serving
+            if refusal.error == ARREARS:
+                asked, due = _arrears(refusal), sum(cost for _, _, cost in self._unpaid_time(conn, account))
+                return 0 < asked <= due and channel.earned + asked > channel.deposit
+            return refusal.error == "ABOVE_DEPOSIT" and channel.promised > channel.deposit
+
+        return self._context.database.read(work)
+
     async def _pay_arrears(self, account: Account, refusal: PeerRefused) -> bool:
         """Pay for the time in which audits were missed, as far as we agree: the farmer serves again then.
 
         The time is booked as paid in the same transaction, so it cannot be charged twice.
         """
         context = self._context
-        asked = _amount(refusal, "exposure") - _amount(refusal, "limit")
+        asked = _arrears(refusal)
 
         def work(conn: Connection) -> Payment | None:
             owed = self._unpaid_time(conn, account)
@@ -157,6 +170,10 @@ def prepaid_of(purse: Purse) -> Prepaid:
 def agreement_path(agreement: bytes, what: str = "") -> str:
     """Return the path of an agreement, or of something of it, on its farmer."""
     return f"/v1/agreements/{to_hex(agreement)}" + (f"/{what}" if what else "")
+
+
+def _arrears(refusal: PeerRefused) -> int:
+    return _amount(refusal, "exposure") - _amount(refusal, "limit")
 
 
 def _amount(refusal: PeerRefused, name: str) -> int:

@@ -21,10 +21,11 @@ from node.errors import CheckFailed, NodeError, short
 from node.manifest import Segment
 from node.merkle import build_tree
 from node.messages import ReadShard, SignedVoucherMessage
-from node.renter.accounts import EXCUSED, Accounts, agreement_path
+from node.renter.accounts import TRANSIENT, Accounts, agreement_path
 from node.renter.context import Context
 from node.renter.errors import FileUnavailable
 from node.renter.faults import to_fault
+from node.renter.money import active_account
 from node.renter.reports import Fault, Trouble
 from node.renter.tasks import end
 from node.transport import PeerRefused
@@ -117,11 +118,24 @@ class Downloader:
             await self._lost(shard)
         except PeerRefused as error:
             self.faults.append(to_fault(farmer, error))
-            if error.error not in EXCUSED and error.status < SERVER_FAULT:
-                await self._lost(shard)
+            await self._refused(shard, error)
         except (NodeError, PaymentError) as error:
             self.faults.append(to_fault(farmer, error))
         return None
+
+    async def _refused(self, shard: ShardRecord, refusal: PeerRefused) -> None:
+        """Judge a refused read: what may pass counts as a try first, and as a lost shard after a window."""
+        farmer, now = shard.agreement.farmer, self._context.now()
+        account = self._context.database.read(lambda conn: active_account(conn, farmer))
+        if account is None or self._accounts.ours(account, refusal):
+            return
+        passing = refusal.error in TRANSIENT or refusal.status >= SERVER_FAULT
+        if not passing or _refused_before(shard, now):
+            await self._lost(shard)
+        elif shard.outcome is not Outcome.TIMED_OUT:
+            await self._context.database.write(
+                lambda conn: record_check(conn, shard.agreement_id, Outcome.TIMED_OUT, now)
+            )
 
     async def _lost(self, shard: ShardRecord) -> None:
         """Write down that a farmer has failed: the shard earns nothing further."""
@@ -166,6 +180,15 @@ class Downloader:
                     if not tries_left or not await self._accounts.settle(account, refusal):
                         raise
         raise AssertionError
+
+
+def _refused_before(shard: ShardRecord, now: int) -> bool:
+    """Whether a farmer was silent about a shard before, and has had an audit's window to change that."""
+    return (
+        shard.outcome is Outcome.TIMED_OUT
+        and shard.checked_at is not None
+        and now >= shard.checked_at + shard.agreement.response_deadline
+    )
 
 
 def _open(data: bytearray, shard: ShardRecord, mask: Mask) -> memoryview:

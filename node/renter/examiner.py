@@ -26,7 +26,7 @@ from node.messages import (
     Proven,
     SignedVoucherMessage,
 )
-from node.renter.accounts import OURS, Accounts
+from node.renter.accounts import Accounts
 from node.renter.batches import Subject, group_subjects, to_items
 from node.renter.channels import Channels
 from node.renter.context import Context
@@ -164,7 +164,7 @@ class Examiner:
             except PeerRefused as refusal:
                 fault = to_fault(account.farmer, refusal)
                 verdict = await self._refused(account, audit, subjects, refusal)
-                answer = Answer.OUR_FAULT if refusal.error in OURS else Answer.SILENT
+                answer = Answer.OUR_FAULT if self._accounts.ours(account, refusal) else Answer.SILENT
             except (NodeError, PaymentError) as error:
                 fault, answer = to_fault(account.farmer, error), _answer(error)
                 verdict = False

@@ -120,7 +120,7 @@ def test_swapped_shards_do_not_pass_for_each_other(tmp_path: Path) -> None:
         assert await place.read("file") == content(90_000)
         report = await place.renter.audits.audit()
         failed = {result.farmer for result in report.results if result.outcome is Outcome.FAILED}
-        assert failed <= {place.farmers[0].node}
+        assert failed == {place.farmers[0].node}
 
     tell(tmp_path, story, farmers=2)
 
@@ -133,7 +133,7 @@ def test_bytes_changed_on_the_way_are_noticed(tmp_path: Path) -> None:
         wire.tamper = lambda path, body: body[::-1] if path.endswith("/read") else body
         report = await place.renter.files.get("file", tmp_path / "out")
         assert (tmp_path / "out").read_bytes() == DATA
-        assert {fault.farmer for fault in report.faults} <= {place.farmers[0].node}
+        assert {fault.farmer for fault in report.faults} == {place.farmers[0].node}
 
     tell(tmp_path, story, farmers=2, wired=True)
 
@@ -229,8 +229,7 @@ def test_refusing_a_paid_read_loses_the_shard_unless_it_is_excused(
         first.wire.refuse["POST /v1/agreements"] = code
         assert await place.read("file") == DATA
         shards = [shard for shard in place.renter.files.stat("file").shards if shard.farmer == first.node]
-        failed = {shard.outcome for shard in shards} - {None}
-        assert failed <= {Outcome.FAILED}
-        assert bool(failed) is lost
+        found = {shard.outcome for shard in shards} - {None}
+        assert found == {Outcome.FAILED if lost else Outcome.TIMED_OUT}
 
     tell(tmp_path, story, farmers=2, wired=True)
