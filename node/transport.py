@@ -12,6 +12,7 @@ import asyncio
 import errno
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, Self, TypeVar
@@ -227,6 +228,7 @@ class Transport:
         again = 1
         left = self._patience.pause
         while True:
+            named = self._runs.get(node, UNKNOWN_RUN)
             try:
                 return await self._send(node, url, request)
             except _Lost as lost:
@@ -234,7 +236,11 @@ class Transport:
                     raise lost.verdict from lost
                 again -= 1
             except PeerRefused as refusal:
-                if refusal.error == WrongRun.code and again and self._learn_run(node, refusal.values):
+                if (
+                    refusal.error == WrongRun.code
+                    and again
+                    and self._learn_run(node, refusal.values) != named
+                ):
                     again -= 1
                     continue
                 pause = _pause(refusal)
@@ -289,15 +295,11 @@ class Transport:
             run=self._runs.get(node, UNKNOWN_RUN),
         )
 
-    def _learn_run(self, node: NodeId, values: Mapping[str, object]) -> bool:
-        """Remember the run that a peer says it is in; tell whether that is news."""
-        try:
-            run = from_hex(values.get("run"), RUN_SIZE)
-        except ValueError:
-            return False
-        news = self._runs.get(node) != run
-        self._runs[node] = run
-        return news
+    def _learn_run(self, node: NodeId, values: Mapping[str, object]) -> bytes:
+        """Remember the run that a peer says it is in; return what is known now."""
+        with suppress(ValueError):
+            self._runs[node] = from_hex(values.get("run"), RUN_SIZE)
+        return self._runs.get(node, UNKNOWN_RUN)
 
     def _session(self) -> aiohttp.ClientSession:
         if self._opened is None:

@@ -15,7 +15,7 @@ from typing import Final
 from node.audit import Answer, Challenge, Outcome, Try, Window, classify, verify_proof
 from node.db import Connection
 from node.db.renter import AuditRecord, Decision, load_audit, load_decisions, load_open_audits
-from node.errors import NodeError
+from node.errors import NodeError, OwnFault
 from node.hex import from_hex
 from node.messages import (
     AuditAnswer,
@@ -325,7 +325,7 @@ def _answer(error: Exception) -> Answer:
     match error:
         case PeerUnreachable():
             return Answer.UNREACHABLE
-        case Unfunded() | PaymentError():
+        case OwnFault() | PaymentError():
             return Answer.OUR_FAULT
         case _:
             return Answer.SILENT

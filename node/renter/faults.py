@@ -1,6 +1,6 @@
 """How an error met with one farmer becomes a Fault in a report."""
 
-from node.errors import NodeError
+from node.errors import NodeError, OwnFault
 from node.renter.errors import NoOpenChannel, Unfunded
 from node.renter.reports import Fault, Trouble
 from node.transport import PeerRefused, PeerTimedOut, PeerUnreachable
@@ -19,5 +19,7 @@ def to_fault(farmer: NodeId, error: NodeError | PaymentError) -> Fault:
             return Fault(farmer, Trouble.REFUSED, error.message, error.error)
         case Unfunded() | NoOpenChannel() | ChannelError():
             return Fault(farmer, Trouble.NO_MONEY, str(error), error.code)
+        case OwnFault():
+            return Fault(farmer, Trouble.NOT_ASKED, str(error), error.code)
         case _:
             return Fault(farmer, Trouble.BROKE_RULES, str(error), error.code)

@@ -32,6 +32,7 @@ class Trouble(Enum):
     BROKE_RULES = "broke the rules"
     WRONG_DATA = "sent bytes that are not the shard"
     NO_MONEY = "its channel does not hold enough"
+    NOT_ASKED = "could not be asked"
 
 
 @dataclass(frozen=True, slots=True)

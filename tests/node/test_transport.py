@@ -289,11 +289,13 @@ def test_a_restarted_peer_is_answered_with_its_run() -> None:
 
     async def go() -> None:
         async with serving(serve) as target, Transport(RENTER, clock, QUICK) as transport:
-            for _ in range(3):
-                assert await transport.get(target, "/v1/agreements/0x00", AgreementView) == VIEW
+            asked = (transport.get(target, "/v1/agreements/0x00", AgreementView) for _ in range(4))
+            assert await asyncio.gather(*asked) == [VIEW] * 4
+            assert refused == 4
+            assert await transport.get(target, "/v1/agreements/0x00", AgreementView) == VIEW
 
     asyncio.run(go())
-    assert refused == 1
+    assert refused == 4
 
 
 def test_a_busy_peer_is_given_a_moment() -> None:

@@ -342,6 +342,24 @@ def test_a_restored_renter_learns_what_it_had_signed(tmp_path: Path) -> None:
     tell(tmp_path, story, farmers=1, wired=True)
 
 
+def test_a_farmer_we_forgot_is_not_blamed(tmp_path: Path) -> None:
+    async def story(place: Village) -> None:
+        await stored(place, n=1)
+        (farmer,) = place.farmers
+        await place.renter.peers.remove(farmer.node)
+        report = await place.renter.audits.audit()
+        assert of(report, farmer) == {"UNCHECKED": 3}
+        assert {fault.trouble for fault in report.faults} == {Trouble.NOT_ASKED}
+        for _ in range(4):
+            place.clock.pass_time(DEADLINE // 3)
+            await place.renter.audits.audit()
+        assert {shard.outcome for shard in place.renter.files.stat("file").shards} == {Outcome.UNCHECKED}
+        await place.renter.peers.add(farmer.url)
+        assert of(await place.renter.audits.audit(), farmer) == {"PASSED": 3}
+
+    tell(tmp_path, story, farmers=1)
+
+
 def test_what_is_lost_stays_lost_and_unpaid(tmp_path: Path) -> None:
     async def story(place: Village) -> None:
         await stored(place, n=1)
