@@ -124,7 +124,7 @@ def test_join_by_something_else_than_a_record_is_refused(tithe: Tithe, content: 
     if content is not None:
         (tithe.folder / "record.json").write_text(content)
     assert (
-        "no deployment record" in tithe("chain", "add", "http://127.0.0.1:9", "record.json", expect=1).error
+        "no deployment record" in tithe("chain", "add", "http://127.0.0.1:9", "record.json", expect=4).error
     )
 
 

@@ -79,7 +79,7 @@ def test_init_with_a_cold_payee_makes_no_wallet(local: Tithe) -> None:
         (("--capacity", "lots"), 2, "no size"),
         (("--payee", "0x12"), 2, "no address"),
         (("--host", "0.0.0.0"), 2, "--url"),  # noqa: S104 - refused
-        (("--join", "nowhere"), 1, "no deployment record"),
+        (("--join", "nowhere"), 4, "no deployment record"),
         ((), 4, "no chain is recorded"),
     ],
 )
