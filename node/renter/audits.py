@@ -120,6 +120,8 @@ class Audits:
     async def _go_on(self, waiting: _Open, subjects: Sequence[Subject]) -> Examined:
         """Send an open challenge again first; what it was not about is asked for when it is decided."""
         first = await self._resume(waiting)
+        if not first.results:  # another program of this renter had it decided meanwhile
+            return await self._examine(waiting.farmer, subjects)
         asked = {subject.shard.agreement_id for subject in waiting.subjects}
         rest = [subject for subject in subjects if subject.shard.agreement_id not in asked]
         if not rest or any(not result.decided for result in first.results):
