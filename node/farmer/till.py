@@ -68,11 +68,16 @@ class Till:
         self._queue: Grouped[Offered, Counted] = Grouped(self._serve)
 
     async def take(self, node: NodeId, signed: SignedVoucher) -> ChannelView:
+        """Take a voucher and tell how its channel stands then. Raises PaymentError, UnknownChannel."""
+        counted = await self.count(node, signed)
+        return view(self._farm, counted.page, counted.exposed, counted.held)
+
+    async def count(self, node: NodeId, signed: SignedVoucher) -> Counted:
         """Take a voucher; it is on disk when this returns. Raises PaymentError, UnknownChannel."""
         offered = Offered(node, signed, voucher_signer(self._farm.domain, signed))
         counted = await self._queue.ask(offered)
         told(self._farm, counted.accepted)
-        return view(self._farm, counted.page, counted.exposed, counted.held)
+        return counted
 
     async def _serve(self, group: list[Offered]) -> list[Counted | Exception]:
         return await self._farm.database.write(lambda conn: count_vouchers(conn, self._farm, group))
