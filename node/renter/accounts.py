@@ -16,7 +16,16 @@ from node.messages import ChannelView, PayVoucher, SignedVoucherMessage
 from node.renter.channels import Channels
 from node.renter.context import Context
 from node.renter.errors import NoOpenChannel
-from node.renter.money import Account, Payment, active_account, issue_payment, load_account, record_delivery
+from node.renter.money import (
+    Account,
+    Payment,
+    active_account,
+    issue_payment,
+    issue_read,
+    load_account,
+    record_delivery,
+    record_read,
+)
 from node.renter.peers import Peers
 from node.renter.safety import Prepaid
 from node.transport import PeerRefused, Target
@@ -73,10 +82,21 @@ class Accounts:
             raise NoOpenChannel(farmer)
         return account if account.purse.presented else await self._channels.present(account.channel.id)
 
-    async def issue(self, channel: ChannelId, extra: Amount) -> Payment:
-        """Sign an unconditional voucher for all earned and `extra`; it is on disk. See issue_payment."""
+    async def issue_read(self, channel: ChannelId, price: Amount) -> Payment:
+        """Sign an unconditional voucher for all earned and one read; it is on disk. See issue_read."""
         context = self._context
-        return await context.database.write(lambda conn: issue_payment(conn, context.pen, channel, extra))
+        return await context.database.write(lambda conn: issue_read(conn, context.pen, channel, price))
+
+    async def record_read(self, payment: Payment) -> Amount:
+        """Book a read that has come; return what it earned the farmer."""
+        pen, channel, total = self._context.pen, payment.account.channel.id, payment.voucher.total
+        return await self._context.database.write(lambda conn: record_read(conn, pen, channel, total))
+
+    def holds(self, payment: Payment) -> bool:
+        """Whether the farmer is known to hold a voucher."""
+        channel = payment.account.channel.id
+        purse = self._context.database.read(lambda conn: load_account(conn, channel)).purse
+        return purse.delivered >= payment.voucher.total
 
     async def deliver(self, payment: Payment) -> ChannelView:
         """Send an unconditional voucher; what it pays is known to have arrived afterwards.

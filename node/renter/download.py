@@ -170,15 +170,20 @@ class Downloader:
         path = agreement_path(shard.agreement_id, "read")
         async with self._context.locks.hold(account.channel.id):
             for tries_left in reversed(range(TRIES)):
-                payment = await self._accounts.issue(account.channel.id, price)
-                self.paid += price
+                payment = await self._accounts.issue_read(account.channel.id, price)
                 voucher = SignedVoucherMessage.of(payment.voucher)
                 message = ReadShard(offset=offset, length=length, payment=voucher)
                 try:
-                    return await self._context.transport.read(target, path, message, length)
+                    part = await self._context.transport.read(target, path, message, length)
                 except PeerRefused as refusal:
                     if not tries_left or not await self._accounts.settle(account, refusal):
                         raise
+                    if payment.added and self._accounts.holds(payment):
+                        raise  # it took this very payment, and gives nothing for it
+                else:
+                    rise = await self._accounts.record_read(payment)
+                    self.paid += rise
+                    return part
         raise AssertionError
 
 

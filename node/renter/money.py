@@ -101,20 +101,53 @@ def issue_payment(conn: Connection, pen: Pen, channel_id: ChannelId, extra: Amou
     """
     account = load_account(conn, channel_id)
     channel, purse = account.channel, account.purse
-    if not extra and purse.paid is not None and purse.paid_total >= channel.earned:
+    if not extra and purse.paid is not None and purse.paid_total == channel.earned:
         return Payment(account, purse.paid, _NOTHING)
     try:
         after, voucher = next_payment(channel, extra)
     except InsufficientDeposit as error:
         raise Unfunded(purse.farmer, error.needed, error.deposit) from error
     signed = pen.sign(voucher)
-    added = Amount(signed.total - purse.paid_total)
+    added = Amount(max(0, signed.total - purse.paid_total))
     purse = replace(purse, paid=signed)
     save_channel(conn, after)
     save_purse(conn, purse)
     if extra:
         after = _reissue(conn, pen, after)
     return Payment(Account(after, purse), signed, added)
+
+
+def issue_read(conn: Connection, pen: Pen, channel_id: ChannelId, price: Amount) -> Payment:
+    """Pay all that is earned and one read; it counts as earned when the read has come: see record_read.
+
+    Until then the next read is paid by the same total, so a farmer that delivers nothing holds one price.
+    Raises Unfunded, ChannelError, UnknownChannel.
+    """
+    account = load_account(conn, channel_id)
+    purse = account.purse
+    try:
+        after, voucher = next_step(account.channel, price, ZERO32)
+    except InsufficientDeposit as error:
+        raise Unfunded(purse.farmer, error.needed, error.deposit) from error
+    if purse.paid is not None and purse.paid_total == voucher.cumulative_amount:
+        return Payment(account, purse.paid, _NOTHING)
+    signed = pen.sign(voucher)
+    added = Amount(max(0, signed.total - purse.paid_total))
+    purse = replace(purse, paid=signed)
+    save_channel(conn, after)
+    save_purse(conn, purse)
+    return Payment(Account(after, purse), signed, added)
+
+
+def record_read(conn: Connection, pen: Pen, channel_id: ChannelId, total: Amount) -> Amount:
+    """Note that a read has come for a voucher of this total; return what that earned the farmer."""
+    before = load_account(conn, channel_id).channel
+    after = record_proof(before, total)
+    if after != before:
+        save_channel(conn, after)
+        _reissue(conn, pen, after)
+    record_delivery(conn, channel_id, total)
+    return Amount(after.earned - before.earned)
 
 
 def record_delivery(conn: Connection, channel_id: ChannelId, total: Amount) -> None:
@@ -218,6 +251,7 @@ def recall_paid(conn: Connection, pen: Pen, signed: SignedVoucher) -> None:
     channel = recall_voucher(pen.domain, account.channel, signed, proven=False)
     if channel != account.channel:
         save_channel(conn, channel)
+        _reissue(conn, pen, channel)
     purse = account.purse
     if signed.voucher.condition == ZERO32 and signed.total > purse.paid_total:
         purse = replace(purse, paid=signed)
