@@ -128,12 +128,13 @@ def test_swapped_shards_do_not_pass_for_each_other(tmp_path: Path) -> None:
 def test_bytes_changed_on_the_way_are_noticed(tmp_path: Path) -> None:
     async def story(place: Village) -> None:
         await stored(place, k=1, n=2)
-        wire = place.farmers[0].wire
+        first = place.renter.files.stat("file").shards[0].farmer
+        wire = place.farmer(first).wire
         assert wire
         wire.tamper = lambda path, body: body[::-1] if path.endswith("/read") else body
         report = await place.renter.files.get("file", tmp_path / "out")
         assert (tmp_path / "out").read_bytes() == DATA
-        assert {fault.farmer for fault in report.faults} == {place.farmers[0].node}
+        assert {fault.farmer for fault in report.faults} == {first}
 
     tell(tmp_path, story, farmers=2, wired=True)
 
