@@ -152,6 +152,8 @@ def apply(channel: Channel, event: Event) -> tuple[Channel, tuple[Effect, ...]]:
 
 def _effects(before: Channel, after: Channel) -> tuple[Effect, ...]:
     """Derive the requests from what changed: a fact without news can thus never ask for anything."""
+    if before.status is after.status and not after.closes_at:
+        return ()  # the path of nearly every voucher
     effects: list[Effect] = []
     stopped = (Status.CLOSING, Status.CLOSED, Status.FROZEN)
     if before.status not in stopped and after.status in stopped:
@@ -186,7 +188,16 @@ def _earn(channel: Channel, event: VoucherAccepted) -> Channel:
         return channel
     if event.total > channel.deposit:
         raise AboveDeposit(event.total, channel.deposit)
-    return replace(channel, accepted=event.total, signed=max(channel.signed, event.total))
+    return Channel(  # not by `replace`, which takes twice as long: every voucher passes here
+        id=channel.id,
+        terms=channel.terms,
+        deposit=channel.deposit,
+        claimed=channel.claimed,
+        signed=max(channel.signed, event.total),
+        accepted=event.total,
+        closes_at=channel.closes_at,
+        status=channel.status,
+    )
 
 
 def _promise_late(channel: Channel, event: VoucherSigned) -> Channel:

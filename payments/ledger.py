@@ -95,13 +95,13 @@ def accept_payment(
     SignatureError; nothing has changed then.
     """
     _check_channel(channel, signed)
-    total, earned = signed.total, earnings.earned
+    total, covered, earned = signed.total, earnings.covered, earnings.earned
     if signed.voucher.conditional:
         raise ConditionalPayment(signed.voucher.condition)
     if spent and total < earned + spent:
         raise PaymentTooLow(total, earned + spent)
     _check_signer(domain, channel, signed, signer)
-    if total <= earnings.covered:
+    if total <= covered:
         return Accepted(channel, earnings, _NOTHING, ())
     after, effects = apply(channel, VoucherAccepted(total))
     prepaid, settled = _settle(earnings, total, storage_rate, spent)
@@ -249,8 +249,8 @@ def _settle(
     for: who audits a twentieth settles a twentieth of the time. The surplus is prepaid. Time that the paid
     step does not cover (audits missed while the renter was away) is taken from the prepayment.
     """
-    prepaid, last, earned = int(before.prepaid), before.last_paid_audit, before.earned
-    unpaid = earned - before.covered
+    prepaid, last, unpaid = int(before.prepaid), before.last_paid_audit, before.unpaid
+    earned = before.covered + unpaid
     if unpaid and covered >= earned:
         elapsed = max(0, before.proven_at - last)
         if before.proven_rate < storage_rate:

@@ -272,25 +272,34 @@ def _changing(book: Book) -> dict[str, Any]:
 
 
 def _read(row: Sequence[Any]) -> Book:
-    values = dict(zip(_NAMES, row, strict=True))
-    channel = ChannelId(values["channel_id"])
-    return Book(
-        channel_id=channel,
-        renter=NodeId(values["renter"]),
-        accepted_at=Timestamp(values["accepted_at"]),
-        earnings=Earnings(
-            paid=_voucher(channel, values["paid_total"], values["paid_signature"], ZERO32),
-            proven=_voucher(
-                channel, values["proven_total"], values["proven_signature"], values["proven_condition"]
-            ),
-            prepaid=values["prepaid"],
-            last_paid_audit=Timestamp(values["last_paid_audit"]),
-            proven_at=Timestamp(values["proven_at"]),
-            proven_rate=values["proven_rate"],
-            claimed=values["claimed"],
-        ),
-        unclaimed_since=Timestamp(values["unclaimed_since"]),
+    (
+        channel,
+        renter,
+        accepted_at,
+        paid_total,
+        paid_signature,
+        proven_total,
+        proven_condition,
+        proven_signature,
+        proven_at,
+        proven_rate,
+        prepaid,
+        last_paid_audit,
+        claimed,
+        unclaimed_since,
+    ) = row
+    paid = _voucher(channel, paid_total, paid_signature, ZERO32)
+    proven = _voucher(channel, proven_total, proven_signature, proven_condition)
+    earnings = Earnings(
+        paid=paid,
+        proven=proven,
+        prepaid=prepaid,
+        last_paid_audit=last_paid_audit,
+        proven_at=proven_at,
+        proven_rate=proven_rate,
+        claimed=claimed,
     )
+    return Book(channel, renter, accepted_at, earnings, unclaimed_since)
 
 
 def _voucher(

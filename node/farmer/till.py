@@ -187,7 +187,9 @@ def accept(
 
 
 def turned(page: Page, accepted: Accepted, now: Timestamp) -> Page:
-    """Put what a voucher has changed on the page."""
+    """Put what a voucher has changed on the page; the same page if it brought nothing."""
+    if accepted.earnings is page.earnings:
+        return page
     waiting = page.book.unclaimed_since
     if not waiting and accepted.earnings.covered > accepted.channel.claimed:
         waiting = now
@@ -197,8 +199,8 @@ def turned(page: Page, accepted: Accepted, now: Timestamp) -> Page:
 
 def save_pages(conn: Connection, changes: Collection[tuple[Page, Page]]) -> None:
     """Write the pages, each given as it was and as it is, that have changed."""
-    save_promises(conn, [after.channel for before, after in changes if after.channel != before.channel])
-    save_books(conn, [after.book for before, after in changes if after.book != before.book])
+    save_promises(conn, [after.channel for before, after in changes if after.channel is not before.channel])
+    save_books(conn, [after.book for before, after in changes if after.book is not before.book])
 
 
 def told(farm: Farm, accepted: Accepted) -> None:
