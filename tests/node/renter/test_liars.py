@@ -5,6 +5,7 @@ import json
 import random
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from node.errors import WrongMasterKey
 from node.master_key import MasterKey
 from node.renter.errors import FileUnavailable
 from node.renter.reports import Trouble
+from payments.types import NodeId
 from tests.node.renter.support import Neighbour, Village, content, outcomes, tell
 
 DATA = content(120_000)
@@ -128,13 +130,20 @@ def test_swapped_shards_do_not_pass_for_each_other(tmp_path: Path) -> None:
 def test_bytes_changed_on_the_way_are_noticed(tmp_path: Path) -> None:
     async def story(place: Village) -> None:
         await stored(place, k=1, n=2)
-        first = place.renter.files.stat("file").shards[0].farmer
-        wire = place.farmer(first).wire
-        assert wire
-        wire.tamper = lambda path, body: body[::-1] if path.endswith("/read") else body
+        asked: list[NodeId] = []
+
+        def tamper(node: NodeId, path: str, body: bytes) -> bytes:
+            """Reverse whatever the farmer that is asked first sends."""
+            if path.endswith("/read"):
+                asked.append(node)
+            return body[::-1] if path.endswith("/read") and node == asked[0] else body
+
+        for farmer in place.farmers:
+            assert farmer.wire
+            farmer.wire.tamper = partial(tamper, farmer.node)
         report = await place.renter.files.get("file", tmp_path / "out")
         assert (tmp_path / "out").read_bytes() == DATA
-        assert {fault.farmer for fault in report.faults} == {first}
+        assert {fault.farmer for fault in report.faults} == {asked[0]}
 
     tell(tmp_path, story, farmers=2, wired=True)
 
