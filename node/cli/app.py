@@ -100,6 +100,8 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
             raise
         _complain(_in_units(one_line(error)))
         code = exit_code(error)
+    if code == INTERRUPTED and sys.stderr.isatty():
+        sys.stderr.write("\n")  # an interrupted prompt keeps its line to itself
     sys.exit(code)
 
 

@@ -165,7 +165,9 @@ async def _choose(
     for info in chosen:
         if info.channel.terms.payer != access.payer:
             payer = "0x" + info.channel.terms.payer.hex()
-            raise Unusable(f"channel {short(info.channel.id)} was funded by {payer}: name its --wallet")
+            raise Unusable(
+                f"channel {short(info.channel.id)} was funded by {payer}: name that --wallet or --payer"
+            )
     return chosen
 
 

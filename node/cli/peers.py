@@ -64,7 +64,7 @@ def add(
         for peer in added:
             say(f"Farmer {short(peer.node)} at {safe(peer.urls[0])}")
     if troubles:
-        raise NotDone("; ".join(troubles))
+        raise NotDone(f"{'; '.join(troubles)} (is the farmer running, and on your chain?)")
     note("Next: tithe channel fund")
 
 

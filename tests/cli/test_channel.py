@@ -1,7 +1,13 @@
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from node.cli.identifiers import show_address
+from payments.types import Address
+from settlement.local_chain import dev_keys
+from settlement.rpc import Rpc
+from settlement.transactions import send_now
 from tests.cli.conftest import FARMERS, PASSWORD, Market, Tithe, make_wallet
 
 ETHER = 10**18
@@ -161,6 +167,38 @@ def renter_closes_and_waits(renter: Tithe) -> dict[str, str]:
 
 def test_close_with_wait_cannot_be_unsigned(market: Market) -> None:
     assert "--wait" in market.renter("channel", "close", "--wait", "--unsigned", expect=2).error
+
+
+def test_cold_wallet_funds_and_closes_by_what_was_printed(market: Market) -> None:
+    cold = dev_keys(2)[1]
+    payer = show_address(cold.address)
+    renter = market.renter
+    renter("chain", "give", payer, "--tokens", "5")
+
+    def sign_and_send(calls: list[dict[str, str]]) -> None:
+        async def work() -> None:
+            async with await Rpc.open(_url(renter)) as rpc:
+                for call in calls:
+                    to = Address(bytes.fromhex(call["to"][2:]))
+                    await send_now(rpc, cold, to, bytes.fromhex(call["data"][2:]), int(call["value"]))
+
+        asyncio.run(work())
+
+    cold_options = ("--payer", payer, "--unsigned", "--json")
+    sign_and_send(renter("channel", "fund", "--amount", "1", *cold_options).json["calls"])
+    channels = [
+        one
+        for one in renter("channel", "list", "--json").json["channels"]
+        if one["terms"]["payer"] == payer.lower()
+    ]
+    assert [one["deposit"] for one in channels] == [str(ETHER)] * FARMERS
+    assert all(one["farmer"] for one in channels)
+
+    assert "was funded by" in renter("channel", "close", channels[0]["channel_id"], "--yes", expect=2).error
+    sign_and_send(renter("channel", "close", *cold_options).json["calls"])
+    renter("chain", "warp", "61s")
+    sign_and_send(renter("channel", "withdraw", *cold_options).json["calls"])
+    assert tokens_of(renter, payer) == 5 * ETHER
 
 
 def _url(tithe: Tithe) -> str:
