@@ -16,7 +16,7 @@ from payments.eip712 import Domain
 from payments.types import Address, Amount, ChannelId, Seconds, Timestamp
 from payments.vouchers import SignedVoucher, Terms
 from settlement.abi import CHANNELS, TOKEN, decode_result, encode_call
-from settlement.chain_events import ChainEvent, read_events, row
+from settlement.chain_events import ChainEvent, key, read_events, row
 from settlement.deployment import Deployment
 from settlement.errors import (
     ChainUnreachable,
@@ -275,6 +275,6 @@ def _claim_row(claim: Claim, before: Claim | None) -> tuple[object, ...]:
     """Pack one row; a zero payee means "as the row before"."""
     terms, signature = claim.terms, claim.voucher.signature
     same = before is not None and before.terms.payee == terms.payee
-    payee = bytes(20) if same else terms.payee
-    head = (terms.payer, terms.signer, payee, terms.challenge_period, terms.salt)
-    return (*head, claim.voucher.total, signature[:32], signature[32:])
+    payee = Address(bytes(20)) if same else terms.payee
+    packed = (key(terms.signer, terms.challenge_period), row(payee, claim.voucher.total))
+    return (terms.payer, *packed, terms.salt, signature[:32], signature[32:])

@@ -3,7 +3,7 @@
 Reverted
 +- Panicked, UnknownRevert
 +- CustomError
-   +- ZeroSigner, DepositMismatch, Refused, NotPayee                                      (PaymentChannels)
+   +- ZeroSigner, DepositMismatch, NothingToFund, Refused, NotPayee                       (PaymentChannels)
    +- ERC20*, ERC2612*, InvalidAccountNonce, SafeERC20FailedOperation                     (OpenZeppelin)
 """
 
@@ -56,6 +56,12 @@ class DepositMismatch(CustomError):
     sentence = "the token moved {received} instead of {expected}: it takes a fee or rebases"
     expected: int
     received: int
+
+
+class NothingToFund(CustomError):
+    """A signed funding whose targets have all been reached."""
+
+    sentence = "the signed funding would move nothing"
 
 
 class Refused(CustomError):
