@@ -117,7 +117,6 @@ class FarmerDaemon:
             server = self._serve_on(stack)
             farmer = await self._open(stack)
             await farmer.begin()
-
             await server.start(create_app(farmer, server.limits))
             stack.push_async_callback(server.stop)
             self._farmer = farmer
@@ -150,7 +149,6 @@ class FarmerDaemon:
         return server
 
     async def _open(self, stack: AsyncExitStack) -> Farmer:
-
         chain = self._chain
         if chain is None:
             chain = await Chain.connect(self._deployment.url, self._deployment)
@@ -169,7 +167,6 @@ class FarmerDaemon:
         path = self._places.running
         if path is None:
             return
-
         write_json(path, {"url": self._url, "pid": os.getpid(), "node": to_hex(self._node_key.node)})
         stack.callback(path.unlink, missing_ok=True)
 

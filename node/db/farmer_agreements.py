@@ -170,15 +170,15 @@ def list_agreements(
     return [_read(tuple(row)) for row in conn.execute(query)]
 
 
-def list_overdue(conn: Connection, now: Timestamp, limit: int = BATCH) -> list[FarmerAgreement]:
-    """At most `limit` agreements that have ended, and proposals whose shard did not come in time."""
+def list_overdue(conn: Connection, now: Timestamp) -> list[FarmerAgreement]:
+    """At most BATCH agreements that have ended, and proposals whose shard did not come in time."""
     column = _AGREEMENT.c
     ended = select(_AGREEMENT).where(column.state == AgreementState.STORED.value, column.end_at <= now)
     abandoned = select(_AGREEMENT).where(
         column.state == AgreementState.PROPOSED.value, column.upload_by <= now
     )
-    rows = [*conn.execute(ended.limit(limit)), *conn.execute(abandoned.limit(limit))]
-    return [_read(tuple(row)) for row in rows[:limit]]
+    rows = [*conn.execute(ended.limit(BATCH)), *conn.execute(abandoned.limit(BATCH))]
+    return [_read(tuple(row)) for row in rows[:BATCH]]
 
 
 def stored_shards(conn: Connection) -> Iterator[bytes]:

@@ -130,7 +130,7 @@ class Examiner:
     async def _open(self, account: Account, group: Sequence[Subject]) -> AuditRecord | None:
         """Write a new challenge down; None if another one is open in the channel."""
         context, channel = self._context, account.channel.id
-        items = to_items(group)
+        items = to_items(group, os.urandom)
         challenge = Challenge(os.urandom(32), items)
         terms = [subject.shard.agreement for subject in group]
         window = Window(

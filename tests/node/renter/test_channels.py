@@ -20,7 +20,7 @@ from payments.channel import Status
 from payments.types import Amount, ChannelId, NodeId, Seconds
 from settlement.client import Chain
 from settlement.local_chain import mine, warp
-from settlement.outbox_store import Phase, add_wish, list_queued
+from settlement.outbox_store import Phase, add_wish, list_open
 from tests.node.renter.support import Village, content, tell
 
 DAY = 86_400
@@ -109,11 +109,11 @@ def test_a_transaction_of_a_killed_process_is_sent_and_followed(tmp_path: Path) 
         place.database.write_sync(lambda conn: add_wish(conn, "fund", place.keys.payer, call))
         await place.restart_renter()
         assert await world.chain.allowance(place.keys.payer) == 7
-        (queued,) = place.database.read(list_queued)
+        (queued,) = place.database.read(list_open)
         assert queued.phase is Phase.SENT
         await mine(world.chain.rpc)
         await place.renter.tick()
-        assert place.database.read(list_queued) == []
+        assert place.database.read(list_open) == []
 
     tell(tmp_path, story, farmers=1)
 
