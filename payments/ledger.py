@@ -37,7 +37,7 @@ class Earnings:
     paid: newest unconditional voucher. proven: newest conditional one, its proof stored, when (`proven_at`),
     and what the agreements it proved bring a month (`proven_rate`). claimed: total paid out on chain (a push
     pays without a voucher). prepaid: money paid ahead of any work, less what storage time has used up.
-    last_paid_audit: storage before it is settled.
+    last_paid_audit: storage before it is paid for.
     """
 
     paid: SignedVoucher | None = None
@@ -104,8 +104,8 @@ def accept_payment(
     if total <= covered:
         return Accepted(channel, earnings, _NOTHING, ())
     after, effects = apply(channel, VoucherAccepted(total))
-    prepaid, settled = _settle(earnings, total, storage_rate, spent)
-    books = replace(earnings, paid=signed, prepaid=prepaid, last_paid_audit=settled)
+    prepaid, last_paid = _cover(earnings, total, storage_rate, spent)
+    books = replace(earnings, paid=signed, prepaid=prepaid, last_paid_audit=last_paid)
     return Accepted(after, books, Amount(max(0, total - earned)), effects)
 
 
@@ -160,8 +160,8 @@ def record_claimed(earnings: Earnings, total: Amount, storage_rate: Amount) -> E
         return earnings
     if total <= earnings.covered:
         return replace(earnings, claimed=total)
-    prepaid, settled = _settle(earnings, total, storage_rate, _NOTHING)
-    return replace(earnings, claimed=total, prepaid=prepaid, last_paid_audit=settled)
+    prepaid, last_paid = _cover(earnings, total, storage_rate, _NOTHING)
+    return replace(earnings, claimed=total, prepaid=prepaid, last_paid_audit=last_paid)
 
 
 def begin_storage(earnings: Earnings, now: Timestamp) -> Earnings:
@@ -240,13 +240,13 @@ def _check_signer(domain: Domain, channel: Channel, signed: SignedVoucher, signe
         raise WrongSigner(channel.terms.signer, signer)
 
 
-def _settle(
+def _cover(
     before: Earnings, covered: Amount, storage_rate: Amount, spent: Amount
 ) -> tuple[Amount, Timestamp]:
-    """Account for a rise of what is covered: the prepayment after it, and until when storage is settled.
+    """Account for a rise of what is covered: the prepayment after it, and until when storage is paid.
 
-    An audit now paid settles the storage time before it, in proportion to how much of the storage it asked
-    for: who audits a twentieth settles a twentieth of the time. The surplus is prepaid. Time that the paid
+    An audit now paid pays for the storage time before it, in proportion to how much of the storage it asked
+    for: who audits a twentieth pays for a twentieth of the time. The surplus is prepaid. Time that the paid
     step does not cover (audits missed while the renter was away) is taken from the prepayment.
     """
     prepaid, last, unpaid = int(before.prepaid), before.last_paid_audit, before.unpaid

@@ -128,7 +128,7 @@ class FileRecord:
 class ShardRecord:
     """One shard and its agreement.
 
-    audited: the last interval that had its audit. outcome, checked_at: its last audit's. settled_at:
+    audited: the last interval that had its audit. outcome, checked_at: its last audit's. paid_until:
     until when its storage is paid (its last passed audit, or the start).
     """
 
@@ -139,7 +139,7 @@ class ShardRecord:
     state: ShardState
     agreement: Agreement
     renter_signature: bytes
-    settled_at: Timestamp
+    paid_until: Timestamp
     farmer_signature: bytes | None = None
     audited: int = 0
     outcome: Outcome | None = None
@@ -261,7 +261,7 @@ def delete_later(conn: Connection, file_id: bytes) -> int:
 
 
 def record_check(conn: Connection, agreement_id: bytes, outcome: Outcome, at: Timestamp) -> None:
-    """Note a shard's last outcome; a passed audit settles the storage before it. What is lost stays lost."""
+    """Note a shard's last outcome; a passed audit pays for the storage before it. What is lost stays lost."""
     values: dict[str, Any] = {"outcome": outcome.value, "checked_at": at}
     if outcome is Outcome.PASSED:
         values["settled_at"] = at
@@ -273,7 +273,7 @@ def record_check(conn: Connection, agreement_id: bytes, outcome: Outcome, at: Ti
     )
 
 
-def advance_settled(conn: Connection, agreement_id: bytes, seconds: Seconds) -> None:
+def advance_paid_until(conn: Connection, agreement_id: bytes, seconds: Seconds) -> None:
     """Note that so much more of a shard's storage time is paid."""
     later = _SHARDS.c.settled_at + seconds
     conn.execute(update(_SHARDS).where(_SHARDS.c.agreement_id == agreement_id).values(settled_at=later))
@@ -354,7 +354,7 @@ def _values(shard: ShardRecord) -> dict[str, Any]:
         "audited": shard.audited,
         "outcome": shard.outcome.value if shard.outcome else None,
         "checked_at": shard.checked_at,
-        "settled_at": shard.settled_at,
+        "settled_at": shard.paid_until,
     }
 
 
@@ -385,7 +385,7 @@ def _shard(row: Row[Any]) -> ShardRecord:
         ),
         renter_signature=row.renter_signature,
         farmer_signature=row.farmer_signature,
-        settled_at=Timestamp(row.settled_at),
+        paid_until=Timestamp(row.settled_at),
         audited=row.audited,
         outcome=Outcome(row.outcome) if row.outcome else None,
         checked_at=None if row.checked_at is None else Timestamp(row.checked_at),

@@ -135,7 +135,7 @@ def _check_sight(farm: Farm, terms: Terms, name: ChannelId, sight: Sight) -> Non
 def _record(conn: Connection, farm: Farm, book: Book, terms: Terms, sight: Sight) -> None:
     """Write down a channel as the chain shows it. What follows from a close request is the watcher's affair.
 
-    Another channel of the same renter continues its storage clock: opening one settles nothing.
+    Another channel of the same renter continues its storage clock: opening one pays for nothing.
     """
     channel, state = record_channel(conn, farm.domain, terms), sight.state
     if not state.closes_at:

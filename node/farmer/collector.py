@@ -13,7 +13,7 @@ from node.db import Connection
 from node.db.farmer import Book, list_books
 from node.db.farmer_agreements import load_account
 from node.farmer.config import FarmerConfig
-from node.farmer.farm import Farm, settled
+from node.farmer.farm import Farm, caught_up
 from payments.channel import Channel
 from payments.policy import Claimable, ClaimDecision, decide
 from payments.types import Amount, Timestamp, to_amount
@@ -62,7 +62,7 @@ def find_candidates(conn: Connection, now: Timestamp) -> list[Candidate]:
         if channel is None:
             continue
         account = load_account(conn, book.renter)
-        current = settled(book, channel, account)
+        current = caught_up(book, channel, account)
         paid = current.earnings.paid
         amount = max(0, min(paid.total, channel.deposit) - channel.claimed) if paid else 0
         since = current.unclaimed_since or now

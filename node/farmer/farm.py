@@ -95,7 +95,7 @@ def load_page(conn: Connection, channel_id: ChannelId, node: NodeId) -> Page:
     if book is None or channel is None or book.renter != node:
         raise UnknownChannel(channel_id)
     account = load_account(conn, node)
-    return Page(channel, settled(book, channel, account), account)
+    return Page(channel, caught_up(book, channel, account), account)
 
 
 def load_pages(conn: Connection, renters: Collection[NodeId]) -> dict[NodeId, dict[ChannelId, Page]]:
@@ -104,12 +104,12 @@ def load_pages(conn: Connection, renters: Collection[NodeId]) -> dict[NodeId, di
     pages: dict[NodeId, dict[ChannelId, Page]] = {renter: {} for renter in renters}
     for book, channel in list_pages(conn, renters):
         account = accounts[book.renter]
-        pages[book.renter][channel.id] = Page(channel, settled(book, channel, account), account)
+        pages[book.renter][channel.id] = Page(channel, caught_up(book, channel, account), account)
     return pages
 
 
-def settled(book: Book, channel: Channel, account: Account) -> Book:
-    """Book what the chain says it has paid."""
+def caught_up(book: Book, channel: Channel, account: Account) -> Book:
+    """Book what the chain says it has paid meanwhile."""
     earnings = record_claimed(book.earnings, channel.claimed, account.storage_rate)
     waiting = book.unclaimed_since if earnings.covered > channel.claimed else Timestamp(0)
     if earnings is book.earnings and waiting == book.unclaimed_since:
@@ -125,7 +125,7 @@ def owed(conn: Connection, account: Account, now: Timestamp, page: Page | None =
     books = [page.earnings] if page else []
     for book, channel in list_pages(conn, [account.renter]):
         if not page or channel.id != page.channel.id:
-            books.append(settled(book, channel, account).earnings)
+            books.append(caught_up(book, channel, account).earnings)
     return pooled_exposure(books, account.storage_rate, now)
 
 

@@ -36,7 +36,7 @@ from payments.types import MIB
 HEDGE_SECONDS: Final = 3.0
 """A pause without any bytes, after which one more farmer is asked."""
 TRIES: Final = 3
-"""Times a step is paid and asked for, while objections about money can be settled."""
+"""Times a step is paid and asked for, while objections about money can be removed."""
 SERVER_FAULT: Final = 500
 
 
@@ -176,7 +176,7 @@ class Downloader:
                 try:
                     part = await self._context.transport.read(target, path, message, length)
                 except PeerRefused as refusal:
-                    if not tries_left or not await self._accounts.settle(account, refusal):
+                    if not tries_left or not await self._accounts.mend(account, refusal):
                         raise
                     if payment.added and self._accounts.holds(payment):
                         raise  # it took this very payment, and gives nothing for it

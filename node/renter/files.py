@@ -160,7 +160,7 @@ def _keepings(
         if not shard.lost:
             terms = shard.agreement
             keeping = Keeping(
-                settled_at=shard.settled_at,
+                paid_until=shard.paid_until,
                 interval=terms.audit_interval,
                 grace=terms.grace,
                 end=terms.end,

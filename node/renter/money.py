@@ -213,7 +213,7 @@ def record_try(conn: Connection, audit_id: bytes, attempt: Try) -> AuditRecord |
     return audit
 
 
-def settle_audit(conn: Connection, audit_id: bytes, now: Timestamp, reason: str) -> Amount:
+def pass_audit(conn: Connection, audit_id: bytes, now: Timestamp, reason: str) -> Amount:
     """Book a verified proof: its voucher's total is earned, all items are PASSED. Return what it earned.
 
     A second time it earns nothing, for the total is the same. Raises UnknownChannel.

@@ -23,9 +23,9 @@ class Prepaid:
     seconds: Seconds
     at: Timestamp
 
-    def left(self, settled_at: Timestamp) -> Seconds:
-        """How much of it is left for the time after `settled_at`; time that has passed counts as used up."""
-        return Seconds(max(0, self.seconds - max(0, settled_at - self.at)))
+    def left(self, paid_until: Timestamp) -> Seconds:
+        """How much of it is left for the time after `paid_until`; time that has passed counts as used up."""
+        return Seconds(max(0, self.seconds - max(0, paid_until - self.at)))
 
     def extended(self, seconds: Seconds, now: Timestamp) -> "Prepaid":
         """Add time paid ahead at `now`."""
@@ -34,9 +34,9 @@ class Prepaid:
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """One healthy shard, and until when its farmer is paid for it (`settled_at`), `prepaid` not counted."""
+    """One healthy shard, and until when its farmer is paid for it (`paid_until`), `prepaid` not counted."""
 
-    settled_at: Timestamp
+    paid_until: Timestamp
     interval: Seconds
     grace: Seconds
     end: Timestamp
@@ -45,8 +45,8 @@ class Keeping:
     @property
     def kept_until(self) -> Timestamp:
         """The earliest time at which this farmer may delete the shard."""
-        paid_until = self.settled_at + self.prepaid.left(self.settled_at)
-        return Timestamp(min(self.end, paid_until + self.interval + self.grace))
+        covered_until = self.paid_until + self.prepaid.left(self.paid_until)
+        return Timestamp(min(self.end, covered_until + self.interval + self.grace))
 
 
 def segment_safe_until(k: int, keepings: Iterable[Keeping]) -> Timestamp:

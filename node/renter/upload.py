@@ -147,7 +147,7 @@ class Uploader:
             await supplier.renew(self._peers)
             return True
         if refusal.error in FORGOTTEN:
-            return await self._accounts.settle(supplier.account, refusal)
+            return await self._accounts.mend(supplier.account, refusal)
         return False
 
     async def _terms(self, supplier: Supplier, wanted: Seconds, length: int, tree: Tree) -> Agreement:
@@ -186,7 +186,7 @@ class Uploader:
             state=ShardState.PROPOSED,
             agreement=terms,
             renter_signature=signature,
-            settled_at=terms.start,
+            paid_until=terms.start,
         )
         await context.database.write(lambda conn: insert_shards(conn, [record]))
         try:

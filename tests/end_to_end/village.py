@@ -179,7 +179,7 @@ class Village:
 
 
 @asynccontextmanager
-async def settle(folder: Path, farmers: int) -> AsyncIterator[Village]:
+async def build_village(folder: Path, farmers: int) -> AsyncIterator[Village]:
     """Found a village with funded channels, and end all of it afterwards."""
     async with AsyncExitStack() as stack:
         anvil = await asyncio.to_thread(LocalChain.start, ChainKind.ANVIL, block_time=0.2)
@@ -188,7 +188,7 @@ async def settle(folder: Path, farmers: int) -> AsyncIterator[Village]:
         rpc = await Rpc.open(wire.url)
         stack.push_async_callback(rpc.close)
         chain = await Chain.connect(rpc, await deploy(rpc, dev_keys(1)[0], "village"))
-        settlers = []
+        built = []
         for number in range(farmers):
             place = folder / f"farmer-{number}"
             place.mkdir()
@@ -196,12 +196,12 @@ async def settle(folder: Path, farmers: int) -> AsyncIterator[Village]:
             farmer = Farmer(f"farmer {number}", place, chain, relay)
             await give(chain.rpc, farmer.gas_key.address, GAS_MONEY)
             stack.push_async_callback(farmer.kill)
-            settlers.append(farmer)
-        village = Village(chain, anvil, wire, tuple(settlers), folder / "renter")
+            built.append(farmer)
+        village = Village(chain, anvil, wire, tuple(built), folder / "renter")
         await village.start()
         make_renter(village.renter, chain.deployment)
         async with village.open_renter() as opened:
-            for farmer in settlers:
+            for farmer in built:
                 await opened.renter.peers.add(farmer.relay.url)
             funding = opened.renter.funding
             await funding.fund(await funding.plan(amount=DEPOSIT))

@@ -188,7 +188,7 @@ def test_only_stored_good_running_shards_are_audited(database: Database) -> None
     database.close()
 
 
-def test_an_audit_settles_time_and_an_interval_is_marked_once(database: Database) -> None:
+def test_an_audit_pays_for_time_and_an_interval_is_marked_once(database: Database) -> None:
     database.write_sync(lambda conn: files.insert_file(conn, FILE))
     database.write_sync(lambda conn: files.insert_shards(conn, [shard()]))
     database.write_sync(lambda conn: files.mark_audited(conn, b"x" * 32, 4))
@@ -196,10 +196,10 @@ def test_an_audit_settles_time_and_an_interval_is_marked_once(database: Database
     database.write_sync(lambda conn: files.record_check(conn, b"x" * 32, Outcome.OFFLINE, Timestamp(1_500)))
     database.write_sync(lambda conn: files.record_check(conn, b"x" * 32, Outcome.PASSED, Timestamp(1_600)))
     database.write_sync(lambda conn: files.record_check(conn, b"x" * 32, Outcome.OFFLINE, Timestamp(1_700)))
-    database.write_sync(lambda conn: files.advance_settled(conn, b"x" * 32, Seconds(30)))
+    database.write_sync(lambda conn: files.advance_paid_until(conn, b"x" * 32, Seconds(30)))
     found = database.read(lambda conn: files.load_shard(conn, b"x" * 32))
     assert found is not None
-    assert (found.audited, found.settled_at, found.checked_at) == (4, 1_630, 1_700)
+    assert (found.audited, found.paid_until, found.checked_at) == (4, 1_630, 1_700)
     assert found.outcome is Outcome.OFFLINE
     database.close()
 

@@ -231,7 +231,7 @@ def test_proven_and_unpaid_work_is_owed_besides() -> None:
     assert exposure(proven_once().earnings, RATE, NOW) == 10 + 100
 
 
-def test_paid_audit_settles_the_storage_before_it() -> None:
+def test_paid_audit_pays_for_the_storage_before_it() -> None:
     proven = proven_once()
     taken = pay(proven.channel, proven.earnings, 10)
     assert taken.earnings.last_paid_audit == NOW

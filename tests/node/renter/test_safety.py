@@ -6,13 +6,13 @@ from payments.types import Seconds, Timestamp
 DAY = 86_400
 
 
-def keeping(settled: int, prepaid: int = 0, end: int = 400 * DAY) -> Keeping:
+def keeping(paid_until: int, prepaid: int = 0, end: int = 400 * DAY) -> Keeping:
     return Keeping(
-        settled_at=Timestamp(settled),
+        paid_until=Timestamp(paid_until),
         interval=Seconds(DAY),
         grace=Seconds(7 * DAY),
         end=Timestamp(end),
-        prepaid=Prepaid(Seconds(prepaid), Timestamp(settled)),
+        prepaid=Prepaid(Seconds(prepaid), Timestamp(paid_until)),
     )
 
 
