@@ -7,7 +7,6 @@ and goes on; nothing but `stop` ends it. Importing this module imports the whole
 import asyncio
 import logging
 import os
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Self
 from node.api.limits import Limits
 from node.api.routes import create_app
 from node.api.server import HttpServer
+from node.clock import Clock, wall_clock
 from node.db.farmer import TABLES
 from node.db.stats import Statistics
 from node.errors import NodeError
@@ -27,6 +27,7 @@ from node.hex import to_hex
 from node.home import write_json
 from node.identity import NodeKey
 from node.shard_store import ShardStore
+from node.tasks import end
 from payments.vouchers import SigningKey
 from settlement.client import Chain
 from settlement.database import Database
@@ -82,7 +83,7 @@ class FarmerDaemon:
         *,
         gas_key: SigningKey | None = None,
         chain: Chain | None = None,
-        clock: Callable[[], int] = lambda: int(time.time()),
+        clock: Clock = wall_clock,
         rhythm: Rhythm | None = None,
         limits: Limits | None = None,
     ) -> None:
@@ -181,7 +182,7 @@ class FarmerDaemon:
             reload = _Reload(self._places.config, farmer)
             loops.append(_repeat("reload", reload.look, rhythm.reload))
         for loop in loops:
-            stack.push_async_callback(_end, asyncio.create_task(loop))
+            stack.push_async_callback(end, [asyncio.create_task(loop)])
 
 
 class _Reload:
@@ -224,9 +225,3 @@ async def _repeat(
             await step()
         except Exception:  # a farmer does not die of one bad round
             log.exception("loop_failed loop=%s", name)
-
-
-async def _end(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task

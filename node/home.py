@@ -13,21 +13,18 @@ is whole or absent: written beside, fsynced, renamed.
 """
 
 import json
-import os
 import re
-import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
 from node.errors import AlreadyThere, BadName, DamagedFile, DirectoryRefused
+from settlement.files import write_atomic
 
 VARIABLE = "TITHE_HOME"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PRIVATE_DIRECTORY = 0o700
-_PRIVATE_FILE = 0o600
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,12 +187,12 @@ def make_private_directory(path: Path) -> Path:
 
 def write_private(path: Path, data: bytes) -> None:
     """Put `data` at `path` (0600), whole or not at all, durable on return. Raises DirectoryRefused."""
-    _write_beside(path, data, replace=True)
+    _write(path, data, exclusive=False)
 
 
 def create_private(path: Path, data: bytes) -> None:
     """As write_private, but never over something that exists: keys are not replaced. Raises AlreadyThere."""
-    _write_beside(path, data, replace=False)
+    _write(path, data, exclusive=True)
 
 
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
@@ -229,33 +226,11 @@ def _names(directory: Path) -> list[str]:
     return sorted(file.stem for file in directory.glob("*.json") if _NAME.fullmatch(file.stem))
 
 
-def _write_beside(path: Path, data: bytes, *, replace: bool) -> None:
+def _write(path: Path, data: bytes, *, exclusive: bool) -> None:
     directory = make_private_directory(path.parent)
-    beside = directory / f".{path.name}.{secrets.token_hex(8)}"
     try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_FILE)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if replace:
-            beside.replace(path)
-        else:
-            path.hardlink_to(beside)
-            beside.unlink()
-        _sync_directory(directory)
+        write_atomic(path, data, exclusive=exclusive)
     except FileExistsError as error:
         raise AlreadyThere(path) from error
     except OSError as error:
         raise DirectoryRefused(directory, error.strerror or str(error)) from error
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

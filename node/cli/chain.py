@@ -1,6 +1,5 @@
 """`tithe chain`: local chains to try things on, the contracts, and the records by which chains are known."""
 
-import time
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -25,6 +24,7 @@ from node.cli.session import (
     run,
     wallet_name,
 )
+from node.clock import wall_clock
 from node.home import check_name
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ def show(chain: ChainName = None, as_json: Json = False) -> None:
         return chain.deployment, await chain.head(), await chain.token_info()
 
     record, head, token = on_chain(chain, look)
-    ahead = head.timestamp - int(time.time())
+    ahead = head.timestamp - wall_clock()
     if as_json:
         print_json(
             {"deployment": _public(record), "block": head.number, "time": head.timestamp, "token": token}

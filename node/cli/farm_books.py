@@ -1,6 +1,5 @@
 """`tithe farm status, vouchers, claim`: what a farmer stores, earned and can turn into tokens."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +16,7 @@ from node.cli.options import ChainName, Json, PasswordFd, PasswordFile
 from node.cli.output import amount, note, print_json, safe, say, short, show_facts, show_table, waiting, warn
 from node.cli.passwords import Passwords
 from node.cli.session import deployment, home, known_token, run, token_info
+from node.clock import wall_clock
 from node.home import Home
 from payments.types import Timestamp
 
@@ -191,7 +191,7 @@ async def _read_status(
             config,
             stack.enter_context(_books(place, record)),
             {**statistics.totals, **said.counters},
-            Timestamp(int(time.time())),
+            Timestamp(wall_clock()),
             chain=chain,
             gas_key=keystore_address(place.farm_gas_key),
             trouble=tuple(dict.fromkeys(trouble)),

@@ -1,6 +1,5 @@
 """`tithe rent`: keeping files. Audit and pay on schedule, or pay ahead for the time away."""
 
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +12,7 @@ from node.cli.options import ChainName, Json, PasswordFd, PasswordFile, Yes
 from node.cli.output import confirm, note, print_json, print_line, safe, say, short, show_table, waiting, warn
 from node.cli.passwords import Passwords
 from node.cli.renter import Access, Opened, with_renter
+from node.clock import wall_clock
 
 if TYPE_CHECKING:
     from node.renter.reports import PaymentResult, TickReport
@@ -119,7 +119,7 @@ def _tell_tick(tick: "TickReport", opened: Opened, *, as_json: bool) -> None:
     if as_json:
         print_line({"tick": tick})
         return
-    wait = duration(max(0, tick.next_at - int(time.time())))
+    wait = duration(max(0, tick.next_at - wall_clock()))
     if tick.audits:
         counted = ", ".join(f"{count} {name.lower()}" for name, count in count_outcomes(tick.audits).items())
         earned = tokens(sum(one.earned for one in tick.audits), opened.token.decimals, opened.token.symbol)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
+from node.clock import Clock
 from node.db import Connection
 from node.db.farmer import Book, list_pages, load_book
 from node.db.farmer_agreements import Account, load_account, load_accounts
@@ -24,8 +25,6 @@ from settlement.database import Database
 from settlement.tables import load_channel
 
 T = TypeVar("T")
-Clock = Callable[[], int]
-"""Wall time in unix seconds."""
 
 
 @dataclass(slots=True)

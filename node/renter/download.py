@@ -27,7 +27,7 @@ from node.renter.errors import FileUnavailable
 from node.renter.faults import to_fault
 from node.renter.money import active_account
 from node.renter.reports import Fault, Trouble
-from node.renter.tasks import end
+from node.tasks import end
 from node.transport import PeerRefused
 from payments.errors import PaymentError
 from payments.prices import read_price

@@ -21,7 +21,7 @@ from node.renter.errors import FileCorrupt, UnknownFile
 from node.renter.output import Output, open_output
 from node.renter.peers import Peers
 from node.renter.reports import Progress
-from node.renter.tasks import end
+from node.tasks import end
 
 UNKNOWN_LAPSES: Final = 1_000
 

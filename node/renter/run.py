@@ -17,7 +17,7 @@ from node.renter.money import list_accounts
 from node.renter.payments import Payments
 from node.renter.peers import Peers
 from node.renter.reports import PaymentResult, TickReport
-from node.renter.tasks import end
+from node.tasks import end
 from payments.types import NodeId, Timestamp
 from settlement.errors import ChainError
 

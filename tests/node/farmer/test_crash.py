@@ -145,7 +145,7 @@ def test_a_voucher_that_was_not_on_disk_was_not_acknowledged(anvil: LocalChain, 
     "step",
     [
         "node.shard_store:IncomingShard.finish",
-        "node.shard_store:_sync_folder",
+        "node.shard_store:sync_folder",
         "node.farmer.shelf:countersign_agreement",
         "node.farmer.shelf:save_book",
     ],

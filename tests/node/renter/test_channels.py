@@ -15,7 +15,7 @@ from node.renter.errors import (
     UnknownPeer,
     WithdrawalNotOpen,
 )
-from node.renter.tasks import end
+from node.tasks import end
 from payments.channel import Status
 from payments.types import Amount, ChannelId, NodeId, Seconds
 from settlement.client import Chain
