@@ -21,7 +21,7 @@ from node.farmer.errors import (
     WrongPayee,
 )
 from node.farmer.farm import Farm
-from node.farmer.till import see_channel
+from node.farmer.vouchers import see_channel
 from node.messages import ChannelView
 from payments.channel import Claimed, CloseRequested, Funded, apply
 from payments.ledger import Earnings

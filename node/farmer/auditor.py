@@ -14,10 +14,10 @@ from node.db import Connection
 from node.db.farmer import Held, load_held, save_held
 from node.db.farmer_agreements import FarmerAgreement, load_agreements
 from node.errors import NodeError, UnknownAgreement
+from node.farmer.agreements import running
 from node.farmer.errors import StepAboveExposure
 from node.farmer.farm import Farm, Page, check_exposure, load_page
-from node.farmer.shelf import running
-from node.farmer.till import bank, enter, evidence, told
+from node.farmer.vouchers import bank, enter, evidence, told
 from node.messages import Behind, Declined, ProofMessage, Proven
 from node.shard_store import ShardDamaged, ShardMissing, ShardStore
 from payments.errors import PaymentError, WrongCondition

@@ -227,7 +227,7 @@ def test_a_round_that_fails_is_logged_and_the_next_one_comes(
             calls.append(1)
             raise RuntimeError("one bad round")
 
-        monkeypatch.setattr("node.farmer.keeper.sweep", fail)
+        monkeypatch.setattr("node.farmer.upkeep.sweep", fail)
         async with asyncio.timeout(10):
             while len(calls) < 3:  # noqa: ASYNC110 - no event is raised here
                 await asyncio.sleep(0.02)

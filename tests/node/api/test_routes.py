@@ -278,7 +278,7 @@ def test_a_crash_within_is_told_by_name_only(
         def crash(*_: object) -> None:
             raise RuntimeError("an inner secret")
 
-        monkeypatch.setattr("node.farmer.till.see_channel", crash)
+        monkeypatch.setattr("node.farmer.vouchers.see_channel", crash)
         got, said = await raw.send("GET", f"/v1/channels/0x{renter.channel.hex()}")
         assert (got, said["error"], said["detail"]) == (500, "INTERNAL", {})
         assert "secret" not in json.dumps(said)

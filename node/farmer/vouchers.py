@@ -1,4 +1,4 @@
-"""The till: takes vouchers, sells reads, and tells what a channel has come to.
+"""Vouchers as a farmer takes them, alone or in company, and what it tells of a channel after them.
 
 Every step that changes books is one function on one transaction of the money database, so vouchers of one
 channel are taken one after another. Vouchers that come in together are counted together and share a commit.
@@ -8,22 +8,19 @@ What is returned is on disk.
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from node.agreement import Agreement
 from node.db import Connection
-from node.db.farmer import Held, Purchase, load_held, load_purchase, save_books, save_purchase
-from node.farmer.errors import ReadOutOfBounds, UnknownChannel
+from node.db.farmer import Held, load_held, save_books
+from node.farmer.errors import UnknownChannel
 from node.farmer.farm import (
     Farm,
     Page,
-    check_exposure,
     exposure_limit,
     load_page,
     load_pages,
     owed,
     pooled_exposure,
 )
-from node.farmer.grouped import Grouped
-from node.farmer.shelf import stored_agreement
+from node.farmer.group_queue import GroupQueue
 from node.messages import (
     ChallengeMessage,
     ChannelView,
@@ -33,8 +30,7 @@ from node.messages import (
 )
 from payments.errors import PaymentError
 from payments.ledger import Accepted, accept_payment
-from payments.prices import read_price
-from payments.types import MIB, Address, Amount, ChannelId, NodeId, Timestamp
+from payments.types import Address, Amount, ChannelId, NodeId, Timestamp
 from payments.vouchers import SignedVoucher, voucher_signer
 from settlement.tables import save_promises
 
@@ -60,12 +56,12 @@ class Counted:
     held: Held | None
 
 
-class Till:
-    """Where unconditional vouchers are taken, for proven work or ahead of it."""
+class VoucherQueue:
+    """Where unconditional vouchers come in, for proven work or ahead of it."""
 
     def __init__(self, farm: Farm) -> None:
         self._farm = farm
-        self._queue: Grouped[Offered, Counted] = Grouped(self._serve)
+        self._queue: GroupQueue[Offered, Counted] = GroupQueue(self._serve)
 
     async def take(self, node: NodeId, signed: SignedVoucher) -> ChannelView:
         """Take a voucher and tell how its channel stands then. Raises PaymentError, UnknownChannel."""
@@ -108,38 +104,6 @@ def _count(
     pages[name] = page
     exposed = pooled_exposure([one.earnings for one in pages.values()], page.account.storage_rate, now)
     return Counted(accepted, page, exposed, load_held(conn, name) if page.earnings.unpaid else None)
-
-
-async def sell_read(
-    farm: Farm, node: NodeId, agreement: bytes, *, offset: int, length: int, payment: SignedVoucher
-) -> bytes:
-    """Sell up to 1 MiB of a shard; a voucher buys the same bytes as often as they are asked for.
-
-    The bytes are read before the voucher is taken: nobody pays for what the disk does not give. Raises
-    PaymentError, PaymentRequired, NotFound, ReadOutOfBounds, AgreementRefused, ShardMissing, ShardDamaged.
-    """
-    now = farm.now()
-    record = farm.database.read(lambda conn: stored_agreement(conn, agreement, node, now))
-    _check_range(record.agreement, offset, length)
-    data = await farm.run(farm.store.read, agreement, offset, length)
-    wanted = Purchase(payment.total, agreement, offset, length)
-    price = read_price(record.agreement.download_price, length)
-
-    def step(conn: Connection) -> Accepted | None:
-        page = load_page(conn, payment.voucher.channel_id, node)
-        if load_purchase(conn, page.channel.id, payment.total) == wanted:
-            return None
-        check_exposure(conn, farm, page.account, now)
-        accepted, _ = bank(conn, farm, page, payment, spent=price)
-        if price:
-            save_purchase(conn, page.channel.id, wanted)
-        return accepted
-
-    accepted = await farm.database.write(step)
-    if accepted is not None:
-        told(farm, accepted)
-    farm.stats.count("bytes_sold", length)
-    return data
 
 
 def bank(
@@ -247,8 +211,3 @@ def evidence(proven: SignedVoucher, held: Held) -> ProvenMessage:
         challenge=ChallengeMessage.of(held.challenge),
         proof=ProofMessage.of(held.proof),
     )
-
-
-def _check_range(agreement: Agreement, offset: int, length: int) -> None:
-    if not 1 <= length <= MIB or offset + length > agreement.shard_length:
-        raise ReadOutOfBounds(offset, length, agreement.shard_length)

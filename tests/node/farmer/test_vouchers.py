@@ -179,7 +179,7 @@ def test_a_full_database_acknowledges_nothing(tmp_path: Path, monkeypatch: pytes
                     fault.sqlite_errorcode = sqlite3.SQLITE_FULL
                     raise fault
 
-                patch.setattr("node.farmer.till.save_books", full)
+                patch.setattr("node.farmer.vouchers.save_books", full)
                 refused = await refusal(renter.pay(renter.voucher(200)))
             assert (refused.status, refused.error) == (507, "STORAGE_FULL")
             assert str(tmp_path) not in refused.message

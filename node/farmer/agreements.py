@@ -1,4 +1,4 @@
-"""The shelf: agreements from proposal to end, and the shards they are about.
+"""Agreements as a farmer keeps them, from proposal to end, and the shards they are about.
 
 A proposal reserves room; its shard streams to a temporary file while its root is computed; only when root
 and length are the agreed ones, and the file is durable under its final name, the agreement is countersigned
