@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from node.db import Connection
 from node.db.farmer import Book, list_books
-from node.db.farmer_agreements import load_account
+from node.db.farmer_agreements import load_sums
 from node.farmer.config import FarmerConfig
 from node.farmer.farm import Farm, caught_up
 from payments.channel import Channel
@@ -61,12 +61,12 @@ def find_candidates(conn: Connection, now: Timestamp) -> list[Candidate]:
         channel = load_channel(conn, book.channel_id)
         if channel is None:
             continue
-        account = load_account(conn, book.renter)
-        current = caught_up(book, channel, account)
+        sums = load_sums(conn, book.renter)
+        current = caught_up(book, channel, sums)
         paid = current.earnings.paid
         amount = max(0, min(paid.total, channel.deposit) - channel.claimed) if paid else 0
         since = current.unclaimed_since or now
-        claimable = Claimable(Amount(amount), since, account.storage_rate)
+        claimable = Claimable(Amount(amount), since, sums.storage_rate)
         found.append(Candidate(channel, current, claimable))
     return found
 

@@ -5,7 +5,7 @@ from node.db import Connection
 from node.db.farmer import Purchase, load_purchase, save_purchase
 from node.farmer.agreements import stored_agreement
 from node.farmer.errors import ReadOutOfBounds
-from node.farmer.farm import Farm, check_exposure, load_page
+from node.farmer.farm import Farm, check_exposure, load_account
 from node.farmer.vouchers import bank, told
 from payments.ledger import Accepted
 from payments.prices import read_price
@@ -29,13 +29,13 @@ async def sell_read(
     price = read_price(record.agreement.download_price, length)
 
     def step(conn: Connection) -> Accepted | None:
-        page = load_page(conn, payment.voucher.channel_id, node)
-        if load_purchase(conn, page.channel.id, payment.total) == wanted:
+        account = load_account(conn, payment.voucher.channel_id, node)
+        if load_purchase(conn, account.channel.id, payment.total) == wanted:
             return None
-        check_exposure(conn, farm, page.account, now)
-        accepted, _ = bank(conn, farm, page, payment, spent=price)
+        check_exposure(conn, farm, account.sums, now)
+        accepted, _ = bank(conn, farm, account, payment, spent=price)
         if price:
-            save_purchase(conn, page.channel.id, wanted)
+            save_purchase(conn, account.channel.id, wanted)
         return accepted
 
     accepted = await farm.database.write(step)

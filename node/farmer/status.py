@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from node.db import Connection
-from node.db.farmer_agreements import Account, list_accounts
+from node.db.farmer_agreements import RenterSums, list_sums
 from node.farmer.collector import ALONE_GAS, Considered, consider, find_candidates, gas_now
 from node.farmer.config import FarmerConfig
 from node.farmer.farm import owed
@@ -106,22 +106,22 @@ async def read_status(
         except ChainError as error:
             trouble = (*trouble, str(error))
 
-    def read(conn: Connection) -> tuple[list[Considered], list[RenterStatus], list[Account]]:
-        accounts = list_accounts(conn)
-        renters = [_renter(conn, account, now) for account in accounts]
+    def read(conn: Connection) -> tuple[list[Considered], list[RenterStatus], list[RenterSums]]:
+        all_sums = list_sums(conn)
+        renters = [_renter(conn, sums, now) for sums in all_sums]
         return (
             consider(config, find_candidates(conn, now), gas_wei=price, now=now, show=show),
             renters,
-            accounts,
+            all_sums,
         )
 
-    considered, renters, accounts = database.read(read)
+    considered, renters, all_sums = database.read(read)
     channels = tuple(map(_channel, considered))
     return FarmerStatus(
         payee=config.payee,
-        shards=sum(account.stored for account in accounts),
-        stored_bytes=sum(account.stored_bytes for account in accounts),
-        reserved_bytes=sum(account.reserved_bytes for account in accounts),
+        shards=sum(sums.stored for sums in all_sums),
+        stored_bytes=sum(sums.stored_bytes for sums in all_sums),
+        reserved_bytes=sum(sums.reserved_bytes for sums in all_sums),
         capacity=config.capacity,
         earned=Amount(sum(one.candidate.book.earnings.earned for one in considered)),
         claimable=Amount(sum(one.claimable for one in channels)),
@@ -140,13 +140,13 @@ async def _read_gas(chain: Chain, address: Address, price: int | None) -> GasSta
     return GasStatus(address, balance, price, balance // (price * ALONE_GAS) if price else None)
 
 
-def _renter(conn: Connection, account: Account, now: Timestamp) -> RenterStatus:
+def _renter(conn: Connection, sums: RenterSums, now: Timestamp) -> RenterStatus:
     return RenterStatus(
-        renter=account.renter,
-        shards=account.stored,
-        stored_bytes=account.stored_bytes,
-        owed=owed(conn, account, now),
-        over_since=account.over_since or None,
+        renter=sums.renter,
+        shards=sums.stored,
+        stored_bytes=sums.stored_bytes,
+        owed=owed(conn, sums, now),
+        over_since=sums.over_since or None,
     )
 
 

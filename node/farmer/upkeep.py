@@ -9,14 +9,14 @@ from dataclasses import replace
 from node.db import Connection
 from node.db.farmer_agreements import (
     BATCH,
-    Account,
     FarmerAgreement,
-    list_accounts,
+    RenterSums,
     list_agreements,
     list_overdue,
-    load_account,
+    list_sums,
     load_agreements,
-    save_account,
+    load_sums,
+    save_sums,
     stored_shards,
 )
 from node.errors import NodeError
@@ -35,27 +35,27 @@ async def sweep(farm: Farm) -> None:
         for record in overdue:
             over = await end(farm, record, AgreementState.EXPIRED)
             log.info("agreement_expired agreement=%s was=%s", over.id.hex(), record.state.value)
-    for account in farm.database.read(list_accounts):
-        if account.stored or account.over_since:
-            await _watch_debt(farm, account.renter, now)
+    for sums in farm.database.read(list_sums):
+        if sums.stored or sums.over_since:
+            await _watch_debt(farm, sums.renter, now)
 
 
 async def _watch_debt(farm: Farm, renter: NodeId, now: Timestamp) -> None:
-    def step(conn: Connection) -> Account:
-        account = load_account(conn, renter)
-        over = owed(conn, account, now) > exposure_limit(farm.config, account)
-        since = (account.over_since or now) if over else Timestamp(0)
-        if since != account.over_since:
-            account = replace(account, over_since=since)
-            save_account(conn, account)
-        return account
+    def step(conn: Connection) -> RenterSums:
+        sums = load_sums(conn, renter)
+        over = owed(conn, sums, now) > exposure_limit(farm.config, sums)
+        since = (sums.over_since or now) if over else Timestamp(0)
+        if since != sums.over_since:
+            sums = replace(sums, over_since=since)
+            save_sums(conn, sums)
+        return sums
 
-    account = await farm.database.write(step)
-    if not account.over_since:
+    sums = await farm.database.write(step)
+    if not sums.over_since:
         return
-    if account.over_since == now:
+    if sums.over_since == now:
         log.warning("renter_owes_too_much renter=%s", renter.hex())
-    for record in _unpaid(farm, renter, account.over_since, now):
+    for record in _unpaid(farm, renter, sums.over_since, now):
         await end(farm, record, AgreementState.DELETED)
         log.warning("agreement_deleted agreement=%s renter=%s reason=unpaid", record.id.hex(), renter.hex())
 
