@@ -9,8 +9,8 @@ from typing import Final
 
 from node.audit import Outcome
 from node.db import Connection
-from node.db.renter import Purse
-from node.db.renter_files import ShardRecord, ShardState, advance_paid_until, load_farmer_shards
+from node.db.renter_purses import Purse
+from node.db.renter_shards import ShardRecord, ShardState, advance_paid_until, load_farmer_shards
 from node.hex import to_hex
 from node.messages import ChannelView, PayVoucher, SignedVoucherMessage
 from node.renter.channels import Channels

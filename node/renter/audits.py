@@ -14,15 +14,10 @@ from operator import add
 
 from node.audit import try_times
 from node.db import Connection
-from node.db.renter import AuditRecord, load_open_audits, load_purse
-from node.db.renter_files import (
-    FileState,
-    ShardRecord,
-    load_audited_shards,
-    load_file,
-    load_file_names,
-    load_shard,
-)
+from node.db.renter_audits import AuditRecord, load_open_audits
+from node.db.renter_files import FileState, load_file, load_file_names
+from node.db.renter_purses import load_purse
+from node.db.renter_shards import ShardRecord, load_audited_shards, load_shard
 from node.renter.batches import Subject
 from node.renter.context import Context
 from node.renter.errors import UnknownFile

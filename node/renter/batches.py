@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from node.audit import MAX_CLAIM_BYTES, MAX_INDICES, Item, choose_indices, claim_bytes
-from node.db.renter_files import ShardRecord
+from node.db.renter_shards import ShardRecord
 from node.messages import MAX_ITEMS
 from payments.types import Amount
 

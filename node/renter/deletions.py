@@ -9,16 +9,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from node.db import Connection
-from node.db.renter_files import (
-    FileState,
-    ShardRecord,
-    ShardState,
-    delete_later,
-    load_deletions,
-    load_files,
-    set_file_state,
-    set_shard_state,
-)
+from node.db.renter_files import FileState, load_files, set_file_state
+from node.db.renter_shards import ShardRecord, ShardState, delete_later, load_deletions, set_shard_state
 from node.errors import NodeError
 from node.messages import AgreementView
 from node.renter.accounts import agreement_path

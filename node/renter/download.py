@@ -15,8 +15,8 @@ from typing import Final
 from node.audit import Outcome
 from node.cipher import Mask
 from node.db import Connection
-from node.db.renter import count_lapse
-from node.db.renter_files import ShardRecord, record_check
+from node.db.renter_peers import count_lapse
+from node.db.renter_shards import ShardRecord, record_check
 from node.errors import CheckFailed, NodeError, short
 from node.manifest import Segment
 from node.merkle import build_tree

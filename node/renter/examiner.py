@@ -14,7 +14,7 @@ from typing import Final
 
 from node.audit import Answer, Challenge, Outcome, Try, Window, classify, verify_proof
 from node.db import Connection
-from node.db.renter import AuditRecord, Decision, load_audit, load_decisions, load_open_audits
+from node.db.renter_audits import AuditRecord, Decision, load_audit, load_decisions, load_open_audits
 from node.errors import NodeError, OwnFault
 from node.hex import from_hex
 from node.messages import (

@@ -5,16 +5,9 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from node.db import Connection
-from node.db.renter import load_purses
-from node.db.renter_files import (
-    FileRecord,
-    FileState,
-    ShardRecord,
-    ShardState,
-    load_file,
-    load_files,
-    load_shards,
-)
+from node.db.renter_files import FileRecord, FileState, load_file, load_files
+from node.db.renter_purses import load_purses
+from node.db.renter_shards import ShardRecord, ShardState, load_shards
 from node.renter.accounts import prepaid_of
 from node.renter.context import Context
 from node.renter.deletions import Deletions

@@ -10,8 +10,8 @@ from functools import partial
 from typing import Final
 
 from node.db import Connection
-from node.db.renter import Purse, load_purse, save_purse
-from node.db.renter_files import shard_lengths
+from node.db.renter_purses import Purse, load_purse, save_purse
+from node.db.renter_shards import shard_lengths
 from node.renter.context import Context
 from node.renter.errors import NoQuote, NothingToDo, TokensMissing
 from node.renter.exits import Exits

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from node.db import Connection
-from node.db.renter import load_purse, save_purse
-from node.db.renter_files import load_audited_shards
+from node.db.renter_purses import load_purse, save_purse
+from node.db.renter_shards import load_audited_shards
 from node.errors import NodeError
 from node.renter.accounts import Accounts, prepaid_of
 from node.renter.context import Context

@@ -7,7 +7,7 @@ contract. Quotes expire; `quotes` asks for fresh ones, all farmers at once.
 import asyncio
 from collections.abc import Iterable
 
-from node.db.renter import PeerRecord, delete_peer, load_peer, load_peers, save_peer
+from node.db.renter_peers import PeerRecord, delete_peer, load_peer, load_peers, save_peer
 from node.errors import NodeError
 from node.identity import verify_record
 from node.messages import NodeInfo, dump, parse

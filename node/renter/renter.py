@@ -9,8 +9,7 @@ from typing import Final, Self
 from sqlmodel import SQLModel
 
 from node.clock import Clock, wall_clock
-from node.db import renter as money_tables
-from node.db import renter_files as file_tables
+from node.db import renter_audits, renter_files, renter_peers, renter_purses, renter_shards
 from node.renter.accounts import Accounts
 from node.renter.audits import Audits
 from node.renter.channels import Channels
@@ -34,7 +33,14 @@ from settlement.errors import ChainError
 from settlement.outbox import Outbox
 from settlement.tables import TABLES as CHAIN_TABLES
 
-TABLES: Final[tuple[type[SQLModel], ...]] = (*CHAIN_TABLES, *money_tables.TABLES, *file_tables.TABLES)
+TABLES: Final[tuple[type[SQLModel], ...]] = (
+    *CHAIN_TABLES,
+    *renter_peers.TABLES,
+    *renter_purses.TABLES,
+    *renter_audits.TABLES,
+    *renter_files.TABLES,
+    *renter_shards.TABLES,
+)
 """Everything in a renter's money database."""
 
 

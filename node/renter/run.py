@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from node.db.renter_files import load_audited_shards
+from node.db.renter_shards import load_audited_shards
 from node.renter.audits import Audits
 from node.renter.context import Context
 from node.renter.deletions import Deletions

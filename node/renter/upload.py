@@ -13,13 +13,7 @@ from typing import Final
 
 from node.agreement import Agreement, agreement_id, sign_agreement, verify_farmer
 from node.cipher import KEY_SIZE, SEGMENT_ID_SIZE, Mask, encrypt_segment, plaintext_length
-from node.db.renter_files import (
-    ShardRecord,
-    ShardState,
-    countersign_shard,
-    insert_shards,
-    set_shard_state,
-)
+from node.db.renter_shards import ShardRecord, ShardState, countersign_shard, insert_shards, set_shard_state
 from node.erasure import Codec
 from node.errors import NodeError
 from node.manifest import Segment, Shard

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from node.audit import Outcome
-from node.db.renter_files import load_deletions
+from node.db.renter_shards import load_deletions
 from node.demo.cast import Shape
 from node.demo.errors import StageCollapsed
 from node.demo.farmers import LocalFarmer

@@ -21,8 +21,8 @@ from node.api.owner import StatusMessage
 from node.audit import Outcome
 from node.db import farmer as farmer_tables
 from node.db.farmer import list_books
-from node.db.renter import count_outcomes
-from node.db.renter_files import load_shard
+from node.db.renter_audits import count_outcomes
+from node.db.renter_shards import load_shard
 from node.demo.offers import farmer_config
 from node.demo.processes import ProcessFarmer
 from node.home import Home, read_json, write_json

@@ -8,8 +8,8 @@ import pytest
 
 from node.audit import Outcome
 from node.db.farmer import list_books
-from node.db.renter import load_open_audits
-from node.db.renter_files import load_farmer_shards
+from node.db.renter_audits import load_open_audits
+from node.db.renter_shards import load_farmer_shards
 from node.renter.errors import UnknownFile
 from node.renter.reports import AuditReport, Trouble
 from payments.types import Amount, NodeId

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from node.agreement import Agreement
 from node.audit import MAX_CLAIM_BYTES, claim_bytes, good_indices
-from node.db.renter_files import ShardRecord, ShardState
+from node.db.renter_shards import ShardRecord, ShardState
 from node.messages import MAX_ITEMS
 from node.renter.batches import Subject, group_subjects, leaves_each, to_items
 from payments.types import Amount, NodeId, Seconds, Timestamp

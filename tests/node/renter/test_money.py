@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from node.audit import Answer, Challenge, Item, Outcome, Try, Window, challenge_digest
 from node.db import Connection
-from node.db.renter import Decision, Purse, load_audit, load_decisions, load_open_audits, save_purse
+from node.db.renter_audits import Decision, load_audit, load_decisions, load_open_audits
+from node.db.renter_purses import Purse, save_purse
 from node.renter import TABLES, money
 from node.renter.context import Pen
 from node.renter.errors import AuditOpen, Unfunded, UnknownChannel
