@@ -14,10 +14,10 @@ from node.api.faults import MethodNotAllowed, UnknownRoute, answer
 from node.api.gate import App, Gate
 from node.api.limits import Limits
 from node.api.owner import ClaimAll, ClaimedMessage, ClaimReport, StatusMessage
+from node.authentication import body_hash
 from node.errors import MalformedMessage, NodeError
 from node.farmer.farmer import Farmer
 from node.hex import from_hex
-from node.identity import body_hash
 from node.messages import (
     AnyMessage,
     AuditRequest,

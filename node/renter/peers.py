@@ -9,9 +9,9 @@ from collections.abc import Iterable
 
 from node.db.renter_peers import PeerRecord, delete_peer, load_peer, load_peers, save_peer
 from node.errors import NodeError
-from node.identity import verify_record
 from node.messages import NodeInfo, dump, parse
 from node.network import Peer
+from node.node_record import verify_record
 from node.renter.context import Context
 from node.renter.errors import OtherNetwork, OtherNode, UnknownPeer
 from node.renter.faults import to_fault

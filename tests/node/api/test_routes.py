@@ -11,7 +11,8 @@ import pytest
 
 from node.api.limits import Limits
 from node.api.owner import ClaimAll, ClaimReport, StatusMessage
-from node.identity import NodeKey, body_hash, sign_request
+from node.authentication import body_hash, sign_request
+from node.identity import NodeKey
 from node.messages import ErrorBody, NodeInfo, PayVoucher, SignedVoucherMessage, dump, parse
 from node.transport import Patience, Transport
 from payments.prices import verify_quote
