@@ -55,6 +55,23 @@ def test_farmer_of_another_chain_is_refused(market: Market, tmp_path: Path) -> N
         stranger("chain", "down")
 
 
+def test_another_contract_on_the_same_chain_has_books_of_its_own(shop: Market) -> None:
+    renter = shop.renter
+    before = renter("ls", "--json").json
+    channels = renter("channel", "list", "--json").json["channels"]
+    renter("chain", "deploy", "--name", "second", "--tokens", "0")
+    try:
+        assert renter("ls", "--json").json == []
+        assert renter("peers", "list", "--json").json["peers"] == []
+        assert renter("channel", "list", "--json").json["channels"] == []
+        assert renter("audit", "--json").json["report"]["results"] == []
+        assert "nothing to close" in renter("channel", "close", "--yes", expect=1).error
+    finally:
+        renter("chain", "use", "local")
+    assert renter("ls", "--json").json == before
+    assert renter("channel", "list", "--json").json["channels"] == channels
+
+
 def test_forgotten_farmer_can_be_met_again(market: Market) -> None:
     peers = market.renter("peers", "list", "--json").json["peers"]
     node = peers[0]["peer"]["node"]
