@@ -41,7 +41,7 @@ log = logging.getLogger("tithebarn.farmer")
 class Places:
     """Where a farmer keeps what it has: its two databases, its shards, and the file its owner edits (if any).
 
-    Below `shards` every chain has a folder of its own, as its agreements are known to its own books only.
+    Below `shards` every deployment has a folder of its own, as its agreements are in its own books only.
     `running` is a file that says where the daemon listens while it runs: for the owner's other commands.
     """
 
@@ -159,7 +159,7 @@ class FarmerDaemon:
         stats = Statistics(self._places.stats)
         stack.callback(stats.close)
         stack.push_async_callback(stats.flush)
-        store = ShardStore(self._places.shards / self._deployment.genesis16)
+        store = ShardStore(self._places.shards / self._deployment.folder)
         farm = Farm(self._node_key, self._config, database, store, chain, stats, self._clock)
         urls = self._config.urls or (self._url,)
         return Farmer(farm, run=os.urandom(16), urls=urls, gas_key=self._gas_key)

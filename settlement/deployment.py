@@ -61,9 +61,9 @@ class Deployment:
         return Domain(self.chain_id, self.contract)
 
     @property
-    def genesis16(self) -> str:
-        """First 16 hex digits of the genesis hash: the name of this chain's folders."""
-        return self.genesis_hash.hex()[:16]
+    def folder(self) -> str:
+        """Name of the folders of what a node knows of this deployment: parts of genesis hash and contract."""
+        return f"{self.genesis_hash[:8].hex()}-{self.contract[:4].hex()}"
 
     def save(self, path: Path) -> None:
         """Write the record, whole or not at all."""

@@ -141,7 +141,7 @@ def make_daemon(
     """Put a farmer of this home together."""
     from node.daemon import FarmerDaemon, Places
 
-    state = place.farm_state(record.genesis_hash)
+    state = place.farm_state(record.folder)
     places = Places(state.money, state.stats, place.farm_shards, place.farm_config, place.farm_running)
     return FarmerDaemon(config, record, places, load_node_key(place.farm_node_key), gas_key=key, chain=chain)
 
@@ -185,7 +185,7 @@ async def _read_status(
             token = await token_info(chain)
         except ChainError as error:
             token, trouble = known_token(record), (*trouble, str(error))
-        statistics = Statistics(place.farm_state(record.genesis_hash).stats)
+        statistics = Statistics(place.farm_state(record.folder).stats)
         stack.callback(statistics.close)
         found = await read_status(
             config,
@@ -207,7 +207,7 @@ def _books(place: Home, record: "Deployment") -> "Iterator[Database]":
     from settlement.database import Database
     from settlement.tables import TABLES as CHAIN_TABLES
 
-    database = Database.at(place.farm_state(record.genesis_hash).money, [*CHAIN_TABLES, *TABLES])
+    database = Database.at(place.farm_state(record.folder).money, [*CHAIN_TABLES, *TABLES])
     try:
         yield database
     finally:

@@ -93,7 +93,7 @@ def put(
     piece = None if segment_size is None else parse_size(segment_size)
     streamed = str(file) == STREAM
     if not streamed and not file.is_file():
-        raise NotDone(f"{file}: {'is a directory' if file.is_dir() else 'no such file'}")
+        raise NotDone(f"{file}: {_why_no_file(file)}")
     called = name if name is not None else "" if streamed else file.name
     if not called or not called.isprintable():
         raise Unusable(f"{called!r} is no name for a file: choose another by --as NAME")
@@ -128,6 +128,12 @@ def put(
     )
     if stored.ends_at < stored.created_at + seconds:
         note(f"Some farmers offer less than {duration(seconds)}: store it again before it ends.")
+
+
+def _why_no_file(path: Path) -> str:
+    if path.is_dir():
+        return "is a directory"
+    return f"is no regular file: read it by tithe put {STREAM} --as NAME" if path.exists() else "no such file"
 
 
 def get(

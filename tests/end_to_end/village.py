@@ -100,7 +100,7 @@ class Farmer(ProcessFarmer):
         super().__init__(name, folder, chain, new_key().address, self.gas_key)
         self.relay = relay
         self.home = Home(folder)
-        self._genesis = chain.deployment.genesis_hash
+        self._deployment = chain.deployment.folder
         config = farmer_config(self.payee, chain.deployment)
         replace(config, port=relay.target, urls=(relay.url,), claims=NEVER).save(self.home.farm_config)
 
@@ -115,7 +115,7 @@ class Farmer(ProcessFarmer):
 
     def evidence(self) -> Evidence:
         """Read the books beside the process, or without it."""
-        money = self.home.farm_state(self._genesis).money
+        money = self.home.farm_state(self._deployment).money
         with closing(Database.at(money, [*CHAIN_TABLES, *farmer_tables.TABLES])) as database:
             books = database.read(list_books)
         assert len(books) <= 1

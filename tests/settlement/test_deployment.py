@@ -28,7 +28,7 @@ def test_a_deployment_is_recorded_and_found_again(endpoint: Endpoint, tmp_path: 
             assert (record.local, record.confirmations, record.challenge_period) == (True, 1, 60)
             genesis = await w.chain.block(0)
             assert record.genesis_hash == genesis.hash
-            assert record.genesis16 == genesis.hash.hex()[:16]
+            assert record.folder == f"{genesis.hash.hex()[:16]}-{record.contract.hex()[:8]}"
             assert not await w.chain.rpc.code(record.contract, record.deployed_block - 1)
             await Chain.connect(w.chain.rpc, Deployment.load(path))
             again = await deploy(
@@ -41,6 +41,7 @@ def test_a_deployment_is_recorded_and_found_again(endpoint: Endpoint, tmp_path: 
             )
             assert (again.token, again.challenge_period, again.confirmations) == (record.token, 7, 3)
             assert again.contract != record.contract
+            assert again.folder != record.folder
             assert again.domain.separator != record.domain.separator
 
     run(story())
