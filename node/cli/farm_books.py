@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli.amounts import ETHER_DECIMALS, cell, counted, moment, size, tokens
+from node.cli.amounts import ETHER_DECIMALS, cell, coins, counted, moment, size, tokens
 from node.cli.errors import NotDone
 from node.cli.farm_offer import load_config
 from node.cli.farm_owner import Said, ask_claim, ask_status, running_target
@@ -195,7 +195,7 @@ async def _read_status(
             chain=chain,
             gas_key=keystore_address(place.farm_gas_key),
             trouble=tuple(dict.fromkeys(trouble)),
-            show=lambda amount: _coins(amount, token),
+            show=lambda amount: coins(amount, token),
         )
     return found, token, target.urls[0] if target else None
 
@@ -214,18 +214,11 @@ def _books(place: Home, record: "Deployment") -> "Iterator[Database]":
         database.close()
 
 
-def _coins(amount: int, token: "TokenInfo | None") -> str:
-    return tokens(amount, token.decimals, token.symbol) if token else f"{amount} base units"
-
-
 def _cell(amount: int, token: "TokenInfo | None") -> str:
     return cell(amount, token.decimals) if token else str(amount)
 
 
 def _show_status(found: "FarmerStatus", token: "TokenInfo | None", running: str | None) -> None:
-    def coins(amount: int) -> str:
-        return _coins(amount, token)
-
     reserved = f", {size(found.reserved_bytes)} promised" if found.reserved_bytes else ""
     facts = [
         ("farmer", "0x" + load_node_key(home().farm_node_key).node.hex()),
@@ -234,9 +227,9 @@ def _show_status(found: "FarmerStatus", token: "TokenInfo | None", running: str 
         ("stored", f"{counted(found.shards, 'shard')}, {size(found.stored_bytes)}{reserved}"),
         ("room", f"{size(found.capacity)} in all"),
         ("audits", f"{found.audits_passed} passed, {found.audits_failed} failed"),
-        ("earned", coins(found.earned)),
-        ("claimable", coins(found.claimable)),
-        ("claimed", coins(found.claimed)),
+        ("earned", coins(found.earned, token)),
+        ("claimable", coins(found.claimable, token)),
+        ("claimed", coins(found.claimed, token)),
     ]
     if found.gas is not None:
         pays = "" if found.gas.claims is None else f", pays for about {counted(found.gas.claims, 'claim')}"
@@ -266,9 +259,8 @@ def _show_status(found: "FarmerStatus", token: "TokenInfo | None", running: str 
     owing = [one for one in found.renters if one.owed]
     for renter in owing:
         since = f", over the limit since {moment(renter.over_since)}" if renter.over_since else ""
-        say(
-            f"Renter {short(renter.renter)} owes {coins(renter.owed)} for {size(renter.stored_bytes)}{since}."
-        )
+        debt = f"{coins(renter.owed, token)} for {size(renter.stored_bytes)}"
+        say(f"Renter {short(renter.renter)} owes {debt}{since}.")
     for trouble in found.trouble:
         warn(f"Trouble: {safe(trouble)}")
 

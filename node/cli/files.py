@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from node.cli.amounts import counted, duration, moment, parse_duration, parse_size, size, tokens
+from node.cli.amounts import coins, counted, duration, moment, parse_duration, parse_size, size
 from node.cli.audit_report import audit_document, show_audit
 from node.cli.errors import NotDone, Unusable
 from node.cli.faults import warn_of
@@ -114,7 +114,7 @@ def put(
         print_json({"token": opened.token, "put": report})
         return
     stored = report.file
-    price = tokens(report.price_per_month, opened.token.decimals, opened.token.symbol)
+    price = coins(report.price_per_month, opened.token)
     warn_of(report.faults, opened.token)
     holders = counted(len(report.farmers), "farmer")
     say(f"Stored [bold]{safe(stored.name)}[/bold], {size(stored.size)}, with {holders}.")
@@ -184,7 +184,7 @@ def get(
         print_json({"token": opened.token, "out": target, "get": report})
         return
     warn_of(report.faults, opened.token)
-    paid = tokens(report.paid, opened.token.decimals, opened.token.symbol)
+    paid = coins(report.paid, opened.token)
     told = f"Read {safe(name)}, {size(report.file.size)}, for {paid}"
     if streamed:
         note(f"{told}.")

@@ -113,7 +113,7 @@ def list_(
         note("No farmer is known yet: tithe peers add URL")
         return
 
-    def coins(amount: int) -> str:
+    def shown(amount: int) -> str:
         return cell(amount, opened.token.decimals)
 
     symbol = opened.token.symbol
@@ -131,9 +131,9 @@ def list_(
             (
                 short(peer.node),
                 peer.urls[0],
-                coins(peer.quote.prices.storage_per_gb_month),
-                coins(peer.quote.prices.download_per_gb),
-                coins(peer.quote.min_deposit),
+                shown(peer.quote.prices.storage_per_gb_month),
+                shown(peer.quote.prices.download_per_gb),
+                shown(peer.quote.min_deposit),
                 size(peer.quote.free_bytes),
                 moment(peer.seen_at),
             )

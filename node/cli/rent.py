@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli.amounts import cell, duration, moment, parse_duration, tokens
+from node.cli.amounts import cell, coins, duration, moment, parse_duration
 from node.cli.audit_report import count_outcomes
 from node.cli.errors import NotDone
 from node.cli.faults import tell_fault, warn_of
@@ -122,7 +122,7 @@ def _tell_tick(tick: "TickReport", opened: Opened, *, as_json: bool) -> None:
     wait = duration(max(0, tick.next_at - wall_clock()))
     if tick.audits:
         counted = ", ".join(f"{count} {name.lower()}" for name, count in count_outcomes(tick.audits).items())
-        earned = tokens(sum(one.earned for one in tick.audits), opened.token.decimals, opened.token.symbol)
+        earned = coins(sum(one.earned for one in tick.audits), opened.token)
         say(f"{moment(tick.at)}  {counted}; {earned} earned; next look in {wait}")
     if tick.trouble:
         warn(f"{moment(tick.at)}  {safe(tick.trouble)}")
