@@ -57,10 +57,14 @@ class TokenInfo:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One unconditional voucher to be turned into tokens, with its channel's terms."""
+    """One voucher to be turned into tokens, with its channel's terms.
+
+    `proof`: what makes a conditional voucher good, packed as the contract reads it; else empty.
+    """
 
     terms: Terms
     voucher: SignedVoucher
+    proof: bytes = b""
 
 
 class Chain:
@@ -238,11 +242,14 @@ class Chain:
         return self._channels("release", fields)
 
     def claim(self, claims: Sequence[Claim]) -> Call:
-        """Claim vouchers of one token; a single one by `claimOne`. The order of the rows is kept."""
-        token = claims[0].terms.token
-        if len(claims) == 1:
-            return self._channels("claimOne", token, _claim_row(claims[0], None))
-        rows = [_claim_row(claim, before) for claim, before in zip(claims, (None, *claims), strict=False)]
+        """Claim vouchers of one token by the cheapest function that can. The order of the rows is kept."""
+        token, rows, proofs = claims[0].terms.token, _claim_rows(claims), _proofs(claims)
+        if len(rows) == 1 and proofs:
+            return self._channels("claimOneProven", token, rows[0], proofs[0])
+        if len(rows) == 1:
+            return self._channels("claimOne", token, rows[0])
+        if proofs:
+            return self._channels("claimProven", token, rows, proofs)
         return self._channels("claim", token, rows)
 
     def approve(self, amount: int, token: Address | None = None) -> Call:
@@ -269,6 +276,16 @@ class Chain:
             return decode_result(contract, function, returned)
         except DecodingError as err:
             raise ContractMissing(self.rpc.url, address) from err
+
+
+def _claim_rows(claims: Sequence[Claim]) -> list[tuple[object, ...]]:
+    return [_claim_row(claim, before) for claim, before in zip(claims, (None, *claims), strict=False)]
+
+
+def _proofs(claims: Sequence[Claim]) -> list[bytes]:
+    """List the rows' proofs as far as there are any: a missing one costs nothing, an empty one two words."""
+    last = max((index for index, claim in enumerate(claims) if claim.proof), default=-1)
+    return [claim.proof for claim in claims[: last + 1]]
 
 
 def _claim_row(claim: Claim, before: Claim | None) -> tuple[object, ...]:
