@@ -50,6 +50,13 @@ abstract contract ChannelStore is IPaymentChannels, EIP712 {
         list.copy(LIST_HEAD, source, rows.length);
     }
 
+    /// @dev Why a promise of `total` to `payee` is worth nothing now.
+    function _refusal(ChannelSlot slot, address payee, uint256 total) internal pure returns (Reason) {
+        if (payee == address(0)) return Reason.ZERO_PAYEE;
+        if (total <= slot.claimed()) return Reason.STALE;
+        return slot.rest() == 0 ? Reason.EMPTY : Reason.BAD_SIGNATURE;
+    }
+
     function _within(uint256 total, uint256 limit) internal pure returns (uint256) {
         return total < limit ? total : limit;
     }

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-
 import {ChannelSlot} from "./ChannelSlot.sol";
 import {ChannelStore} from "./ChannelStore.sol";
 import {Drafts} from "./Drafts.sol";
@@ -11,34 +8,24 @@ import {IPaymentChannels} from "./IPaymentChannels.sol";
 import {MessageHashes} from "./MessageHashes.sol";
 import {Proofs} from "./Proofs.sol";
 import {Signatures} from "./Signatures.sol";
+import {Tokens} from "./Tokens.sol";
 import {Words, allocate} from "./Words.sol";
 
 /// @title How vouchers become tokens: one alone, many of many payers, many by a relayer
 abstract contract Claims is ChannelStore {
     using Drafts for Words;
-    using SafeERC20 for IERC20;
 
     /// @dev Words before the rows in the data of ClaimedMany and Relayed: offset, length.
     uint256 private constant TOTALS_HEAD = 2;
 
-    /// @dev Rows on their way. A run is neighbouring rows of one payee, paid by one transfer.
-    struct Batch {
-        address token;
-        Words draft;
-        Words totals; // data of the event
-        Words steps; // what each row has raised `claimed` by
-        uint256 first; // row of the run
-        uint256 sum; // of the run's steps, without fees
-        uint256 fees; // of the run
-        uint256 paid;
-        uint256 kept; // of what was paid: the fees, which are still here
-    }
+    /// @dev Lowest bit of the fee in a total's word.
+    uint256 private constant FEE = 96;
 
     /// @inheritdoc IPaymentChannels
     function claim(address token, Claim[] calldata rows) external returns (uint256 paid) {
-        Batch memory batch = _claimMany(token, rows, _noFees(), _noProofs());
-        batch.totals.log2(TOTALS_HEAD + 2 * rows.length, ClaimedMany.selector, token);
-        return batch.paid;
+        Words totals;
+        (totals, paid) = _claimMany(token, rows, _noFees(), _noProofs());
+        totals.log2(TOTALS_HEAD + 2 * rows.length, ClaimedMany.selector, token);
     }
 
     /// @inheritdoc IPaymentChannels
@@ -46,9 +33,9 @@ abstract contract Claims is ChannelStore {
         external
         returns (uint256 paid)
     {
-        Batch memory batch = _claimMany(token, rows, _noFees(), proofs);
-        batch.totals.log2(TOTALS_HEAD + 2 * rows.length, ClaimedMany.selector, token);
-        return batch.paid;
+        Words totals;
+        (totals, paid) = _claimMany(token, rows, _noFees(), proofs);
+        totals.log2(TOTALS_HEAD + 2 * rows.length, ClaimedMany.selector, token);
     }
 
     /// @inheritdoc IPaymentChannels
@@ -56,166 +43,178 @@ abstract contract Claims is ChannelStore {
         external
         returns (uint256 paid)
     {
-        Batch memory batch = _claimMany(token, rows, fees, proofs);
-        batch.totals.log3(TOTALS_HEAD + 2 * rows.length, Relayed.selector, token, msg.sender);
+        Words totals;
+        (totals, paid) = _claimMany(token, rows, fees, proofs);
+        totals.log3(TOTALS_HEAD + 2 * rows.length, Relayed.selector, token, msg.sender);
+        uint256 kept;
+        unchecked {
+            for (uint256 i; i < rows.length; ++i) {
+                kept += totals.get(TOTALS_HEAD + 2 * i + 1) >> FEE; // fewer than 2^160 rows
+            }
+            paid += kept; // all of it is in channels of the token, whose supply is a uint256
+        }
         // Interaction:
-        if (batch.kept != 0) IERC20(token).safeTransfer(msg.sender, batch.kept);
-        return batch.paid;
+        if (kept != 0) Tokens.send(token, msg.sender, kept);
     }
 
     /// @inheritdoc IPaymentChannels
     function claimOne(address token, Claim calldata row) external returns (uint256 paid) {
-        return _claimAlone(token, row, msg.data[0:0]);
+        return _claimAlone(Drafts.forClaims(_domain(), token), token, row);
     }
 
     /// @inheritdoc IPaymentChannels
     function claimOneProven(address token, Claim calldata row, bytes calldata proof) external returns (uint256 paid) {
-        return _claimAlone(token, row, proof);
-    }
-
-    /// @inheritdoc IPaymentChannels
-    function relayFeeDigest(RelayFee calldata fee) external view returns (bytes32) {
-        return _hashTypedDataV4(MessageHashes.relayFee(fee));
-    }
-
-    /// @inheritdoc IPaymentChannels
-    function conditionOf(bytes calldata proof) external view returns (bytes32) {
-        return Proofs.conditionOf(proof, _domain());
-    }
-
-    function _claimAlone(address token, Claim calldata row, bytes calldata proof) private returns (uint256 paid) {
         Words draft = Drafts.forClaims(_domain(), token);
+        if (!_answer(draft, proof)) revert Refused(draft.channelOf(row), Reason.BAD_PROOF);
+        return _claimAlone(draft, token, row);
+    }
+
+    function _claimAlone(Words draft, address token, Claim calldata row) private returns (uint256 paid) {
+        Words total = allocate(2);
         address named = Drafts.payeeOf(row);
         if (named != address(0)) draft.turnTo(named);
-        // Check:
-        (bytes32 id, Entry storage entry, ChannelSlot slot, uint256 step, Reason reason) = _check(draft, row, proof);
-        if (reason != Reason.NONE) revert Refused(id, reason);
-        // Effect:
-        slot = slot.raiseClaimed(step);
-        entry.slot = slot;
-        emit Claimed(id, uint96(slot.claimed()));
+        // Check, Effect:
+        paid = _redeem(draft, total, row);
+        if (paid == 0) _refuse(draft.channelOf(row), draft);
+        bytes32 id = bytes32(total.get(0));
+        emit Claimed(id, uint96(total.get(1)));
         // Interaction:
-        if (!IERC20(token).trySafeTransfer(draft.payee(), step)) revert Refused(id, Reason.TRANSFER_FAILED);
-        return step;
+        if (!Tokens.trySend(token, draft.payee(), paid)) revert Refused(id, Reason.TRANSFER_FAILED);
     }
 
-    /// @dev Claim rows and pay their payees. The event and the relayer's fees are left to the caller.
+    /// @dev Claim rows and pay their payees. The event, whose data are the totals, and the relayer's fees, which are
+    /// among the totals and not in what was paid, are left to the caller.
     function _claimMany(address token, Claim[] calldata rows, Fee[] calldata fees, bytes[] calldata proofs)
         private
-        returns (Batch memory batch)
+        returns (Words totals, uint256 paid)
     {
         Words draft = Drafts.forClaims(_domain(), token);
-        (batch.token, batch.draft) = (token, draft);
-        batch.totals = allocate(TOTALS_HEAD + 2 * rows.length);
-        batch.totals.set(0, 32);
-        batch.totals.set(1, 2 * rows.length);
-        batch.steps = allocate(rows.length);
+        totals = allocate(TOTALS_HEAD + 2 * rows.length);
+        totals.set(0, 32);
+        totals.set(1, 2 * rows.length);
+        Words steps = allocate(rows.length);
+        if (fees.length != 0) draft.forRelayer();
+        uint256 first; // of the run of rows that one transfer pays
+        uint256 sum; // of their steps, without fees
         for (uint256 i; i < rows.length; ++i) {
-            address named = Drafts.payeeOf(rows[i]);
+            Claim calldata row = rows[i];
+            address named = Drafts.payeeOf(row);
             // Zero means: as the row before.
-            if (named != address(0) && named != draft.payee()) {
-                _payRun(batch, i);
-                draft.turnTo(named);
+            if (named != address(0)) {
+                if (named != draft.payee()) {
+                    paid += _payRun(token, draft.payee(), sum, totals, steps, first, i);
+                    draft.turnTo(named);
+                    first = i;
+                    sum = 0;
+                }
             }
-            _claimRow(batch, i, rows[i], fees, i < proofs.length ? proofs[i] : msg.data[0:0]);
+            Words place = totals.from(TOTALS_HEAD + 2 * i);
+            if (proofs.length != 0) {
+                if (!_answer(draft, i < proofs.length ? proofs[i] : msg.data[0:0])) {
+                    steps.set(i, 0);
+                    _skip(place, draft.channelOf(row), Reason.BAD_PROOF);
+                    continue;
+                }
+            }
+            // Check, Effect:
+            uint256 step = _redeem(draft, place, row);
+            steps.set(i, step);
+            unchecked {
+                sum += step; // fewer than 2^160 rows
+                if (i < fees.length) {
+                    if (step != 0) sum -= _keepFee(draft, place, steps.from(i), fees[i]); // at most step
+                }
+            }
         }
-        _payRun(batch, rows.length);
+        paid += _payRun(token, draft.payee(), sum, totals, steps, first, rows.length);
     }
 
-    function _claimRow(Batch memory batch, uint256 i, Claim calldata row, Fee[] calldata fees, bytes calldata proof)
-        private
-    {
+    /// @dev Book what a row's voucher is worth and write the channel's id and its new total to `place`. A refused row has
+    /// a step, an id and a total of zero.
+    function _redeem(Words draft, Words place, Claim calldata row) private returns (uint256 step) {
         // Check:
-        (bytes32 id, Entry storage entry, ChannelSlot slot, uint256 step, Reason reason) =
-            _check(batch.draft, row, proof);
-        uint256 fee;
-        if (reason == Reason.NONE && i < fees.length) (fee, reason) = _checkFee(batch.draft, id, slot, step, fees[i]);
-        if (reason != Reason.NONE) return _skip(batch, i, id, reason);
-        // Effect:
-        slot = slot.raiseClaimed(step);
-        entry.slot = slot;
-        batch.totals.set(TOTALS_HEAD + 2 * i, uint256(id));
-        batch.totals.set(TOTALS_HEAD + 2 * i + 1, fee << 96 | slot.claimed());
-        batch.steps.set(i, step);
-        unchecked {
-            batch.sum += step - fee; // fee <= step; fewer than 2^160 rows
-            batch.fees += fee;
-        }
-    }
-
-    /// @dev What a row's voucher is worth now, or why nothing.
-    function _check(Words draft, Claim calldata row, bytes calldata proof)
-        private
-        view
-        returns (bytes32 id, Entry storage entry, ChannelSlot slot, uint256 step, Reason reason)
-    {
-        id = draft.channelOf(row);
-        entry = _entries[id];
-        slot = entry.slot;
+        bytes32 id = draft.channelOf(row);
+        Entry storage entry = _entries[id];
+        ChannelSlot slot = entry.slot;
         uint256 claimed = _within(draft.total(), slot.deposit());
-        if (claimed <= slot.claimed()) {
-            return (id, entry, slot, 0, draft.total() > slot.claimed() ? Reason.EMPTY : Reason.STALE);
+        if (claimed > slot.claimed()) {
+            bytes32 digest = draft.voucherOf(id);
+            bool signed = Signatures.byKey(draft.signer(), digest, row.r, row.vs);
+            if (!signed) signed = Signatures.byAccount(draft.signer(), digest, row.r, row.vs);
+            if (signed) {
+                // Effect:
+                unchecked {
+                    step = claimed - slot.claimed(); // compared above
+                }
+                place.set(0, uint256(id));
+                place.set(1, claimed);
+                entry.slot = slot.raiseClaimed(step);
+                return step;
+            }
         }
-        bytes32 condition;
-        if (proof.length != 0) {
-            condition = Proofs.conditionOf(proof, _domain());
-            if (condition == 0) return (id, entry, slot, 0, Reason.BAD_PROOF);
-        }
-        bytes32 digest = draft.voucherOf(id, condition);
-        if (!Signatures.by(draft.signer(), digest, row.r, row.vs)) return (id, entry, slot, 0, Reason.BAD_SIGNATURE);
-        unchecked {
-            step = claimed - slot.claimed(); // compared above
-        }
+        _skip(place, id, _refusal(slot, draft.payee(), draft.total()));
     }
 
-    /// @dev What the caller may keep of a row that is worth `step`, or why the row is skipped.
-    function _checkFee(Words draft, bytes32 id, ChannelSlot slot, uint256 step, Fee calldata fee)
-        private
-        view
-        returns (uint256 amount, Reason reason)
-    {
+    /// @dev Let the draft's vouchers have the condition that the proof makes good. False: it is malformed.
+    function _answer(Words draft, bytes calldata proof) private view returns (bool) {
+        bytes32 condition = proof.length == 0 ? bytes32(0) : Proofs.conditionOf(proof, _domain());
+        draft.require_(condition);
+        return proof.length == 0 || condition != 0;
+    }
+
+    /// @dev Note what the caller keeps of a redeemed row, and return it. If it may not, the row is taken back, and all of
+    /// its step returned.
+    function _keepFee(Words draft, Words place, Words step, Fee calldata fee) private returns (uint256 amount) {
         uint256 terms = uint256(fee.terms);
         amount = terms >> 160;
-        // A channel that holds less than the voucher says pays without a fee; the rest of the money can still bear it.
-        if (amount == 0 || slot.deposit() < draft.total()) return (0, Reason.NONE);
-        uint256 maximum = uint96(terms >> 64);
-        uint256 deadline = uint64(terms);
-        if (amount > maximum || amount > step) return (0, Reason.FEE_TOO_HIGH);
-        if (block.timestamp > deadline) return (0, Reason.FEE_EXPIRED);
-        bytes32 digest = draft.feeOf(id, maximum, deadline);
-        if (!Signatures.by(draft.payee(), digest, fee.r, fee.vs)) return (0, Reason.FEE_UNSIGNED);
-    }
-
-    /// @dev Pay the run that ends before row `end`, and begin the next. If the token refuses, take its rows back.
-    function _payRun(Batch memory batch, uint256 end) private {
-        (uint256 sum, uint256 fees) = (batch.sum, batch.fees);
-        if (sum == 0 || IERC20(batch.token).trySafeTransfer(batch.draft.payee(), sum)) {
-            unchecked {
-                batch.paid += sum + fees; // fewer than 2^160 rows
-                batch.kept += fees;
-            }
+        // A channel that holds less than promised pays without a fee; the rest of the money can still bear it.
+        if (amount == 0 || place.get(1) != draft.total()) return 0;
+        Reason reason = Reason.FEE_UNSIGNED;
+        if (amount > uint96(terms >> 64) || amount > step.get(0)) {
+            reason = Reason.FEE_TOO_HIGH;
+        } else if (block.timestamp > uint64(terms)) {
+            reason = Reason.FEE_EXPIRED;
         } else {
-            _takeBack(batch, end);
+            bytes32 digest = draft.feeOf(place.get(0), terms);
+            if (Signatures.by(draft.payee(), digest, fee.r, fee.vs)) {
+                place.set(1, amount << FEE | draft.total());
+                return amount;
+            }
         }
-        (batch.first, batch.sum, batch.fees) = (end, 0, 0);
+        amount = step.get(0);
+        _takeBack(place, step, reason);
     }
 
-    function _takeBack(Batch memory batch, uint256 end) private {
-        for (uint256 i = batch.first; i < end; ++i) {
-            uint256 step = batch.steps.get(i);
-            if (step == 0) continue;
-            bytes32 id = bytes32(batch.totals.get(TOTALS_HEAD + 2 * i));
-            Entry storage entry = _entries[id];
-            entry.slot = entry.slot.takeBack(step);
-            _skip(batch, i, id, Reason.TRANSFER_FAILED);
+    /// @dev Pay the rows from `first` to before `end`, all of one payee. If the token refuses, take them back.
+    function _payRun(address token, address payee, uint256 sum, Words totals, Words steps, uint256 first, uint256 end)
+        private
+        returns (uint256 paid)
+    {
+        if (sum == 0 || Tokens.trySend(token, payee, sum)) return sum;
+        for (uint256 i = first; i < end; ++i) {
+            if (steps.get(i) != 0) {
+                _takeBack(totals.from(TOTALS_HEAD + 2 * i), steps.from(i), Reason.TRANSFER_FAILED);
+            }
         }
     }
 
-    function _skip(Batch memory batch, uint256 i, bytes32 id, Reason reason) private {
-        batch.totals.set(TOTALS_HEAD + 2 * i, 0);
-        batch.totals.set(TOTALS_HEAD + 2 * i + 1, 0);
-        batch.steps.set(i, 0);
+    /// @dev Undo what was booked for a row.
+    function _takeBack(Words place, Words step, Reason reason) private {
+        bytes32 id = bytes32(place.get(0));
+        Entry storage entry = _entries[id];
+        entry.slot = entry.slot.takeBack(step.get(0));
+        step.set(0, 0);
+        _skip(place, id, reason);
+    }
+
+    function _skip(Words place, bytes32 id, Reason reason) private {
         emit Skipped(id, reason);
+        place.set(0, 0);
+        place.set(1, 0);
+    }
+
+    function _refuse(bytes32 id, Words draft) private view {
+        revert Refused(id, _refusal(_entries[id].slot, draft.payee(), draft.total()));
     }
 
     function _noFees() private pure returns (Fee[] calldata none) {

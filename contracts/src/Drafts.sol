@@ -52,9 +52,26 @@ library Drafts {
         draft.set(SALT, uint256(salt));
     }
 
+    /// @dev The id of one channel of the caller.
+    function forOne(bytes32 domain, address token, bytes32 key, bytes32 salt, bytes32 row)
+        internal
+        view
+        returns (bytes32 id)
+    {
+        Words draft = _open(VOUCHER, domain, token);
+        draft.set(PAYER, uint160(msg.sender));
+        draft.set(SIGNER, uint256(key) >> 96);
+        draft.set(PAYEE, uint256(row) >> 96);
+        draft.set(CHALLENGE_PERIOD, uint32(uint256(key)));
+        draft.set(SALT, uint256(salt));
+        draft.set(STRUCT_HASH, draft.hash(CHANNEL, VOUCHER - CHANNEL));
+        return draft.typedHash();
+    }
+
     /// @dev A draft for many vouchers in one token, until told otherwise to the caller and without condition.
     function forClaims(bytes32 domain, address token) internal view returns (Words draft) {
         draft = _open(END, domain, token);
+        draft.set(PAYER, 0);
         draft.set(PAYEE, uint160(msg.sender));
         draft.set(VOUCHER, uint256(MessageHashes.VOUCHER_TYPE));
         draft.set(CONDITION, 0);
@@ -69,32 +86,38 @@ library Drafts {
 
     /// @dev The id of a row's channel, to the payee in the draft. The row's total is noted as well.
     function channelOf(Words draft, IPaymentChannels.Claim calldata row) internal pure returns (bytes32 id) {
-        draft.set(PAYER, wordOf(row, ROW_PAYER));
-        uint256 key = wordOf(row, ROW_KEY);
-        draft.set(SIGNER, key >> 96);
-        draft.set(CHALLENGE_PERIOD, uint96(key));
-        draft.set(SALT, wordOf(row, ROW_SALT));
+        uint256 payer = wordOf(row, ROW_PAYER);
+        if (payer != 0) {
+            draft.set(PAYER, payer);
+            uint256 key = wordOf(row, ROW_KEY);
+            draft.set(SIGNER, key >> 96);
+            draft.set(CHALLENGE_PERIOD, uint32(key));
+            draft.set(SALT, wordOf(row, ROW_SALT));
+        }
         draft.set(STRUCT_HASH, draft.hash(CHANNEL, VOUCHER - CHANNEL));
         draft.set(CUMULATIVE_AMOUNT, uint96(wordOf(row, ROW_PAYEE_AND_TOTAL)));
         return draft.typedHash();
     }
 
     /// @dev The digest of the voucher of the row before whose id was asked for.
-    function voucherOf(Words draft, bytes32 id, bytes32 condition) internal pure returns (bytes32 digest) {
+    function voucherOf(Words draft, bytes32 id) internal pure returns (bytes32 digest) {
         draft.set(CHANNEL_ID, uint256(id));
-        draft.set(CONDITION, uint256(condition));
         draft.set(STRUCT_HASH, draft.hash(VOUCHER, RELAY_FEE - VOUCHER));
         return draft.typedHash();
     }
 
-    /// @dev The digest of the fee that the caller may keep of that voucher.
-    function feeOf(Words draft, bytes32 id, uint256 maximum, uint256 deadline) internal view returns (bytes32 digest) {
+    /// @dev Let the draft know that the caller is a relayer.
+    function forRelayer(Words draft) internal view {
         draft.set(RELAY_FEE, uint256(MessageHashes.RELAY_FEE_TYPE));
         draft.set(RELAYER, uint160(msg.sender));
-        draft.set(FEE_CHANNEL_ID, uint256(id));
+    }
+
+    /// @dev The digest of the fee that the caller may keep of that voucher; `terms` are those of a Fee.
+    function feeOf(Words draft, uint256 id, uint256 terms) internal pure returns (bytes32 digest) {
+        draft.set(FEE_CHANNEL_ID, id);
         draft.set(FEE_CUMULATIVE_AMOUNT, draft.get(CUMULATIVE_AMOUNT));
-        draft.set(MAXIMUM, maximum);
-        draft.set(DEADLINE, deadline);
+        draft.set(MAXIMUM, uint96(terms >> 64));
+        draft.set(DEADLINE, uint64(terms));
         draft.set(STRUCT_HASH, draft.hash(RELAY_FEE, END - RELAY_FEE));
         return draft.typedHash();
     }
@@ -102,6 +125,11 @@ library Drafts {
     /// @dev A row's payee, zero for the one before.
     function payeeOf(IPaymentChannels.Claim calldata row) internal pure returns (address) {
         return address(uint160(wordOf(row, ROW_PAYEE_AND_TOTAL) >> 96));
+    }
+
+    /// @dev Let the vouchers of the rows to come have this condition.
+    function require_(Words draft, bytes32 condition) internal pure {
+        draft.set(CONDITION, uint256(condition));
     }
 
     function turnTo(Words draft, address payee_) internal pure {

@@ -3,7 +3,6 @@ pragma solidity 0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
-import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 
 import {IPermit2, IReceiveWithAuthorization, PERMIT2} from "./Authorizers.sol";
 import {ChannelSlot} from "./ChannelSlot.sol";
@@ -11,6 +10,7 @@ import {ChannelStore} from "./ChannelStore.sol";
 import {Drafts} from "./Drafts.sol";
 import {IPaymentChannels} from "./IPaymentChannels.sol";
 import {MessageHashes} from "./MessageHashes.sol";
+import {Tokens} from "./Tokens.sol";
 import {Words} from "./Words.sol";
 
 /// @title How deposits rise
@@ -18,7 +18,6 @@ import {Words} from "./Words.sol";
 /// payer whose signature covers the rows; the balance has to rise by exactly the sum.
 abstract contract Fundings is ChannelStore {
     using Drafts for Words;
-    using SafeERC20 for IERC20;
 
     /// @dev The rest of the type that Permit2 hashes, after `PermitWitnessTransferFrom(...,uint256 deadline,`.
     string private constant WITNESS_TYPE = "Funding witness)"
@@ -45,21 +44,18 @@ abstract contract Fundings is ChannelStore {
 
     /// @inheritdoc IPaymentChannels
     function fundOne(address token, bytes32 key, bytes32 salt, bytes32 row) external returns (uint256 moved) {
-        (address signer, uint256 challengePeriod) = _unpack(key);
-        (address payee, uint256 target) = _unpack(row);
         // Check:
-        if (signer == address(0)) revert ZeroSigner();
-        Words draft = Drafts.forPayer(_domain(), msg.sender, signer, token, uint32(challengePeriod), salt);
-        bytes32 id = draft.channelTo(payee);
-        if (payee == address(0)) revert Refused(id, Reason.ZERO_PAYEE);
+        if (uint256(key) >> 96 == 0) revert ZeroSigner();
+        bytes32 id = Drafts.forOne(_domain(), token, key, salt, row);
+        if (uint256(row) >> 96 == 0) revert Refused(id, Reason.ZERO_PAYEE);
+        uint256 target = uint96(uint256(row));
         Entry storage entry = _entries[id];
         ChannelSlot slot = entry.slot;
-        uint256 deposit = slot.deposit();
         if (slot.closesAt() != 0) revert Refused(id, Reason.CLOSING);
-        if (target <= deposit) return 0;
+        if (target <= slot.deposit()) return 0;
         // Effect:
         unchecked {
-            moved = target - deposit; // just compared
+            moved = target - slot.deposit(); // just compared
         }
         entry.slot = slot.raiseDeposit(moved);
         emit FundedOne(msg.sender, token, key, salt, row);
@@ -92,8 +88,7 @@ abstract contract Fundings is ChannelStore {
     {
         moved = _raiseSigned(funding);
         // Interaction:
-        bytes32 nonce = fundingDigest(funding);
-        _receive(funding, authorization, nonce, moved);
+        _receive(funding, authorization, moved);
     }
 
     /// @inheritdoc IPaymentChannels
@@ -104,11 +99,6 @@ abstract contract Fundings is ChannelStore {
         moved = _raiseSigned(funding);
         // Interaction:
         _receive(funding, permit, moved);
-    }
-
-    /// @inheritdoc IPaymentChannels
-    function fundingDigest(Funding calldata funding) public view returns (bytes32) {
-        return _hashTypedDataV4(MessageHashes.funding(funding));
     }
 
     /// @dev Book the deposits of a call and tell them. The sum is still to be taken from the payer.
@@ -154,14 +144,16 @@ abstract contract Fundings is ChannelStore {
         if (moved == 0) revert NothingToFund();
     }
 
-    function _pull(address token, uint256 sum) private receives(token, sum) {
-        IERC20(token).safeTransferFrom(msg.sender, address(this), sum);
+    function _pull(address token, uint256 sum) private {
+        uint256 received = Tokens.take(token, msg.sender, sum);
+        if (received != sum) revert DepositMismatch(sum, received);
     }
 
-    function _receive(Funding calldata it, Authorization calldata by, bytes32 nonce, uint256 sum)
+    function _receive(Funding calldata it, Authorization calldata by, uint256 sum)
         private
         receives(it.token, sum)
     {
+        bytes32 nonce = _hashTypedDataV4(MessageHashes.funding(it));
         IReceiveWithAuthorization(it.token)
             .receiveWithAuthorization(
                 it.payer, address(this), sum, by.validAfter, by.validBefore, nonce, by.v, by.r, by.s

@@ -8,8 +8,9 @@ pragma solidity 0.8.30;
 /// Amounts are base units of the channel's token and always totals since the channel's first day, never steps: saying
 /// the same thing twice changes nothing. A channel lives once. When its payer has withdrawn, its id is spent.
 ///
-/// Words: an address and a number often share one, the address in its upper 20 bytes. A `row` is `payee || total`, a
-/// `key` is `signer || challengePeriod`. A bad row is skipped with a reason and never blocks the others.
+/// Words: an address and a number often share one, the address in its upper 20 bytes. A `row` is `payee (20 bytes) ||
+/// total (12)`, a `key` is `signer (20) || nothing (8) || challengePeriod (4)`. A bad row is skipped with a reason and
+/// never blocks the others.
 interface IPaymentChannels {
     // ---------------------------------------------------------------------------------------------------- channels
 
@@ -201,7 +202,7 @@ interface IPaymentChannels {
     );
 
     /// @notice The deposit of one channel after `fundOne`: `row` is `payee || deposit`.
-    event FundedOne(address indexed payer, address indexed token, bytes32 key, bytes32 salt, bytes32 row);
+    event FundedOne(address indexed payer, address token, bytes32 key, bytes32 salt, bytes32 row);
 
     /// @notice Totals claimed after a `push` call: `rows` are `payee || claimed`, one for each row of the call.
     event Pushed(
@@ -238,6 +239,9 @@ interface IPaymentChannels {
 
     /// @notice The balance did not rise by exactly the sum: the token takes a fee or changes balances by itself.
     error DepositMismatch(uint256 expected, uint256 received);
+
+    /// @notice The token refused to pay the caller or, in a release, the payer.
+    error TransferFailed(address token, address to, uint256 amount);
 
     /// @notice The only row of the call would have been skipped.
     error Refused(bytes32 channelId, Reason reason);
@@ -355,13 +359,4 @@ interface IPaymentChannels {
 
     /// @notice What the signer signs.
     function voucherDigest(Voucher calldata voucher) external view returns (bytes32);
-
-    /// @notice The nonce of an EIP-3009 authorization for this funding.
-    function fundingDigest(Funding calldata funding) external view returns (bytes32);
-
-    /// @notice What the payee signs for a relayer.
-    function relayFeeDigest(RelayFee calldata fee) external view returns (bytes32);
-
-    /// @notice The condition that a proof makes good; zero if it is malformed.
-    function conditionOf(bytes calldata proof) external view returns (bytes32);
 }

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-
 import {ChannelSlot} from "./ChannelSlot.sol";
 import {Claims} from "./Claims.sol";
 import {Drafts} from "./Drafts.sol";
 import {Fundings} from "./Fundings.sol";
 import {IPaymentChannels} from "./IPaymentChannels.sol";
 import {MessageHashes} from "./MessageHashes.sol";
+import {Tokens} from "./Tokens.sol";
 import {Words} from "./Words.sol";
 
 /// @title Payment channels of Tithebarn
@@ -18,7 +16,6 @@ import {Words} from "./Words.sol";
 /// storage before a transfer is not relied on after it. A failed transfer takes its rows' own steps back.
 contract PaymentChannels is Fundings, Claims {
     using Drafts for Words;
-    using SafeERC20 for IERC20;
 
     /// @inheritdoc IPaymentChannels
     function push(address signer, address token, uint32 challengePeriod, bytes32 salt, bytes32[] calldata rows)
@@ -42,7 +39,7 @@ contract PaymentChannels is Fundings, Claims {
                 }
                 entry.slot = slot.raiseClaimed(step);
                 // Interaction:
-                if (IERC20(token).trySafeTransfer(payee, step)) {
+                if (Tokens.trySend(token, payee, step)) {
                     unchecked {
                         paid += step; // fewer than 2^160 rows
                     }
@@ -120,7 +117,7 @@ contract PaymentChannels is Fundings, Claims {
             }
         }
         // Interaction:
-        if (returned != 0) IERC20(token).safeTransfer(msg.sender, returned);
+        if (returned != 0) Tokens.send(token, msg.sender, returned);
     }
 
     /// @inheritdoc IPaymentChannels
@@ -137,7 +134,7 @@ contract PaymentChannels is Fundings, Claims {
         entry.slot = slot.raiseClaimed(returned);
         emit Withdrawn(id, uint96(returned));
         // Interaction:
-        IERC20(terms.token).safeTransfer(terms.payer, returned);
+        Tokens.send(terms.token, terms.payer, returned);
     }
 
     /// @inheritdoc IPaymentChannels
@@ -157,11 +154,5 @@ contract PaymentChannels is Fundings, Claims {
     /// @inheritdoc IPaymentChannels
     function voucherDigest(Voucher calldata voucher) external view returns (bytes32) {
         return _hashTypedDataV4(MessageHashes.voucher(voucher));
-    }
-
-    /// @dev Why a push of `total` to `payee` pays nothing.
-    function _refusal(ChannelSlot slot, address payee, uint256 total) private pure returns (Reason) {
-        if (payee == address(0)) return Reason.ZERO_PAYEE;
-        return total <= slot.claimed() ? Reason.STALE : Reason.EMPTY;
     }
 }

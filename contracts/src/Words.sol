@@ -7,7 +7,7 @@ pragma solidity 0.8.30;
 /// @dev No index is checked and nothing is zeroed: whoever allocates words stays inside and writes all that it reads.
 type Words is uint256;
 
-using {get, set, copy, copyBytes, hash, typedHash, log2, log3} for Words global;
+using {get, set, from, copy, copyBytes, hash, typedHash, log2, log3} for Words global;
 
 function allocate(uint256 count) pure returns (Words words) {
     assembly ("memory-safe") {
@@ -25,6 +25,13 @@ function get(Words words, uint256 index) pure returns (uint256 word) {
 function set(Words words, uint256 index, uint256 word) pure {
     assembly ("memory-safe") {
         mstore(add(words, shl(5, index)), word)
+    }
+}
+
+/// @dev The words from `index` on.
+function from(Words words, uint256 index) pure returns (Words) {
+    unchecked {
+        return Words.wrap(Words.unwrap(words) + 32 * index); // an address in memory
     }
 }
 
