@@ -17,6 +17,7 @@ from settlement.rpc import Log
 
 ADDRESS_BYTES: Final = 20
 AMOUNT_BITS: Final = 96
+PERIOD_BITS: Final = 32
 NO_FEE: Final = Amount(0)
 
 
@@ -122,7 +123,7 @@ def row(payee: Address, total: Amount) -> bytes:
 
 
 def key(signer: Address, challenge_period: Seconds) -> bytes:
-    """Pack a key: signer and challenge period in one word."""
+    """Pack a key: signer, eight bytes of nothing and challenge period in one word."""
     return signer + challenge_period.to_bytes(12, "big")
 
 
@@ -157,6 +158,7 @@ _SINGLE: Final[dict[str, Callable[[Place, dict[str, Any]], ChainEvent]]] = {
 def _rows(given: dict[str, Any]) -> Iterator[tuple[Terms, Amount]]:
     one = "row" in given
     signer, period = _unpack(given["key"]) if one else (given["signer"], given["challengePeriod"])
+    period &= 2**PERIOD_BITS - 1  # the contract overlooks what else a key holds
     for word in [given["row"]] if one else given["rows"]:
         payee, total = _unpack(word)
         terms = Terms(

@@ -5,15 +5,15 @@ the name of the Solidity one.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self
 
 from eth_abi.exceptions import DecodingError
 from web3.providers import AsyncBaseProvider
 
 import contracts
 from payments.eip712 import Domain
-from payments.types import Address, Amount, ChannelId, Seconds, Timestamp
+from payments.types import ZERO32, Address, Amount, ChannelId, Seconds, Timestamp
 from payments.vouchers import SignedVoucher, Terms
 from settlement.abi import CHANNELS, TOKEN, decode_result, encode_call
 from settlement.chain_events import ChainEvent, key, read_events, row
@@ -289,9 +289,15 @@ def _proofs(claims: Sequence[Claim]) -> list[bytes]:
 
 
 def _claim_row(claim: Claim, before: Claim | None) -> tuple[object, ...]:
-    """Pack one row; a zero payee means "as the row before"."""
+    """Pack one row; zeros mean "as the row before"."""
     terms, signature = claim.terms, claim.voucher.signature
-    same = before is not None and before.terms.payee == terms.payee
-    payee = Address(bytes(20)) if same else terms.payee
-    packed = (key(terms.signer, terms.challenge_period), row(payee, claim.voucher.total))
-    return (terms.payer, *packed, terms.salt, signature[:32], signature[32:])
+    last = None if before is None else before.terms
+    payee = _NOBODY if last is not None and last.payee == terms.payee else terms.payee
+    head: tuple[bytes, bytes, bytes] = (terms.payer, key(terms.signer, terms.challenge_period), terms.salt)
+    if last is not None and replace(last, payee=terms.payee) == terms:
+        head = (_NOBODY, ZERO32, ZERO32)
+    payer, packed, salt = head
+    return (payer, packed, row(payee, claim.voucher.total), salt, signature[:32], signature[32:])
+
+
+_NOBODY: Final = Address(bytes(20))

@@ -59,20 +59,18 @@ abstract contract Claims is ChannelStore {
 
     /// @inheritdoc IPaymentChannels
     function claimOne(address token, Claim calldata row) external returns (uint256 paid) {
-        return _claimAlone(Drafts.forClaims(_domain(), token), token, row);
+        return _claimAlone(Drafts.forClaim(_domain(), token, row), token, row);
     }
 
     /// @inheritdoc IPaymentChannels
     function claimOneProven(address token, Claim calldata row, bytes calldata proof) external returns (uint256 paid) {
-        Words draft = Drafts.forClaims(_domain(), token);
+        Words draft = Drafts.forClaim(_domain(), token, row);
         if (!_answer(draft, proof)) revert Refused(draft.channelOf(row), Reason.BAD_PROOF);
         return _claimAlone(draft, token, row);
     }
 
     function _claimAlone(Words draft, address token, Claim calldata row) private returns (uint256 paid) {
         Words total = allocate(2);
-        address named = Drafts.payeeOf(row);
-        if (named != address(0)) draft.turnTo(named);
         // Check, Effect:
         paid = _redeem(draft, total, row);
         if (paid == 0) _refuse(draft.channelOf(row), draft);
@@ -108,6 +106,7 @@ abstract contract Claims is ChannelStore {
                     sum = 0;
                 }
             }
+            if (Drafts.namesPayer(row)) draft.turnToTermsOf(row);
             Words place = totals.from(TOTALS_HEAD + 2 * i);
             if (proofs.length != 0) {
                 if (!_answer(draft, i < proofs.length ? proofs[i] : msg.data[0:0])) {

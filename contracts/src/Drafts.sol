@@ -68,13 +68,26 @@ library Drafts {
         return draft.typedHash();
     }
 
-    /// @dev A draft for many vouchers in one token, until told otherwise to the caller and without condition.
+    /// @dev A draft for one voucher without condition, turned to its terms; payee zero is the caller.
+    function forClaim(bytes32 domain, address token, IPaymentChannels.Claim calldata row)
+        internal
+        view
+        returns (Words draft)
+    {
+        draft = _forVouchers(domain, token);
+        address named = payeeOf(row);
+        draft.set(PAYEE, uint160(named == address(0) ? msg.sender : named));
+        turnToTermsOf(draft, row);
+    }
+
+    /// @dev A draft for many vouchers in one token, until told otherwise from nobody to the caller, without condition.
     function forClaims(bytes32 domain, address token) internal view returns (Words draft) {
-        draft = _open(END, domain, token);
+        draft = _forVouchers(domain, token);
         draft.set(PAYER, 0);
+        draft.set(SIGNER, 0);
         draft.set(PAYEE, uint160(msg.sender));
-        draft.set(VOUCHER, uint256(MessageHashes.VOUCHER_TYPE));
-        draft.set(CONDITION, 0);
+        draft.set(CHALLENGE_PERIOD, 0);
+        draft.set(SALT, 0);
     }
 
     /// @dev The id of the payer's channel to `payee_`.
@@ -84,16 +97,17 @@ library Drafts {
         return draft.typedHash();
     }
 
-    /// @dev The id of a row's channel, to the payee in the draft. The row's total is noted as well.
+    /// @dev Turn to the payer, signer, challenge period and salt of a row.
+    function turnToTermsOf(Words draft, IPaymentChannels.Claim calldata row) internal pure {
+        uint256 key = wordOf(row, ROW_KEY);
+        draft.set(PAYER, wordOf(row, ROW_PAYER));
+        draft.set(SIGNER, key >> 96);
+        draft.set(CHALLENGE_PERIOD, uint32(key));
+        draft.set(SALT, wordOf(row, ROW_SALT));
+    }
+
+    /// @dev The id of the channel with the terms and to the payee turned to. The row's total is noted as well.
     function channelOf(Words draft, IPaymentChannels.Claim calldata row) internal pure returns (bytes32 id) {
-        uint256 payer = wordOf(row, ROW_PAYER);
-        if (payer != 0) {
-            draft.set(PAYER, payer);
-            uint256 key = wordOf(row, ROW_KEY);
-            draft.set(SIGNER, key >> 96);
-            draft.set(CHALLENGE_PERIOD, uint32(key));
-            draft.set(SALT, wordOf(row, ROW_SALT));
-        }
         draft.set(STRUCT_HASH, draft.hash(CHANNEL, VOUCHER - CHANNEL));
         draft.set(CUMULATIVE_AMOUNT, uint96(wordOf(row, ROW_PAYEE_AND_TOTAL)));
         return draft.typedHash();
@@ -120,6 +134,11 @@ library Drafts {
         draft.set(DEADLINE, uint64(terms));
         draft.set(STRUCT_HASH, draft.hash(RELAY_FEE, END - RELAY_FEE));
         return draft.typedHash();
+    }
+
+    /// @dev Whether a row names its payer; otherwise payer, key and salt are those of the row before.
+    function namesPayer(IPaymentChannels.Claim calldata row) internal pure returns (bool) {
+        return wordOf(row, ROW_PAYER) != 0;
     }
 
     /// @dev A row's payee, zero for the one before.
@@ -153,6 +172,12 @@ library Drafts {
         assembly ("memory-safe") {
             word := calldataload(add(row, shl(5, index)))
         }
+    }
+
+    function _forVouchers(bytes32 domain, address token) private pure returns (Words draft) {
+        draft = _open(END, domain, token);
+        draft.set(VOUCHER, uint256(MessageHashes.VOUCHER_TYPE));
+        draft.set(CONDITION, 0);
     }
 
     function _open(uint256 count, bytes32 domain, address token) private pure returns (Words draft) {

@@ -149,10 +149,7 @@ abstract contract Fundings is ChannelStore {
         if (received != sum) revert DepositMismatch(sum, received);
     }
 
-    function _receive(Funding calldata it, Authorization calldata by, uint256 sum)
-        private
-        receives(it.token, sum)
-    {
+    function _receive(Funding calldata it, Authorization calldata by, uint256 sum) private receives(it.token, sum) {
         bytes32 nonce = _hashTypedDataV4(MessageHashes.funding(it));
         IReceiveWithAuthorization(it.token)
             .receiveWithAuthorization(

@@ -124,6 +124,7 @@ interface IPaymentChannels {
     // ---------------------------------------------------------------------------------------------------------- calls
 
     /// @notice One voucher to be claimed, with the terms of its channel (the token is given once per call).
+    /// @param payer Zero means: payer, key and salt are those of the row before.
     /// @param key `signer || challengePeriod`.
     /// @param row `payee || cumulativeAmount`. Payee zero means: as the row before, in the first row the caller.
     /// Neighbouring rows of one payee are paid by one transfer.

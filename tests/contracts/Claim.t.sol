@@ -164,19 +164,36 @@ contract ClaimTest is ChannelsTest {
         assertState(other, 100, 60, 0);
     }
 
-    /// A word too wide for its type is hashed as it stands, and that is the id of a channel nobody has funded.
+    /// A payer too wide for its type is hashed as it stands, and that is the id of a channel nobody has funded. What a
+    /// key holds between signer and period is overlooked.
     function test_GivenAWordOfARowHoldsMoreThanItsType() external {
         bytes memory good = abi.encodeCall(IPaymentChannels.claim, (address(token), list(signed(payee, 40))));
-        uint256[2] memory places = [uint256(4 + 32 * 3), 4 + 32 * 4 + 20]; // payer, challengePeriod
-        for (uint256 i; i < 2; ++i) {
-            bytes memory bad = abi.encodePacked(good);
-            bad[places[i]] = 0x01;
-            (bool success, bytes memory answer) = address(channels).call(bad);
-            vm.assertTrue(success);
-            vm.assertEq(abi.decode(answer, (uint256)), 0);
-        }
-        (, bytes memory paid) = address(channels).call(good);
-        vm.assertEq(abi.decode(paid, (uint256)), 40);
+        bytes memory bad = abi.encodePacked(good);
+        bad[4 + 32 * 3] = 0x01;
+        (bool success, bytes memory answer) = address(channels).call(bad);
+        vm.assertTrue(success);
+        vm.assertEq(abi.decode(answer, (uint256)), 0);
+
+        good[4 + 32 * 4 + 20] = 0x01;
+        (, answer) = address(channels).call(good);
+        vm.assertEq(abi.decode(answer, (uint256)), 40);
+    }
+
+    function test_GivenARowWithPayerZero() external {
+        IPaymentChannels.Claim[] memory rows = list(signed(payee, 40), signed(other, 7));
+        (rows[1].payer, rows[1].key, rows[1].salt) = (address(0), 0, 0);
+        vm.assertEq(claim(rows), 47);
+        vm.assertEq(token.balanceOf(other), 7);
+    }
+
+    function test_GivenTheFirstRowHasPayerZero() external {
+        IPaymentChannels.Claim[] memory rows = list(signed(payee, 40), signed(other, 7));
+        rows[0].payer = address(0);
+        expectSkipped(
+            channels.channelId(IPaymentChannels.Terms(address(0), address(0), payee, address(token), 0, 0)),
+            IPaymentChannels.Reason.EMPTY
+        );
+        vm.assertEq(claim(rows), 7);
     }
 
     function testFuzz_ForAnyRowsGoodAndBad(uint96[16] calldata totals, uint16 forged, uint16 whom) external {
