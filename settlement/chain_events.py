@@ -16,6 +16,9 @@ from settlement.abi import decode_log
 from settlement.rpc import Log
 
 ADDRESS_BYTES: Final = 20
+AMOUNT_BITS: Final = 96
+PERIOD_BITS: Final = 32
+NO_FEE: Final = Amount(0)
 
 
 class Reason(IntEnum):
@@ -30,6 +33,10 @@ class Reason(IntEnum):
     TRANSFER_FAILED = 6
     NOT_CLOSING = 7
     TOO_EARLY = 8
+    BAD_PROOF = 9
+    FEE_TOO_HIGH = 10
+    FEE_EXPIRED = 11
+    FEE_UNSIGNED = 12
     UNKNOWN = 255
     """A reason newer than this program."""
 
@@ -65,6 +72,8 @@ class ChannelClaimed:
     place: Place
     channel_id: ChannelId
     claimed: Amount
+    fee: Amount = NO_FEE
+    """What a relayer kept of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,22 +118,28 @@ def read_events(domain: Domain, logs: Iterable[Log]) -> tuple[ChainEvent, ...]:
 
 
 def row(payee: Address, total: Amount) -> bytes:
-    """Pack one row of `fund` and `push`: payee and total in one word."""
+    """Pack a row: payee and total in one word."""
     return payee + total.to_bytes(12, "big")
+
+
+def key(signer: Address, challenge_period: Seconds) -> bytes:
+    """Pack a key: signer, eight bytes of nothing and challenge period in one word."""
+    return signer + challenge_period.to_bytes(12, "big")
 
 
 def _read(domain: Domain, place: Place, name: str, given: dict[str, Any]) -> Iterator[ChainEvent]:
     match name:
-        case "Funded":
+        case "Funded" | "FundedOne":
             for terms, deposit in _rows(given):
                 yield ChannelFunded(place, channel_id(domain, terms), terms, deposit)
         case "Pushed":
             for terms, claimed in _rows(given):
                 yield ChannelClaimed(place, channel_id(domain, terms), claimed)
-        case "ClaimedMany":
-            for claimed_id, total in zip(given["rows"][::2], given["rows"][1::2], strict=True):
+        case "ClaimedMany" | "Relayed":
+            for claimed_id, word in zip(given["rows"][::2], given["rows"][1::2], strict=True):
                 if claimed_id != ZERO32:
-                    yield ChannelClaimed(place, ChannelId(claimed_id), Amount(int.from_bytes(total)))
+                    fee, total = divmod(int.from_bytes(word), 2**AMOUNT_BITS)
+                    yield ChannelClaimed(place, ChannelId(claimed_id), Amount(total), Amount(fee))
         case _ if name in _SINGLE:
             yield _SINGLE[name](place, given)
 
@@ -141,13 +156,21 @@ _SINGLE: Final[dict[str, Callable[[Place, dict[str, Any]], ChainEvent]]] = {
 
 
 def _rows(given: dict[str, Any]) -> Iterator[tuple[Terms, Amount]]:
-    for word in given["rows"]:
+    one = "row" in given
+    signer, period = _unpack(given["key"]) if one else (given["signer"], given["challengePeriod"])
+    period &= 2**PERIOD_BITS - 1  # the contract overlooks what else a key holds
+    for word in [given["row"]] if one else given["rows"]:
+        payee, total = _unpack(word)
         terms = Terms(
             payer=given["payer"],
-            signer=given["signer"],
-            payee=Address(word[:ADDRESS_BYTES]),
+            signer=signer,
+            payee=payee,
             token=given["token"],
-            challenge_period=Seconds(given["challengePeriod"]),
+            challenge_period=Seconds(period),
             salt=given["salt"],
         )
-        yield terms, Amount(int.from_bytes(word[ADDRESS_BYTES:]))
+        yield terms, Amount(total)
+
+
+def _unpack(word: bytes) -> tuple[Address, int]:
+    return Address(word[:ADDRESS_BYTES]), int.from_bytes(word[ADDRESS_BYTES:])

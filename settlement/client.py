@@ -5,23 +5,26 @@ the name of the Solidity one.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self
 
 from eth_abi.exceptions import DecodingError
 from web3.providers import AsyncBaseProvider
 
 import contracts
 from payments.eip712 import Domain
-from payments.types import Address, Amount, ChannelId, Seconds, Timestamp
+from payments.funding import Authorization, Funding, Permit, SplitSignature, WitnessedTransfer
+from payments.relay_fees import SignedFee
+from payments.types import ZERO32, Address, Amount, ChannelId, Seconds, Timestamp
 from payments.vouchers import SignedVoucher, Terms
 from settlement.abi import CHANNELS, TOKEN, decode_result, encode_call
-from settlement.chain_events import ChainEvent, read_events, row
+from settlement.chain_events import ChainEvent, key, read_events, row
 from settlement.deployment import Deployment
 from settlement.errors import (
     ChainUnreachable,
     ContractDifferent,
     ContractMissing,
+    Reverted,
     WrongChain,
     WrongGenesis,
 )
@@ -57,10 +60,30 @@ class TokenInfo:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One unconditional voucher to be turned into tokens, with its channel's terms."""
+    """One voucher to be turned into tokens, with its channel's terms.
+
+    `proof`: what makes a conditional voucher good, packed as the contract reads it; else empty.
+    """
 
     terms: Terms
     voucher: SignedVoucher
+    proof: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Fee:
+    """What a relayer keeps of one claim, and the payee's word that it may."""
+
+    amount: Amount
+    signed: SignedFee
+
+
+@dataclass(frozen=True, slots=True)
+class PermitState:
+    """What goes into a permit: the token's domain separator (32 bytes) and the owner's next nonce."""
+
+    separator: bytes
+    nonce: int
 
 
 class Chain:
@@ -155,6 +178,16 @@ class Chain:
         )
         return int(found)
 
+    async def permit_state(self, owner: Address, token: Address | None = None) -> PermitState | None:
+        """What the next permit of `owner` must carry (ERC-2612); None for a token that has no permits."""
+        address = self._token(token)
+        try:
+            (separator,) = await self._view(TOKEN, address, "DOMAIN_SEPARATOR", block="latest")
+            (nonce,) = await self._view(TOKEN, address, "nonces", owner, block="latest")
+        except (Reverted, ContractMissing):
+            return None
+        return PermitState(separator, int(nonce))
+
     async def token_info(self, token: Address | None = None) -> TokenInfo:
         """Symbol and decimals of a token."""
         address = self._token(token)
@@ -192,9 +225,36 @@ class Chain:
         targets: Sequence[tuple[Address, Amount]],
         token: Address | None = None,
     ) -> Call:
-        """Raise the sender's channels to these payees to these total deposits. Needs an allowance."""
+        """Raise the sender's channels to these payees to these total deposits. Needs an allowance.
+
+        A single one goes by `fundOne`, which is cheaper, and reverts where `fund` skips.
+        """
         rows = [row(payee, target) for payee, target in targets]
+        if len(rows) == 1:
+            packed = key(signer, challenge_period)
+            return self._channels("fundOne", self._token(token), packed, salt, rows[0])
         return self._channels("fund", signer, self._token(token), challenge_period, salt, rows)
+
+    def fund_with_permit(self, funding: Funding, permit: Permit, signed: SplitSignature) -> Call:
+        """`fund`, the allowance being the sender's ERC-2612 permit that comes along."""
+        terms = (funding.signer, funding.token, funding.challenge_period, funding.salt)
+        fields = (permit.value, permit.deadline, signed.v, signed.r, signed.s)
+        return self._channels("fundWithPermit", *terms, list(funding.rows), fields)
+
+    def fund_with_authorization(
+        self, funding: Funding, authorization: Authorization, signed: SplitSignature
+    ) -> Call:
+        """Fund the channels of a payer that has signed EIP-3009's authorization; anybody may send it.
+
+        Its value must be exactly what these rows move.
+        """
+        fields = (authorization.valid_after, authorization.valid_before, signed.v, signed.r, signed.s)
+        return self._channels("fundWithAuthorization", _funding(funding), fields)
+
+    def fund_with_permit2(self, transfer: WitnessedTransfer, signature: bytes) -> Call:
+        """Fund the channels of a payer that has signed a Permit2 transfer; anybody may send it."""
+        fields = (transfer.amount, transfer.nonce, transfer.deadline, signature)
+        return self._channels("fundWithPermit2", _funding(transfer.funding), fields)
 
     def push(
         self,
@@ -238,12 +298,20 @@ class Chain:
         return self._channels("release", fields)
 
     def claim(self, claims: Sequence[Claim]) -> Call:
-        """Claim vouchers of one token; a single one by `claimOne`. The order of the rows is kept."""
-        token = claims[0].terms.token
-        if len(claims) == 1:
-            return self._channels("claimOne", token, _claim_row(claims[0], None))
-        rows = [_claim_row(claim, before) for claim, before in zip(claims, (None, *claims), strict=False)]
+        """Claim vouchers of one token by the cheapest function that can. The order of the rows is kept."""
+        token, rows, proofs = claims[0].terms.token, _claim_rows(claims), _proofs(claims)
+        if len(rows) == 1 and proofs:
+            return self._channels("claimOneProven", token, rows[0], proofs[0])
+        if len(rows) == 1:
+            return self._channels("claimOne", token, rows[0])
+        if proofs:
+            return self._channels("claimProven", token, rows, proofs)
         return self._channels("claim", token, rows)
+
+    def relay(self, claims: Sequence[Claim], fees: Sequence[Fee | None] = ()) -> Call:
+        """Claim for others, the sender keeping the fee beside each row as far as its payee has allowed it."""
+        token, rows, proofs = claims[0].terms.token, _claim_rows(claims), _proofs(claims)
+        return self._channels("relay", token, rows, [_fee(fee) for fee in fees], proofs)
 
     def approve(self, amount: int, token: Address | None = None) -> Call:
         """Let PaymentChannels take up to `amount` base units from the sender."""
@@ -271,10 +339,40 @@ class Chain:
             raise ContractMissing(self.rpc.url, address) from err
 
 
+def _funding(funding: Funding) -> tuple[object, ...]:
+    terms = (funding.payer, funding.signer, funding.token, funding.challenge_period, funding.salt)
+    return (*terms, list(funding.rows))
+
+
+def _fee(fee: Fee | None) -> tuple[bytes, bytes, bytes]:
+    """Pack a fee: `fee || maximum || deadline`, r, vs; zeros for none."""
+    if fee is None:
+        return (ZERO32, ZERO32, ZERO32)
+    terms, signature = fee.signed.terms, fee.signed.signature
+    packed = fee.amount.to_bytes(12) + terms.maximum.to_bytes(12) + terms.deadline.to_bytes(8)
+    return (packed, signature[:32], signature[32:])
+
+
+def _claim_rows(claims: Sequence[Claim]) -> list[tuple[object, ...]]:
+    return [_claim_row(claim, before) for claim, before in zip(claims, (None, *claims), strict=False)]
+
+
+def _proofs(claims: Sequence[Claim]) -> list[bytes]:
+    """List the rows' proofs as far as there are any: a missing one costs nothing, an empty one two words."""
+    last = max((index for index, claim in enumerate(claims) if claim.proof), default=-1)
+    return [claim.proof for claim in claims[: last + 1]]
+
+
 def _claim_row(claim: Claim, before: Claim | None) -> tuple[object, ...]:
-    """Pack one row; a zero payee means "as the row before"."""
+    """Pack one row; zeros mean "as the row before"."""
     terms, signature = claim.terms, claim.voucher.signature
-    same = before is not None and before.terms.payee == terms.payee
-    payee = bytes(20) if same else terms.payee
-    head = (terms.payer, terms.signer, payee, terms.challenge_period, terms.salt)
-    return (*head, claim.voucher.total, signature[:32], signature[32:])
+    last = None if before is None else before.terms
+    payee = _NOBODY if last is not None and last.payee == terms.payee else terms.payee
+    head: tuple[bytes, bytes, bytes] = (terms.payer, key(terms.signer, terms.challenge_period), terms.salt)
+    if last is not None and replace(last, payee=terms.payee) == terms:
+        head = (_NOBODY, ZERO32, ZERO32)
+    payer, packed, salt = head
+    return (payer, packed, row(payee, claim.voucher.total), salt, signature[:32], signature[32:])
+
+
+_NOBODY: Final = Address(bytes(20))

@@ -3,8 +3,8 @@
 Reverted
 +- Panicked, UnknownRevert
 +- CustomError
-   +- ZeroSigner, DepositMismatch, Refused, NotPayee                                      (PaymentChannels)
-   +- ERC20*, ERC2612*, InvalidAccountNonce, SafeERC20FailedOperation                     (OpenZeppelin)
+   +- ZeroSigner, DepositMismatch, NothingToFund, TransferFailed, Refused, NotPayee       (PaymentChannels)
+   +- ERC20*, ERC2612*, InvalidAccountNonce                                               (OpenZeppelin)
 """
 
 from typing import ClassVar, Final
@@ -56,6 +56,21 @@ class DepositMismatch(CustomError):
     sentence = "the token moved {received} instead of {expected}: it takes a fee or rebases"
     expected: int
     received: int
+
+
+class NothingToFund(CustomError):
+    """A signed funding whose targets have all been reached."""
+
+    sentence = "the signed funding would move nothing"
+
+
+class TransferFailed(CustomError):
+    """The token did not pay the caller or, in a release, the payer."""
+
+    sentence = "the token {token} refused to send {amount} base units to {to}"
+    token: bytes
+    to: bytes
+    amount: int
 
 
 class Refused(CustomError):
@@ -174,13 +189,6 @@ class StringTooLong(CustomError):
 
     sentence = "the string is too long"
     str: str
-
-
-class SafeERC20FailedOperation(CustomError):
-    """The token refused a transfer."""
-
-    sentence = "the token {token} refused the transfer"
-    token: bytes
 
 
 ERROR_STRING: Final = bytes.fromhex("08c379a0")

@@ -17,6 +17,11 @@ library MessageHashes {
         "Challenge(bytes32 auditId,Item[] items)"
         "Item(bytes32 agreement,bytes32 dataRoot,uint64 leafCount,uint64[] indices)"
     );
+    bytes32 internal constant FUNDING_TYPE = keccak256(
+        "Funding(address payer,address signer,address token,uint32 challengePeriod,bytes32 salt,bytes32[] rows)"
+    );
+    bytes32 internal constant RELAY_FEE_TYPE =
+        keccak256("RelayFee(address relayer,bytes32 channelId,uint96 cumulativeAmount,uint96 maximum,uint64 deadline)");
     bytes32 internal constant AGREEMENT_TYPE = keccak256(
         "Agreement(bytes32 renter,bytes32 farmer,uint64 shardLength,uint64 leafCount,bytes32 dataRoot,uint96 step,"
         "uint32 auditInterval,uint32 responseDeadline,uint32 grace,uint96 downloadPrice,uint64 start,uint64 end)"
@@ -31,18 +36,37 @@ library MessageHashes {
         return keccak256(abi.encode(VOUCHER_TYPE, it));
     }
 
-    function item(IPaymentChannels.Item calldata it) internal pure returns (bytes32) {
-        // encodePacked pads the elements of an array to words and leaves out its length, as EIP-712 wants it.
-        bytes32 indices = keccak256(abi.encodePacked(it.indices));
-        return keccak256(abi.encode(ITEM_TYPE, it.agreement, it.dataRoot, it.leafCount, indices));
+    /// @param indices Hash of the indices, a word each.
+    function item(bytes32 agreement_, bytes32 dataRoot, uint256 leafCount, bytes32 indices)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return keccak256(abi.encode(ITEM_TYPE, agreement_, dataRoot, leafCount, indices));
+    }
+
+    /// @param items Hash of the items' struct hashes.
+    function challenge(bytes32 auditId, bytes32 items) internal pure returns (bytes32) {
+        return keccak256(abi.encode(CHALLENGE_TYPE, auditId, items));
     }
 
     function challenge(IPaymentChannels.Challenge calldata it) internal pure returns (bytes32) {
         bytes32[] memory items = new bytes32[](it.items.length);
         for (uint256 i; i < items.length; ++i) {
-            items[i] = item(it.items[i]);
+            IPaymentChannels.Item calldata one = it.items[i];
+            // encodePacked pads the elements of an array to words and leaves out its length, as EIP-712 wants it.
+            items[i] = item(one.agreement, one.dataRoot, one.leafCount, keccak256(abi.encodePacked(one.indices)));
         }
-        return keccak256(abi.encode(CHALLENGE_TYPE, it.auditId, keccak256(abi.encodePacked(items))));
+        return challenge(it.auditId, keccak256(abi.encodePacked(items)));
+    }
+
+    function funding(IPaymentChannels.Funding calldata it) internal pure returns (bytes32) {
+        bytes32 rows = keccak256(abi.encodePacked(it.rows));
+        return keccak256(abi.encode(FUNDING_TYPE, it.payer, it.signer, it.token, it.challengePeriod, it.salt, rows));
+    }
+
+    function relayFee(IPaymentChannels.RelayFee calldata it) internal pure returns (bytes32) {
+        return keccak256(abi.encode(RELAY_FEE_TYPE, it));
     }
 
     function agreement(IPaymentChannels.Agreement calldata it) internal pure returns (bytes32) {

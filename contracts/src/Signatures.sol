@@ -13,6 +13,11 @@ library Signatures {
     /// signer can cost whoever claims for many.
     uint256 private constant ACCOUNT_GAS = 100_000;
 
+    /// @dev Whether `signer` signed: a plain key, a delegated one (EIP-7702), or an account.
+    function by(address signer, bytes32 digest, bytes32 r, bytes32 vs) internal view returns (bool) {
+        return byKey(signer, digest, r, vs) || byAccount(signer, digest, r, vs);
+    }
+
     /// @dev Whether the key of `signer` signed. Never true for the zero address.
     function byKey(address signer, bytes32 digest, bytes32 r, bytes32 vs) internal view returns (bool signed) {
         assembly ("memory-safe") {

@@ -7,7 +7,7 @@ pragma solidity 0.8.30;
 /// @dev No index is checked and nothing is zeroed: whoever allocates words stays inside and writes all that it reads.
 type Words is uint256;
 
-using {get, set, copy, hash, typedHash, log2, log3} for Words global;
+using {get, set, from, copy, copyBytes, hash, typedHash, log2, log3} for Words global;
 
 function allocate(uint256 count) pure returns (Words words) {
     assembly ("memory-safe") {
@@ -28,10 +28,24 @@ function set(Words words, uint256 index, uint256 word) pure {
     }
 }
 
+/// @dev The words from `index` on.
+function from(Words words, uint256 index) pure returns (Words) {
+    unchecked {
+        return Words.wrap(Words.unwrap(words) + 32 * index); // an address in memory
+    }
+}
+
 /// @dev Copy `count` words that start at `source` in the calldata.
 function copy(Words words, uint256 index, uint256 source, uint256 count) pure {
     assembly ("memory-safe") {
         calldatacopy(add(words, shl(5, index)), source, shl(5, count))
+    }
+}
+
+/// @dev Copy bytes of the calldata, to where word `index` begins.
+function copyBytes(Words words, uint256 index, bytes calldata source) pure {
+    assembly ("memory-safe") {
+        calldatacopy(add(words, shl(5, index)), source.offset, source.length)
     }
 }
 

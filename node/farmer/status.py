@@ -23,7 +23,8 @@ from settlement.errors import ChainError
 class ChannelStatus:
     """One channel. Amounts in base units; `proven` is what only a proof shows so far, beyond `paid`.
 
-    `why` and `when` are the claim policy's: why it is claimed now or not yet, and when it will be if known.
+    `claim`, `with_proof`, `reason`, `when` and `why` are the claim policy's: whether it is claimed now, and
+    with the proof of unpaid work (then part of `claimable`), why or why not, and when it will be if known.
     """
 
     channel_id: ChannelId
@@ -36,6 +37,7 @@ class ChannelStatus:
     closes_at: Timestamp | None
     serving: bool
     claim: bool
+    with_proof: bool
     reason: ClaimReason
     when: Timestamp | None
     why: str
@@ -159,11 +161,12 @@ def _channel(considered: Considered) -> ChannelStatus:
         deposit=channel.deposit,
         paid=earnings.covered,
         proven=earnings.unpaid,
-        claimable=candidate.claimable.amount,
+        claimable=considered.amount,
         claimed=channel.claimed,
         closes_at=channel.closes_at or None,
         serving=channel.serving,
         claim=decision.claim,
+        with_proof=decision.with_proof,
         reason=decision.reason,
         when=decision.when,
         why=decision.sentence,

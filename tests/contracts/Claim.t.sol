@@ -91,7 +91,7 @@ contract ClaimTest is ChannelsTest {
         vm.assertEq(claim(forged), 0);
 
         forged = signed(payee, 40);
-        forged.cumulativeAmount = 41;
+        forged.row = row(payee, 41);
         expectSkipped(idOf(payee), IPaymentChannels.Reason.BAD_SIGNATURE);
         vm.assertEq(claim(forged), 0);
 
@@ -100,7 +100,7 @@ contract ClaimTest is ChannelsTest {
         vm.assertEq(claim(forged), 0);
 
         forged = signed(payee, 40);
-        forged.payee = other;
+        forged.row = row(other, 40);
         vm.assertEq(claim(forged), 0);
         vm.assertEq(token.balanceOf(address(channels)), 300);
     }
@@ -115,7 +115,7 @@ contract ClaimTest is ChannelsTest {
 
     function test_GivenManyPayersToOnePayee_WhenTheyFollowWithPayeeZero() external {
         IPaymentChannels.Claim[] memory rows = list(signed(payee, 40), fromSecond(20));
-        rows[1].payee = address(0);
+        rows[1].row = row(address(0), 20);
         vm.assertEq(transfersOf(rows), 1);
         vm.assertEq(token.balanceOf(payee), 60);
     }
@@ -133,11 +133,18 @@ contract ClaimTest is ChannelsTest {
         vm.assertEq(token.balanceOf(other), 7);
     }
 
-    function test_GivenTheFirstRowHasPayeeZero() external {
-        IPaymentChannels.Claim[] memory rows = new IPaymentChannels.Claim[](3);
-        (rows[0], rows[1], rows[2]) = (signed(payee, 40), fromSecond(20), signed(other, 7));
-        (rows[0].payee, rows[1].payee) = (address(0), address(0));
-        expectSkipped(idOf(address(0)), IPaymentChannels.Reason.ZERO_PAYEE);
+    function test_GivenTheFirstRowHasPayeeZero_WhenThePayeeCalls() external {
+        IPaymentChannels.Claim[] memory rows = list(signed(payee, 40), fromSecond(20));
+        (rows[0].row, rows[1].row) = (row(address(0), 40), row(address(0), 20));
+        vm.prank(payee);
+        vm.assertEq(channels.claim(address(token), rows), 60);
+        vm.assertEq(token.balanceOf(payee), 60);
+    }
+
+    function test_GivenTheFirstRowHasPayeeZero_WhenAnotherCalls() external {
+        IPaymentChannels.Claim[] memory rows = list(signed(payee, 40), signed(other, 7));
+        rows[0].row = row(address(0), 40);
+        expectSkipped(idOf(relayer), IPaymentChannels.Reason.EMPTY);
         vm.assertEq(claim(rows), 7);
         vm.assertEq(token.balanceOf(payee), 0);
     }
@@ -157,27 +164,36 @@ contract ClaimTest is ChannelsTest {
         assertState(other, 100, 60, 0);
     }
 
-    /// A word too wide for its type is hashed as it stands, and that is the id of a channel nobody has funded.
+    /// A payer too wide for its type is hashed as it stands, and that is the id of a channel nobody has funded. What a
+    /// key holds between signer and period is overlooked.
     function test_GivenAWordOfARowHoldsMoreThanItsType() external {
-        IPaymentChannels.Claim[] memory rows = list(signed(payee, 40));
-        bytes memory good = abi.encodeCall(IPaymentChannels.claim, (address(token), rows));
-        for (uint256 word; word < 4; ++word) {
-            bytes memory bad = abi.encodePacked(good);
-            bad[4 + 32 * (3 + word)] = 0x01;
-            (bool success, bytes memory answer) = address(channels).call(bad);
-            vm.assertTrue(success);
-            vm.assertEq(abi.decode(answer, (uint256)), 0);
-        }
-        (, bytes memory paid) = address(channels).call(good);
-        vm.assertEq(abi.decode(paid, (uint256)), 40);
+        bytes memory good = abi.encodeCall(IPaymentChannels.claim, (address(token), list(signed(payee, 40))));
+        bytes memory bad = abi.encodePacked(good);
+        bad[4 + 32 * 3] = 0x01;
+        (bool success, bytes memory answer) = address(channels).call(bad);
+        vm.assertTrue(success);
+        vm.assertEq(abi.decode(answer, (uint256)), 0);
+
+        good[4 + 32 * 4 + 20] = 0x01;
+        (, answer) = address(channels).call(good);
+        vm.assertEq(abi.decode(answer, (uint256)), 40);
     }
 
-    function test_GivenATotalAboveItsType() external {
-        bytes memory data = abi.encodeCall(IPaymentChannels.claim, (address(token), list(signed(payee, 40))));
-        data[4 + 32 * (3 + 5)] = 0x01;
-        expectSkipped(idOf(payee), IPaymentChannels.Reason.BAD_SIGNATURE);
-        (bool success,) = address(channels).call(data);
-        vm.assertTrue(success);
+    function test_GivenARowWithPayerZero() external {
+        IPaymentChannels.Claim[] memory rows = list(signed(payee, 40), signed(other, 7));
+        (rows[1].payer, rows[1].key, rows[1].salt) = (address(0), 0, 0);
+        vm.assertEq(claim(rows), 47);
+        vm.assertEq(token.balanceOf(other), 7);
+    }
+
+    function test_GivenTheFirstRowHasPayerZero() external {
+        IPaymentChannels.Claim[] memory rows = list(signed(payee, 40), signed(other, 7));
+        rows[0].payer = address(0);
+        expectSkipped(
+            channels.channelId(IPaymentChannels.Terms(address(0), address(0), payee, address(token), 0, 0)),
+            IPaymentChannels.Reason.EMPTY
+        );
+        vm.assertEq(claim(rows), 7);
     }
 
     function testFuzz_ForAnyRowsGoodAndBad(uint96[16] calldata totals, uint16 forged, uint16 whom) external {

@@ -29,6 +29,14 @@ contract ClaimOneTest is ChannelsTest {
         vm.assertEq(claimOne(signed(payee, 250)), 100);
     }
 
+    function test_GivenTheVoucherIsGood_TakesTheCallerForPayeeZero() external {
+        IPaymentChannels.Claim memory one = signed(payee, 40);
+        one.row = row(address(0), 40);
+        vm.prank(payee);
+        vm.assertEq(channels.claimOne(address(token), one), 40);
+        vm.assertEq(token.balanceOf(payee), 40);
+    }
+
     function test_RevertGiven_TheRowWouldBeSkipped() external {
         IPaymentChannels.Claim memory one = signed(payee, 40);
         claimOne(one);
@@ -44,7 +52,7 @@ contract ClaimOneTest is ChannelsTest {
         claimOne(one);
 
         one = signed(address(0), 50);
-        expectRefused(idOf(address(0)), IPaymentChannels.Reason.ZERO_PAYEE);
+        expectRefused(idOf(relayer), IPaymentChannels.Reason.EMPTY);
         claimOne(one);
     }
 
@@ -106,7 +114,7 @@ contract ClaimOneTest is ChannelsTest {
 
         IPaymentChannels.Terms memory terms = termsTo(payee);
         terms.signer = address(0);
-        one.signer = address(0);
+        one.key = keyOf(address(0), PERIOD);
         expectRefused(channels.channelId(terms), IPaymentChannels.Reason.EMPTY);
         claimOne(one);
     }

@@ -74,11 +74,9 @@ class World:
         vs = signed.s | (signed.v - 27) << 255
         return (
             self.payer,
-            self.signer.address,
-            payee,
-            PERIOD,
+            row(self.signer.address, PERIOD),
+            row(payee, total),
             SALT,
-            total,
             signed.r.to_bytes(32),
             vs.to_bytes(32),
         )
@@ -178,7 +176,7 @@ def test_sweep_of_many_payers_pays_with_one_transfer(world: World) -> None:
     second.send(world.token.functions.approve(world.channels.address, 1000))
     for payer in (world, second):
         payer.send(payer.channels.functions.fund(*payer.head(), [row(payee, 1000)]))
-    follower = (*second.claim(payee, 30)[:2], ZERO, *second.claim(payee, 30)[3:])
+    follower = (*second.claim(payee, 30)[:2], row(ZERO, 30), *second.claim(payee, 30)[3:])
     receipt = world.send(
         world.channels.functions.claim(world.token.address, [world.claim(payee, 20), follower])
     )

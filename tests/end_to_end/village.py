@@ -25,6 +25,7 @@ from node.db.renter_audits import count_outcomes
 from node.db.renter_shards import load_shard
 from node.demo.offers import farmer_config
 from node.demo.processes import ProcessFarmer
+from node.farmer.config import FarmerConfig
 from node.home import Home, read_json, write_json
 from node.identity import NodeKey
 from node.renter.money import list_accounts
@@ -103,6 +104,12 @@ class Farmer(ProcessFarmer):
         self._deployment = chain.deployment.folder
         config = farmer_config(self.payee, chain.deployment)
         replace(config, port=relay.target, urls=(relay.url,), claims=NEVER).save(self.home.farm_config)
+
+    def set_rules(self, *, grace: int, gas_price: int) -> None:
+        """Change what its owner decides."""
+        config = FarmerConfig.load(self.home.farm_config)
+        offer = replace(config.offer, grace=Seconds(grace))
+        replace(config, offer=offer, gas_price=Amount(gas_price)).save(self.home.farm_config)
 
     @property
     def alive(self) -> bool:

@@ -94,6 +94,10 @@ abstract contract ChannelsTest {
         return bytes32(bytes20(to)) | bytes32(total);
     }
 
+    function keyOf(address who, uint256 period) internal pure returns (bytes32) {
+        return bytes32(bytes20(who)) | bytes32(period);
+    }
+
     function termsTo(address to) internal view returns (IPaymentChannels.Terms memory) {
         return IPaymentChannels.Terms(payer, signer, to, address(token), PERIOD, SALT);
     }
@@ -128,10 +132,9 @@ abstract contract ChannelsTest {
     {
         bytes32 digest = channels.voucherDigest(IPaymentChannels.Voucher(channels.channelId(terms), total, bytes32(0)));
         (bytes32 r, bytes32 vs) = signDigest(key, digest);
-        return
-            IPaymentChannels.Claim(
-                terms.payer, terms.signer, terms.payee, terms.challengePeriod, terms.salt, total, r, vs
-            );
+        return IPaymentChannels.Claim(
+            terms.payer, keyOf(terms.signer, terms.challengePeriod), row(terms.payee, total), terms.salt, r, vs
+        );
     }
 
     function signDigest(uint256 key, bytes32 digest) internal pure returns (bytes32 r, bytes32 vs) {
