@@ -121,7 +121,9 @@ def main() -> None:
         options.json.write_text(json.dumps(report.as_json(figures), indent=1) + "\n")
     if options.snapshot:
         asyncio.run(snapshot.write())
-    if options.chart:
+    if options.chart and not any(goal.n in options.sizes for goal in GOALS):
+        say("there is no goal at these sizes, so there is no chart")
+    elif options.chart:
         from scripts.gas.chart import draw  # noqa: PLC0415 - matplotlib is there only when a chart is wanted
 
         draw(figures, options.chart)

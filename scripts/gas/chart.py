@@ -19,16 +19,18 @@ GOAL_LINE: Final = "#333333"
 
 
 def draw(figures: Sequence[Figure], path: Path) -> None:
-    """Write the chart as a PNG."""
+    """Write the chart as a PNG; at least one goal's size was measured."""
     mpl.use("Agg")
     measured = [goal for goal in GOALS if goal.ours(figures) is not None]
     goals = [goal for goal in measured if goal.rivals(figures)]
-    rows = -(-(len(goals) + 1) // COLUMNS)
+    alone = [goal for goal in measured if not goal.rivals(figures)]
+    rows = -(-(len(goals) + bool(alone)) // COLUMNS)
     figure, axes = plt.subplots(rows, COLUMNS, figsize=(16, 2.9 * rows), layout="constrained", squeeze=False)
     for axis, goal in zip(axes.flat, goals, strict=False):
         _panel(axis, goal, figures)
-    _unrivalled(axes.flat[len(goals)], [goal for goal in measured if not goal.rivals(figures)], figures)
-    for axis in axes.flat[len(goals) + 1 :]:
+    if alone:
+        _unrivalled(axes.flat[len(goals)], alone, figures)
+    for axis in axes.flat[len(goals) + bool(alone) :]:
         axis.axis("off")
     figure.suptitle(
         "Gas for each row: Tithebarn (orange), peers measured (blue) and cited (grey); the line is the goal",

@@ -16,7 +16,7 @@ from payments.eip712 import keccak, word
 from payments.types import Address
 from payments.vouchers import SigningKey
 from scripts.gas.bench import TOKEN, call
-from scripts.gas.meter import Figure, Ground, Meter, personal, sign65
+from scripts.gas.meter import ALONE, Figure, Ground, Meter, personal, sign65
 from scripts.gas.packages import Package, deploy
 from settlement.client import Call
 from settlement.local_chain import warp
@@ -33,7 +33,6 @@ REGISTRY = bytes.fromhex("1820a4b7618bde71dce8cdc73aab6c95905fad24")
 ACCEPT_ALL = b"\x00"
 """Runtime code of one STOP."""
 CLOSURE_SECONDS = 300
-ALONE = 10
 TICKETS = 8
 """Most tickets of a channel that are redeemed here."""
 ALWAYS = 2**256 - 1

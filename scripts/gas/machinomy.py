@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from payments.eip712 import keccak, word
 from payments.vouchers import SigningKey
 from scripts.gas.bench import TOKEN, call
-from scripts.gas.meter import Figure, Ground, Meter, personal, sign65
+from scripts.gas.meter import ALONE, Figure, Ground, Meter, personal, sign65
 from scripts.gas.packages import Package, deploy
 from settlement.client import Call
 
@@ -21,7 +21,6 @@ PACKAGE = Package(
 )
 COMPILED = "package/build/contracts/TokenUnidirectional.json"
 SETTLING_BLOCKS = 10
-ALONE = 10
 
 
 async def measure(ground: Ground, _: Sequence[int]) -> list[Figure]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from payments.eip712 import keccak
 from payments.types import Address
@@ -12,6 +13,9 @@ from settlement.abi import TOKEN as TOKEN_CONTRACT
 from settlement.abi import encode_constructor
 from settlement.client import Call
 from settlement.rpc import Receipt
+
+ALONE: Final = 10
+"""Rows sent one by one where a contract has no function for many."""
 
 
 class Method(StrEnum):
@@ -38,7 +42,7 @@ class Figure:
 class Ground:
     """The same ground for everybody: an OpenZeppelin ERC-20, its rich holder, people with gas money.
 
-    Payees (one more than the largest batch) and payers hold the token already.
+    Payees (one more than the largest batch) and payers hold the token already; there are 20 of each at least.
     """
 
     bench: Bench
@@ -51,7 +55,8 @@ class Ground:
 async def prepare(bench: Bench, largest: int) -> Ground:
     """Deploy the token and give everybody gas money and tokens; enough people for batches of `largest`."""
     token = await bench.create(encode_constructor(TOKEN_CONTRACT, bench.deployer.address))
-    payees, payers = people("payee", largest + 1), people("payer", largest)
+    many = max(largest, 2 * ALONE)
+    payees, payers = people("payee", many + 1), people("payer", many)
     everybody = [*payees, *payers]
     await bench.enrich(everybody)
     await bench.spread(token, [one.address for one in everybody])

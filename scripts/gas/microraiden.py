@@ -9,7 +9,7 @@ from payments.eip712 import keccak
 from payments.types import Address
 from payments.vouchers import SigningKey
 from scripts.gas.bench import TOKEN, call
-from scripts.gas.meter import Figure, Ground, Meter, sign65
+from scripts.gas.meter import ALONE, Figure, Ground, Meter, sign65
 from scripts.gas.packages import Package, deploy
 from settlement.client import Call
 
@@ -23,7 +23,6 @@ PACKAGE = Package(
 COMPILED = "microraiden-0.2.6/microraiden/data/contracts.json"
 CHALLENGE_BLOCKS = 500
 MINED_AT_ONCE = 50
-ALONE = 10
 SCHEMA = keccak(b"string message_idaddress receiveruint32 block_createduint192 balanceaddress contract")
 
 

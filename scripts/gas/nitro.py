@@ -12,7 +12,7 @@ from eth_abi.abi import encode
 from payments.eip712 import keccak
 from payments.vouchers import SigningKey
 from scripts.gas.bench import TOKEN, call
-from scripts.gas.meter import Figure, Ground, Meter, personal, sign65
+from scripts.gas.meter import ALONE, Figure, Ground, Meter, personal, sign65
 from scripts.gas.packages import Package, deploy
 from settlement.client import Call
 
@@ -31,7 +31,6 @@ CONCLUDE = (
 CHALLENGE_SECONDS = 86_400
 TURN = 10
 ALLOCATION = 0
-ALONE = 10
 
 
 def channel_id(chain_id: int, sides: list[bytes]) -> bytes:

@@ -14,7 +14,7 @@ from payments.eip712 import word
 from payments.types import Address
 from payments.vouchers import SigningKey
 from scripts.gas.bench import TOKEN, Bench, call
-from scripts.gas.meter import Figure, Ground, Meter, personal, sign65
+from scripts.gas.meter import ALONE, Figure, Ground, Meter, personal, sign65
 from scripts.gas.packages import Package, deploy
 from settlement.client import Call
 from settlement.local_chain import warp
@@ -30,7 +30,6 @@ COMPILED = "raiden_contracts/data/contracts.json"
 FOREVER = 2**40
 SETTLE_SECONDS = 500
 BALANCE_PROOF, WITHDRAW, IOU = 1, 3, 5
-ALONE = 10
 
 
 @dataclass

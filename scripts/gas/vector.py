@@ -11,7 +11,7 @@ from payments.eip712 import keccak
 from payments.types import Address
 from payments.vouchers import SigningKey
 from scripts.gas.bench import TOKEN, call
-from scripts.gas.meter import Figure, Ground, Meter, sign65
+from scripts.gas.meter import ALONE, Figure, Ground, Meter, sign65
 from scripts.gas.packages import Package, deploy
 from settlement.client import Call
 
@@ -25,7 +25,6 @@ PACKAGE = Package(
 COMPILED = "package/dist/artifacts/src.sol/{0}.sol/{0}.json"
 WITHDRAWAL = "(address,address,address,uint256,uint256,address,bytes)"
 WITHDRAW_COMMITMENT = 1
-ALONE = 10
 
 
 def withdrawal(channel: Address, token: Address, sides: tuple[SigningKey, SigningKey], nonce: int) -> Call:
