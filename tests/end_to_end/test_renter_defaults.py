@@ -23,7 +23,7 @@ from settlement.outbox import Outbox
 from settlement.tables import TABLES as CHAIN_TABLES
 from tests.end_to_end.relay import Moment
 from tests.end_to_end.renter_child import SEGMENT, OpenRenter
-from tests.end_to_end.village import DEPOSIT, PATIENCE, Farmer, Village, check_all, run, settle, until
+from tests.end_to_end.village import DEPOSIT, PATIENCE, Farmer, Village, build_village, check_all, run, until
 
 VOUCHER = b"POST /v1/vouchers"
 
@@ -78,7 +78,7 @@ def test_who_takes_the_proof_and_closes_pays_for_it_before_the_withdrawal(
     tmp_path: Path, source: Path
 ) -> None:
     async def story() -> None:
-        async with settle(tmp_path, 1) as village:
+        async with build_village(tmp_path, 1) as village:
             (farmer,) = village.farmers
             async with village.open_renter() as opened:
                 await opened.put(source, "harvest", k=1, n=1)
@@ -103,7 +103,7 @@ def test_who_stays_away_with_proven_work_unpaid_is_claimed_against(tmp_path: Pat
     """The owner says what gas is worth, and a grace of no time: the renter is in default at once."""
 
     async def story() -> None:
-        async with settle(tmp_path, 1) as village:
+        async with build_village(tmp_path, 1) as village:
             (farmer,) = village.farmers
             await farmer.kill()
             farmer.set_rules(grace=0, gas_price=10**15)
@@ -131,7 +131,7 @@ def test_a_tampered_proof_gets_nothing_while_the_rest_of_the_sweep_is_paid(
     """The farmers are dead; a watchtower holds copies of their books, one of them forged."""
 
     async def story() -> None:
-        async with settle(tmp_path, 3) as village:
+        async with build_village(tmp_path, 3) as village:
             async with village.open_renter() as opened:
                 await opened.put(source, "harvest", k=2, n=3)
             await take_proofs(village)
@@ -150,7 +150,7 @@ def test_a_tampered_proof_gets_nothing_while_the_rest_of_the_sweep_is_paid(
 
 def copy_claim(village: Village, farmer: Farmer) -> Claim:
     """Read a farmer's newest proven voucher and its proof from its disk."""
-    money = farmer.home.farm_state(village.chain.deployment.genesis_hash).money
+    money = farmer.home.farm_state(village.chain.deployment.folder).money
     with closing(Database.at(money, [*CHAIN_TABLES, *TABLES])) as database:
         (found,) = database.read(lambda conn: find_candidates(conn, Timestamp(int(time.time()))))
     assert found.book.earnings.proven is not None
