@@ -123,7 +123,7 @@ def funding_digest(domain: Domain, funding: Funding) -> bytes:
 
 
 def permit_digest(separator: bytes, permit: Permit) -> bytes:
-    """Compute what the owner signs; `separator` is the token's own DOMAIN_SEPARATOR. Source: ERC-2612."""
+    """Compute what the owner signs; `separator` is that of the token's own domain. Source: ERC-2612."""
     return _digest(
         separator,
         _PERMIT_TYPE_HASH
@@ -136,7 +136,7 @@ def permit_digest(separator: bytes, permit: Permit) -> bytes:
 
 
 def authorization_digest(separator: bytes, it: Authorization) -> bytes:
-    """Compute what the payer signs; `separator` is the token's own DOMAIN_SEPARATOR. Source: EIP-3009."""
+    """Compute what the payer signs; `separator` is that of the token's own domain. Source: EIP-3009."""
     return _digest(
         separator,
         _RECEIVE_TYPE_HASH

@@ -12,7 +12,7 @@ from eth_abi.exceptions import DecodingError
 from web3.providers import AsyncBaseProvider
 
 import contracts
-from payments.eip712 import Domain
+from payments.eip712 import Domain, domain_separator
 from payments.funding import Authorization, Funding, Permit, SplitSignature, WitnessedTransfer
 from payments.relay_fees import SignedFee
 from payments.types import ZERO32, Address, Amount, ChannelId, Seconds, Timestamp
@@ -181,12 +181,21 @@ class Chain:
     async def permit_state(self, owner: Address, token: Address | None = None) -> PermitState | None:
         """What the next permit of `owner` must carry (ERC-2612); None for a token that has no permits."""
         address = self._token(token)
-        try:
-            (separator,) = await self._view(TOKEN, address, "DOMAIN_SEPARATOR", block="latest")
-            (nonce,) = await self._view(TOKEN, address, "nonces", owner, block="latest")
-        except (Reverted, ContractMissing):
+        separator = await self.token_separator(address)
+        nonce = await self._try(address, "nonces", owner)
+        return None if separator is None or nonce is None else PermitState(separator, int(nonce[0]))
+
+    async def token_separator(self, token: Address | None = None) -> bytes | None:
+        """Domain separator of what a token lets owners sign, as it says or by EIP-5267; None for none."""
+        address = self._token(token)
+        said = await self._try(address, "DOMAIN_SEPARATOR")
+        if said is not None:
+            return bytes(said[0])
+        domain = await self._try(address, "eip712Domain")
+        if domain is None or domain[0] != _FOUR_FIELDS:
             return None
-        return PermitState(separator, int(nonce))
+        _, name, version, chain_id, contract, *_ = domain
+        return domain_separator(name, version, chain_id, contract)
 
     async def token_info(self, token: Address | None = None) -> TokenInfo:
         """Symbol and decimals of a token."""
@@ -328,6 +337,13 @@ class Chain:
     def _token(self, token: Address | None) -> Address:
         return self.deployment.token if token is None else token
 
+    async def _try(self, token: Address, function: str, *arguments: object) -> tuple[Any, ...] | None:
+        """Ask a token for what it may not have."""
+        try:
+            return await self._view(TOKEN, token, function, *arguments, block="latest")
+        except (Reverted, ContractMissing):
+            return None
+
     async def _view(
         self, contract: str, address: Address, function: str, *arguments: object, block: BlockId
     ) -> tuple[Any, ...]:
@@ -375,4 +391,6 @@ def _claim_row(claim: Claim, before: Claim | None) -> tuple[object, ...]:
     return (payer, packed, row(payee, claim.voucher.total), salt, signature[:32], signature[32:])
 
 
+_FOUR_FIELDS: Final = b"\x0f"
+"""A domain with name, version, chainId and verifyingContract (EIP-5267)."""
 _NOBODY: Final = Address(bytes(20))

@@ -23,7 +23,7 @@ from payments.types import Timestamp
 if TYPE_CHECKING:
     from node.api.owner import ClaimReport
     from node.daemon import FarmerDaemon
-    from node.db.farmer import Book
+    from node.db.farmer import Book, Held
     from node.farmer.config import FarmerConfig
     from node.farmer.status import FarmerStatus
     from payments.channel import Channel
@@ -74,7 +74,7 @@ def vouchers(chain: ChainName = None, as_json: Json = False) -> None:
         tithe farm vouchers
         tithe farm vouchers --json > vouchers.backup
     """
-    from node.db.farmer import list_books
+    from node.db.farmer import list_books, load_held
     from settlement.tables import load_channel
 
     load_config()
@@ -83,9 +83,11 @@ def vouchers(chain: ChainName = None, as_json: Json = False) -> None:
         held = database.read(
             lambda conn: [(book, load_channel(conn, book.channel_id)) for book in list_books(conn)]
         )
+        proofs = database.read(lambda conn: [load_held(conn, book.channel_id) for book, _ in held])
     token = known_token(record)
     if as_json:
-        print_json({"chain": record.name, "token": token, "vouchers": [_voucher_row(*row) for row in held]})
+        rows = [_voucher_row(*row, proof) for row, proof in zip(held, proofs, strict=True)]
+        print_json({"chain": record.name, "token": token, "vouchers": rows})
     elif not held:
         note("No channel yet: renters open them with tithe channel fund")
     else:
@@ -283,8 +285,13 @@ def _show_vouchers(held: "list[tuple[Book, Channel | None]]", token: "TokenInfo 
     show_table(("channel", "renter", ">voucher", ">proven", ">claimed", ">deposit", "closes"), rows)
 
 
-def _voucher_row(book: "Book", channel: "Channel | None") -> dict[str, object]:
+def _voucher_row(book: "Book", channel: "Channel | None", held: "Held | None") -> dict[str, object]:
     """One channel's evidence, as a claim needs it."""
+    from node.audit import pack_proof
+
+    proven = _evidence(book.earnings.proven)
+    if proven is not None and held is not None:
+        proven["proof"] = pack_proof(held.challenge, held.proof)
     return {
         "channel_id": book.channel_id,
         "renter": book.renter,
@@ -292,7 +299,7 @@ def _voucher_row(book: "Book", channel: "Channel | None") -> dict[str, object]:
         "deposit": amount(channel.deposit) if channel else None,
         "claimed": amount(channel.claimed) if channel else None,
         "paid": _evidence(book.earnings.paid),
-        "proven": _evidence(book.earnings.proven),
+        "proven": proven,
     }
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import signal
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -11,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from node.db.farmer import TABLES
-from node.farmer.collector import find_candidates
-from payments.types import Timestamp
+from payments.types import Address, Amount, ChannelId, Seconds
+from payments.vouchers import SignedVoucher, Terms, Voucher
 from settlement.chain_events import Reason
 from settlement.claims import plan_claims, send_claims
 from settlement.client import Claim
@@ -128,7 +126,7 @@ def test_who_stays_away_with_proven_work_unpaid_is_claimed_against(tmp_path: Pat
 def test_a_tampered_proof_gets_nothing_while_the_rest_of_the_sweep_is_paid(
     tmp_path: Path, source: Path
 ) -> None:
-    """The farmers are dead; a watchtower holds copies of their books, one of them forged."""
+    """The farmers are dead; a watchtower holds their backups, one of them forged."""
 
     async def story() -> None:
         async with build_village(tmp_path, 3) as village:
@@ -138,7 +136,7 @@ def test_a_tampered_proof_gets_nothing_while_the_rest_of_the_sweep_is_paid(
             held = [farmer.evidence() for farmer in village.farmers]
             for farmer in village.farmers:
                 await farmer.kill()
-            honest, rogue, other = (copy_claim(village, farmer) for farmer in village.farmers)
+            honest, rogue, other = [await copy_claim(farmer) for farmer in village.farmers]
             forged = replace(rogue, proof=rogue.proof[:500] + bytes(32) + rogue.proof[532:])
             reasons = await sweep(village, tmp_path, [honest, forged, other])
             assert reasons == {honest: Reason.NONE, forged: Reason.BAD_PROOF, other: Reason.NONE}
@@ -148,13 +146,31 @@ def test_a_tampered_proof_gets_nothing_while_the_rest_of_the_sweep_is_paid(
     run(story())
 
 
-def copy_claim(village: Village, farmer: Farmer) -> Claim:
-    """Read a farmer's newest proven voucher and its proof from its disk."""
-    money = farmer.home.farm_state(village.chain.deployment.folder).money
-    with closing(Database.at(money, [*CHAIN_TABLES, *TABLES])) as database:
-        (found,) = database.read(lambda conn: find_candidates(conn, Timestamp(int(time.time()))))
-    assert found.book.earnings.proven is not None
-    return Claim(found.channel.terms, found.book.earnings.proven, found.proof)
+async def copy_claim(farmer: Farmer) -> Claim:
+    """Read a farmer's newest proven voucher and its proof from its backup."""
+    (row,) = (await farmer.tithe("farm", "vouchers"))["vouchers"]
+    given, proven = row["terms"], row["proven"]
+    payer, signer, payee, token = (
+        Address(unhex(given[name])) for name in ("payer", "signer", "payee", "token")
+    )
+    terms = Terms(
+        payer,
+        signer,
+        payee,
+        token,
+        challenge_period=Seconds(given["challenge_period"]),
+        salt=unhex(given["salt"]),
+    )
+    promise = Voucher(
+        ChannelId(unhex(row["channel_id"])),
+        Amount(int(proven["cumulative_amount"])),
+        unhex(proven["condition"]),
+    )
+    return Claim(terms, SignedVoucher(promise, unhex(proven["signature"])), unhex(proven["proof"]))
+
+
+def unhex(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("0x"))
 
 
 async def sweep(village: Village, folder: Path, claims: Sequence[Claim]) -> dict[Claim, Reason]:

@@ -6,7 +6,9 @@ from functools import cache
 from typing import Any
 
 import pytest
+from eth_abi.abi import decode
 
+from payments.eip712 import keccak
 from payments.funding import (
     PERMIT2,
     Authorization,
@@ -37,17 +39,22 @@ TARGETS = ((ALICE, 70), (BOB, 30))
 
 
 @cache
-def build(name: str) -> dict[str, Any]:
-    built: dict[str, Any] = load_script().compile_files([f"{SUPPORT}/{name}.sol"])[name]
+def build(file: str, name: str) -> dict[str, Any]:
+    built: dict[str, Any] = load_script().compile_files([f"{SUPPORT}/{file}.sol"])[name]
     return built
+
+
+async def create(w: World, file: str, name: str) -> Address:
+    code = bytes.fromhex(build(file, name)["bytecode"].removeprefix("0x"))
+    made = await send_now(w.chain.rpc, w.payer, None, code)
+    assert made.contract is not None
+    return made.contract
 
 
 async def make_token(w: World) -> World:
     """Let the world's token be one with EIP-3009; the payer holds all of it."""
-    code = bytes.fromhex(build("AuthorizingToken")["bytecode"].removeprefix("0x"))
-    made = await send_now(w.chain.rpc, w.payer, None, code)
-    assert made.contract is not None
-    return replace(w, chain=Chain(w.chain.rpc, replace(w.chain.deployment, token=made.contract)))
+    token = await create(w, "Tokens", "AuthorizedToken")
+    return replace(w, chain=Chain(w.chain.rpc, replace(w.chain.deployment, token=token)))
 
 
 def order(w: World, targets: Sequence[tuple[Address, int]] = TARGETS) -> Funding:
@@ -57,9 +64,9 @@ def order(w: World, targets: Sequence[tuple[Address, int]] = TARGETS) -> Funding
 
 
 async def separator(w: World) -> bytes:
-    state = await w.chain.permit_state(w.payer.address)
-    assert state is not None
-    return state.separator
+    found = await w.chain.token_separator()
+    assert found is not None
+    return found
 
 
 async def permitted(w: World, *, value: int = 100, key: SigningKey | None = None) -> Call:
@@ -87,6 +94,18 @@ async def deposits(w: World) -> list[int]:
     terms = [replace(w.terms(who), token=w.chain.deployment.token) for who, _ in TARGETS]
     states = await w.chain.channel_states([channel_id(w.chain.domain, one) for one in terms])
     return [state.deposit for state in states]
+
+
+def test_what_a_token_lets_owners_sign_is_found_out(endpoint: Endpoint) -> None:
+    async def story() -> None:
+        async with world(endpoint()) as w:
+            assert await w.chain.permit_state(w.payer.address) is not None
+            for name in ("AuthorizedToken", "BlocklistToken", "FallbackToken"):
+                token = await create(w, "Tokens", name)
+                assert await w.chain.permit_state(w.payer.address, token) is None
+                assert (await w.chain.token_separator(token) is None) is (name != "AuthorizedToken")
+
+    run(story())
 
 
 def test_a_permit_funds_in_one_transaction(endpoint: Endpoint) -> None:
@@ -145,9 +164,10 @@ def test_an_authorization_pays_for_nothing_else(endpoint: Endpoint) -> None:
 
 
 async def install_permit2(w: World) -> None:
-    """Put a faithful double of Permit2 at its address, and let it take the payer's tokens, as wallets do."""
-    code = build("Permit2")["deployedBytecode"]
-    await w.chain.rpc.request("anvil_setCode", PERMIT2, bytes.fromhex(code.removeprefix("0x")))
+    """Put Permit2's own code at its address, and let it take the payer's tokens, as wallets do."""
+    teller = await create(w, "Permit2Code", "Permit2Code")
+    (code,) = decode(["bytes"], await w.chain.rpc.call(teller, keccak(b"runtime()")[:4]))
+    await w.chain.rpc.request("anvil_setCode", PERMIT2, code)
     approval = w.chain.approve(10**24).data.replace(w.chain.deployment.contract, PERMIT2)
     await w.send(Call(w.chain.deployment.token, approval))
 

@@ -52,14 +52,6 @@ contract MessageHashesHarness is EIP712 {
         return _hashTypedDataV4(MessageHashes.agreement(it));
     }
 
-    function funding(IPaymentChannels.Funding calldata it) external view returns (bytes32) {
-        return _hashTypedDataV4(MessageHashes.funding(it));
-    }
-
-    function relayFee(IPaymentChannels.RelayFee calldata it) external view returns (bytes32) {
-        return _hashTypedDataV4(MessageHashes.relayFee(it));
-    }
-
     function nodeKey(bytes32 node) external view returns (bytes32) {
         return _hashTypedDataV4(MessageHashes.nodeKey(node));
     }
