@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {AuthorizingToken} from "../support/AuthorizingToken.sol";
-import {IHook} from "../support/Tokens.sol";
+import {AuthorizedToken, IHook} from "../support/Tokens.sol";
 
 /// @dev A token with every bad manner that anybody can put it into: it blocks whom it likes, by reverting or by
 /// returning false; it calls somebody in the middle of its next transfer and may then deny that transfer; and it takes
 /// from balances by itself.
-contract MoodyToken is AuthorizingToken {
+contract MoodyToken is AuthorizedToken {
     mapping(address => bool) public blocked;
     bool public polite;
     IHook public hook;

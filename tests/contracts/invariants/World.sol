@@ -3,10 +3,10 @@ pragma solidity 0.8.30;
 
 import {IPaymentChannels} from "../../../contracts/src/IPaymentChannels.sol";
 import {PERMIT2} from "../../../contracts/src/Authorizers.sol";
-import {AuthorizingToken} from "../support/AuthorizingToken.sol";
 import {ChannelsTest} from "../support/ChannelsTest.sol";
 import {Messages} from "../support/Messages.sol";
-import {Permit2} from "../support/Permit2.sol";
+import {Permit2Code} from "../support/Permit2Code.sol";
+import {AuthorizedToken} from "../support/Tokens.sol";
 import {Intruder, KeyedAccount} from "./Intruder.sol";
 import {MoodyToken} from "./MoodyToken.sol";
 
@@ -63,9 +63,9 @@ abstract contract World is ChannelsTest {
         vm.warp(START);
         channels = IPaymentChannels(vm.deployCode("PaymentChannels.sol:PaymentChannels"));
         domain = Messages.domain(block.chainid, address(channels));
-        vm.etch(address(PERMIT2), address(new Permit2()).code);
+        vm.etch(address(PERMIT2), new Permit2Code().runtime());
         moody = new MoodyToken();
-        tokens = [address(new AuthorizingToken()), address(moody)];
+        tokens = [address(new AuthorizedToken()), address(moody)];
         supply = moody.totalSupply();
         equip();
         for (uint256 g; g < GROUPS; ++g) {
@@ -86,7 +86,7 @@ abstract contract World is ChannelsTest {
         payees[3] = address(new Intruder(vm.addr(payeeKey(3)), address(channels)));
         for (uint256 p; p < PAYERS; ++p) {
             for (uint256 t; t < TOKENS; ++t) {
-                AuthorizingToken it = AuthorizingToken(tokens[t]);
+                AuthorizedToken it = AuthorizedToken(tokens[t]);
                 it.transfer(payers[p], WEALTH);
                 vm.startPrank(payers[p]);
                 it.approve(address(channels), type(uint256).max);
@@ -146,6 +146,6 @@ abstract contract World is ChannelsTest {
     }
 
     function balance(uint256 t, address who) internal view returns (uint256) {
-        return AuthorizingToken(tokens[t]).balanceOf(who);
+        return AuthorizedToken(tokens[t]).balanceOf(who);
     }
 }

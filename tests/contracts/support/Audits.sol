@@ -8,7 +8,7 @@ import {Trees} from "./Trees.sol";
 /// @dev One shard and the leaves of it that are asked for.
 struct Sample {
     bytes32 agreement;
-    bytes[] leaves;
+    Trees.Shard shard;
     uint64[] indices;
 }
 
@@ -18,16 +18,23 @@ struct Audit {
     Sample[] samples;
 }
 
-/// @title Audits of small shards: their conditions as a signer computes them, their proofs as a farmer packs them
+/// @title Small audits, drawn by chance: their conditions as a signer computes them, their proofs as a farmer packs them
 library Audits {
-    uint256 internal constant LEAF_SIZE = 1024;
+    using Trees for Trees.Shard;
 
-    /// @dev An audit of up to two shards of up to nine leaves, of which up to four are asked for.
+    uint256 private constant MOST_LEAVES = 6;
+
+    /// @dev An audit of one shard or two of up to six leaves, of which up to four are asked for.
     function draw(uint256 seed) internal pure returns (Audit memory audit) {
         audit.auditId = keccak256(abi.encode("audit", seed));
         audit.samples = new Sample[](1 + pick(seed, 0, 2));
         for (uint256 i; i < audit.samples.length; ++i) {
-            audit.samples[i] = sample(pick(seed, 3 * i + 1, type(uint64).max));
+            Sample memory one = audit.samples[i];
+            one.agreement = keccak256(abi.encode("agreement", seed, i));
+            one.shard.seed = keccak256(abi.encode("shard", seed, i));
+            one.shard.leafCount = uint64(1 + pick(seed, 10 * i + 1, MOST_LEAVES));
+            one.shard.lastSize = uint16(1 + pick(seed, 10 * i + 2, 1024));
+            one.indices = draw(pick(seed, 10 * i + 3, type(uint256).max), one.shard.leafCount);
         }
     }
 
@@ -36,61 +43,31 @@ library Audits {
         for (uint256 i; i < items.length; ++i) {
             Sample memory one = audit.samples[i];
             bytes32 indices = keccak256(abi.encodePacked(one.indices));
-            items[i] = keccak256(
-                abi.encode(MessageHashes.ITEM_TYPE, one.agreement, Trees.root(one.leaves), one.leaves.length, indices)
-            );
+            items[i] = MessageHashes.item(one.agreement, one.shard.root(), one.shard.leafCount, indices);
         }
-        bytes32 hash = keccak256(abi.encodePacked(items));
-        return Messages.typed(domain, keccak256(abi.encode(MessageHashes.CHALLENGE_TYPE, audit.auditId, hash)));
+        return Messages.typed(domain, MessageHashes.challenge(audit.auditId, keccak256(abi.encodePacked(items))));
     }
 
     function prove(Audit memory audit) internal pure returns (bytes memory proof) {
         proof = abi.encodePacked(audit.auditId);
         for (uint256 i; i < audit.samples.length; ++i) {
-            proof = bytes.concat(proof, prove(audit.samples[i]));
+            Sample memory one = audit.samples[i];
+            proof = bytes.concat(proof, one.shard.item(one.agreement, one.indices));
         }
     }
 
-    function prove(Sample memory it) private pure returns (bytes memory proof) {
-        proof = abi.encodePacked(it.agreement, uint64(it.leaves.length), uint8(it.indices.length));
-        for (uint256 i; i < it.indices.length; ++i) {
-            proof = abi.encodePacked(proof, it.indices[i]);
-        }
-        for (uint256 i; i < it.indices.length; ++i) {
-            bytes memory leaf = it.leaves[it.indices[i]];
-            if (it.indices[i] + 1 == it.leaves.length) proof = abi.encodePacked(proof, uint16(leaf.length));
-            proof = abi.encodePacked(proof, leaf, Trees.path(it.leaves, it.indices[i]));
-        }
-    }
-
-    function sample(uint256 seed) private pure returns (Sample memory it) {
-        it.agreement = keccak256(abi.encode("agreement", seed));
-        it.leaves = new bytes[](1 + pick(seed, 0, 9));
-        for (uint256 i; i < it.leaves.length; ++i) {
-            bool last = i + 1 == it.leaves.length;
-            it.leaves[i] = leafOf(pick(seed, 10 + i, type(uint64).max), last ? 1 + pick(seed, 1, LEAF_SIZE) : LEAF_SIZE);
-        }
-        it.indices = draw(seed, it.leaves.length);
-    }
-
-    /// @dev Some leaves of `count`, strictly increasing: always the first or the last one, others by chance.
-    function draw(uint256 seed, uint256 count) private pure returns (uint64[] memory indices) {
+    /// @dev Some of `count` leaves, strictly increasing: the first or the last for sure, others by chance.
+    function draw(uint256 seed, uint64 count) private pure returns (uint64[] memory indices) {
         indices = new uint64[](4);
+        uint64 sure = pick(seed, 0, 2) == 0 ? 0 : count - 1;
         uint256 chosen;
-        for (uint64 i; i < count && chosen < 4; ++i) {
-            bool edge = pick(seed, 2, 2) == 0 ? i == 0 : i + 1 == count;
-            if (edge || pick(seed, 20 + i, 4) == 0) indices[chosen++] = i;
+        for (uint64 i; i < count; ++i) {
+            uint256 room = 4 - chosen - (i < sure ? 1 : 0);
+            if (i == sure || (room != 0 && pick(seed, 1 + i, 4) == 0)) indices[chosen++] = i;
         }
-        if (chosen == 0) revert("no leaf was asked for");
         assembly ("memory-safe") {
             mstore(indices, chosen)
         }
-    }
-
-    function leafOf(uint256 seed, uint256 size) private pure returns (bytes memory leaf) {
-        leaf = new bytes(size);
-        leaf[0] = bytes1(uint8(seed));
-        leaf[size - 1] = bytes1(uint8(seed >> 8));
     }
 
     function pick(uint256 seed, uint256 place, uint256 count) private pure returns (uint256) {

@@ -9,10 +9,6 @@ import {MessageHashes} from "../../../contracts/src/MessageHashes.sol";
 library Messages {
     bytes32 internal constant PERMIT_TYPE =
         keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
-    bytes32 internal constant RECEIVE_TYPE = keccak256(
-        "ReceiveWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,"
-        "bytes32 nonce)"
-    );
     bytes32 private constant DOMAIN_TYPE =
         keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
 

@@ -2,6 +2,8 @@
 pragma solidity 0.8.30;
 
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
+import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
 import {IPaymentChannels} from "../../../contracts/src/IPaymentChannels.sol";
 
@@ -41,6 +43,59 @@ contract BlocklistToken is TestToken {
         if (blocked[from]) return false;
         return super.transferFrom(from, to, amount);
     }
+}
+
+/// @dev Moves by permits and by signed authorizations as EIP-3009 says, of which only `receiveWithAuthorization` is needed
+/// here.
+contract AuthorizedToken is TestToken, ERC20Permit {
+    bytes32 public constant RECEIVE_TYPE = keccak256(
+        "ReceiveWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,"
+        "bytes32 nonce)"
+    );
+
+    mapping(address authorizer => mapping(bytes32 nonce => bool)) public authorizationState;
+
+    event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce);
+
+    constructor() ERC20Permit("Test") {}
+
+    function receiveWithAuthorization(
+        address from,
+        address to,
+        uint256 value,
+        uint256 validAfter,
+        uint256 validBefore,
+        bytes32 nonce,
+        uint8 v,
+        bytes32 r,
+        bytes32 s
+    ) external {
+        require(to == msg.sender, "caller must be the payee");
+        require(block.timestamp > validAfter, "authorization is not yet valid");
+        require(block.timestamp < validBefore, "authorization is expired");
+        require(!authorizationState[from][nonce], "authorization is used");
+        bytes32 digest = authorizationDigest(from, to, value, validAfter, validBefore, nonce);
+        require(ECDSA.recover(digest, v, r, s) == from, "invalid signature");
+        authorizationState[from][nonce] = true;
+        emit AuthorizationUsed(from, nonce);
+        _transfer(from, to, value);
+    }
+
+    function authorizationDigest(
+        address from,
+        address to,
+        uint256 value,
+        uint256 validAfter,
+        uint256 validBefore,
+        bytes32 nonce
+    ) public view returns (bytes32) {
+        return _hashTypedDataV4(keccak256(abi.encode(RECEIVE_TYPE, from, to, value, validAfter, validBefore, nonce)));
+    }
+}
+
+/// @dev Takes a call it does not know for something else and says nothing, like wrapped ether.
+contract FallbackToken is TestToken {
+    fallback() external {}
 }
 
 /// @dev Keeps one in a hundred of what it moves.

@@ -1,44 +1,80 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-/// @title Merkle trees as RFC 9162 2.1 defines them: SHA-256, split at the largest power of two, nothing padded
-/// @notice Written from the recursive definition, where the contract climbs by the bits of index and size.
+/// @dev RFC 9162 trees over made-up shards, by recursion as the RFC defines them, and the proofs that farmers pack.
+/// Leaf `i` of `count` has 1,024 bytes that follow from seed and index; the last one has `lastSize`.
 library Trees {
-    function root(bytes[] memory leaves) internal pure returns (bytes32) {
-        return root(leaves, 0, leaves.length);
+    struct Shard {
+        bytes32 seed;
+        uint64 leafCount;
+        uint16 lastSize;
     }
 
-    /// @return hashes The path of a leaf (2.1.3), from the bottom up.
-    function path(bytes[] memory leaves, uint256 index) internal pure returns (bytes32[] memory hashes) {
-        return path(leaves, index, 0, leaves.length, 0);
+    function leaf(Shard memory shard, uint256 index) internal pure returns (bytes memory bytes_) {
+        bytes_ = new bytes(1024);
+        for (uint256 i; i < 32; ++i) {
+            bytes32 word = keccak256(abi.encode(shard.seed, index, i));
+            assembly {
+                mstore(add(add(bytes_, 32), mul(32, i)), word)
+            }
+        }
+        if (index == shard.leafCount - 1) {
+            uint256 size = shard.lastSize;
+            assembly {
+                mstore(bytes_, size)
+            }
+        }
     }
 
-    function root(bytes[] memory leaves, uint256 start, uint256 count) private pure returns (bytes32) {
-        if (count == 1) return sha256(abi.encodePacked(bytes1(0x00), leaves[start]));
-        uint256 left = split(count);
-        return
-            sha256(abi.encodePacked(bytes1(0x01), root(leaves, start, left), root(leaves, start + left, count - left)));
+    /// @dev Root of the leaves from `from` to before `to`.
+    function root(Shard memory shard, uint256 from, uint256 to) internal pure returns (bytes32) {
+        if (to - from == 1) return sha256(abi.encodePacked(hex"00", leaf(shard, from)));
+        uint256 middle = split(from, to);
+        return sha256(abi.encodePacked(hex"01", root(shard, from, middle), root(shard, middle, to)));
     }
 
-    /// @dev The path within `count` leaves from `start`, with `above` empty places behind it.
-    function path(bytes[] memory leaves, uint256 index, uint256 start, uint256 count, uint256 above)
-        private
+    function root(Shard memory shard) internal pure returns (bytes32) {
+        return root(shard, 0, shard.leafCount);
+    }
+
+    /// @dev The path of leaf `index` from the bottom up, within the leaves from `from` to before `to`.
+    function path(Shard memory shard, uint256 index, uint256 from, uint256 to)
+        internal
         pure
-        returns (bytes32[] memory hashes)
+        returns (bytes memory hashes)
     {
-        if (count == 1) return new bytes32[](above);
-        uint256 left = split(count);
-        bool within = index < left;
-        hashes = within
-            ? path(leaves, index, start, left, above + 1)
-            : path(leaves, index - left, start + left, count - left, above + 1);
-        hashes[hashes.length - above - 1] =
-            within ? root(leaves, start + left, count - left) : root(leaves, start, left);
+        if (to - from == 1) return "";
+        uint256 middle = split(from, to);
+        return index < middle
+            ? abi.encodePacked(path(shard, index, from, middle), root(shard, middle, to))
+            : abi.encodePacked(path(shard, index, middle, to), root(shard, from, middle));
     }
 
-    /// @dev The largest power of two below `count`.
-    function split(uint256 count) private pure returns (uint256 left) {
-        left = 1;
-        while (left * 2 < count) left *= 2;
+    /// @dev What stands in a proof for one index.
+    function branch(Shard memory shard, uint256 index) internal pure returns (bytes memory) {
+        bytes memory prefix = index == shard.leafCount - 1 ? abi.encodePacked(shard.lastSize) : bytes("");
+        return abi.encodePacked(prefix, leaf(shard, index), path(shard, index, 0, shard.leafCount));
+    }
+
+    /// @dev What stands in a proof for one item.
+    function item(Shard memory shard, bytes32 agreement, uint64[] memory indices)
+        internal
+        pure
+        returns (bytes memory packed)
+    {
+        packed = abi.encodePacked(agreement, shard.leafCount, uint8(indices.length));
+        for (uint256 i; i < indices.length; ++i) {
+            packed = abi.encodePacked(packed, indices[i]);
+        }
+        for (uint256 i; i < indices.length; ++i) {
+            packed = abi.encodePacked(packed, branch(shard, indices[i]));
+        }
+    }
+
+    /// @dev The largest power of two below the number of leaves goes to the left.
+    function split(uint256 from, uint256 to) private pure returns (uint256) {
+        uint256 left = 1;
+        while (left * 2 < to - from) left *= 2;
+        return from + left;
     }
 }

@@ -3,10 +3,10 @@ pragma solidity 0.8.30;
 
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 
-import {IPermit2, PERMIT2} from "../../../contracts/src/Authorizers.sol";
+import {PERMIT2} from "../../../contracts/src/Authorizers.sol";
 import {IPaymentChannels} from "../../../contracts/src/IPaymentChannels.sol";
 import {Messages} from "./Messages.sol";
-import {Permit2} from "./Permit2.sol";
+import {AuthorizedToken} from "./Tokens.sol";
 import {Vm} from "./Vm.sol";
 
 /// @title What a payer's wallet signs so that its tokens can be moved without its transaction
@@ -14,10 +14,13 @@ import {Vm} from "./Vm.sol";
 abstract contract WalletSignatures {
     Vm private constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
 
-    /// @dev As Permit2 is told by its callers; written out here, so that a slip in the contract's own is noticed.
-    string private constant WITNESS_TYPE = "Funding witness)"
+    bytes32 private constant PERMISSIONS_TYPE = keccak256("TokenPermissions(address token,uint256 amount)");
+    bytes32 private constant TRANSFER_TYPE = keccak256(
+        "PermitWitnessTransferFrom(TokenPermissions permitted,address spender,uint256 nonce,uint256 deadline,"
+        "Funding witness)"
         "Funding(address payer,address signer,address token,uint32 challengePeriod,bytes32 salt,bytes32[] rows)"
-        "TokenPermissions(address token,uint256 amount)";
+        "TokenPermissions(address token,uint256 amount)"
+    );
 
     function signPermit(uint256 key, address token, address spender, uint256 value, uint256 until)
         internal
@@ -41,8 +44,9 @@ abstract contract WalletSignatures {
         uint256 until
     ) internal view returns (IPaymentChannels.Authorization memory) {
         bytes32 nonce = fundingNonce(domain, funding);
-        bytes32 hash = keccak256(abi.encode(Messages.RECEIVE_TYPE, vm.addr(key), receiver, sum, 0, until + 1, nonce));
-        (uint8 v, bytes32 r, bytes32 s) = signFor(key, funding.token, hash);
+        bytes32 digest =
+            AuthorizedToken(funding.token).authorizationDigest(vm.addr(key), receiver, sum, 0, until + 1, nonce);
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digest);
         return IPaymentChannels.Authorization(0, until + 1, v, r, s);
     }
 
@@ -54,13 +58,10 @@ abstract contract WalletSignatures {
         uint256 nonce,
         uint256 until
     ) internal view returns (IPaymentChannels.WitnessedPermit memory) {
-        bytes32 digest = Permit2(address(PERMIT2))
-            .digestOf(
-                IPermit2.PermitTransferFrom(IPermit2.TokenPermissions(funding.token, maximum), nonce, until),
-                spender,
-                Messages.funding(funding),
-                WITNESS_TYPE
-            );
+        bytes32 permitted = keccak256(abi.encode(PERMISSIONS_TYPE, funding.token, maximum));
+        bytes32 witness = Messages.funding(funding);
+        bytes32 hash = keccak256(abi.encode(TRANSFER_TYPE, permitted, spender, nonce, until, witness));
+        bytes32 digest = Messages.typed(IERC20Permit(address(PERMIT2)).DOMAIN_SEPARATOR(), hash);
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digest);
         return IPaymentChannels.WitnessedPermit(maximum, nonce, until, abi.encodePacked(r, s, v));
     }
