@@ -19,10 +19,11 @@ abstract contract Checks is WorldSteps {
         IPaymentChannels.Channel[] memory found = channels.channels(ids);
         Sums memory sums = sumUp(found);
         SOLVENT(sums);
-        CONSERVE(sums);
         CLAIM_MONO(found);
         NO_EARLY_EXIT(found);
+        CONSERVE(sums);
         CLAIM_WINS(found, channelAt(0, steps % (PAYERS * PAYEES)));
+        vm.assertEq(wrong, "");
     }
 
     /// @dev The moody token can take from its own channels only.

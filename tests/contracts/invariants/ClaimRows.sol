@@ -44,8 +44,8 @@ abstract contract ClaimRows is Ledger {
         IPaymentChannels.Fee[] fees;
         bool proven; // the call carries proofs
         bool relayed; // and fees
-        uint256 lastPayee; // of the row before
-        uint256 namedGroup; // whose payer, key and salt rows may lean on
+        uint256 liars; // one row in so many is dishonest; zero for none
+        uint256 payee; // of the row before
     }
 
     /// @dev One row's voucher.
@@ -57,34 +57,65 @@ abstract contract ClaimRows is Ledger {
     }
 
     uint256 private _audits;
+    mapping(bytes32 consent => bool) private _charged;
 
     function drawBatch(Turn memory turn, uint256 count, bool proven, bool relayed)
+        internal
+        returns (Batch memory batch)
+    {
+        batch = drawBatch(turn, count, proven, relayed, 4);
+        lean(turn, batch.rows);
+    }
+
+    function drawBatch(Turn memory turn, uint256 count, bool proven, bool relayed, uint256 liars)
         internal
         returns (Batch memory batch)
     {
         batch.rows = new IPaymentChannels.Claim[](count);
         batch.proofs = new bytes[](count);
         batch.fees = new IPaymentChannels.Fee[](count);
-        (batch.proven, batch.relayed, batch.namedGroup) = (proven, relayed, NOBODY);
+        (batch.proven, batch.relayed, batch.liars) = (proven, relayed, liars);
         for (uint256 k; k < count; ++k) {
             Draft memory draft = drawVoucher(turn, batch);
             batch.rows[k] = sign(draft);
-            bool good = draft.mischief == Mischief.NONE || draft.mischief >= Mischief.NO_PROOF;
             (bytes memory proof, bool fits) = drawProof(turn, draft);
             if (proven) batch.proofs[k] = proof;
-            good = good && (proven ? fits : draft.audit == 0);
+            bool good = isSigned(draft.mischief) && (proven ? fits : draft.audit == 0);
             if (!foretellRow(turn, batch, k, draft, good)) ++counts["bad rows"].successes;
-            lean(turn, batch, k, draft);
         }
+    }
+
+    /// @dev Let rows leave unsaid what the row before has said: its payee; its payer, key and salt.
+    function lean(Turn memory turn, IPaymentChannels.Claim[] memory rows) internal pure {
+        bytes32 payee_ = rows[0].row >> 96;
+        bytes32 terms = termsOf(rows[0]);
+        for (uint256 k = 1; k < rows.length; ++k) {
+            (bytes32 nextPayee, bytes32 nextTerms) = (rows[k].row >> 96, termsOf(rows[k]));
+            if (nextPayee == payee_ && turn.dice.oneIn(2)) rows[k].row &= bytes32(uint256(type(uint96).max));
+            if (nextTerms == terms && turn.dice.oneIn(2)) rows[k].payer = address(0);
+            (payee_, terms) = (nextPayee, nextTerms);
+        }
+    }
+
+    function termsOf(IPaymentChannels.Claim memory it) private pure returns (bytes32) {
+        return keccak256(abi.encode(it.payer, it.key, it.salt));
+    }
+
+    /// @dev By the channel's signer, over this very voucher. It may still lack its proof.
+    function isSigned(Mischief mischief) internal pure returns (bool) {
+        return mischief == Mischief.NONE || mischief >= Mischief.NO_PROOF;
     }
 
     /// @dev Neighbouring rows often have one payee, for runs. Some vouchers are the newest of before, some are stale, some
     /// promise more than the channel holds.
     function drawVoucher(Turn memory turn, Batch memory batch) private returns (Draft memory draft) {
-        uint256 e = turn.dice.oneIn(2) ? batch.lastPayee : turn.dice.below(PAYEES);
+        uint256 e = turn.dice.oneIn(2) ? batch.payee : turn.dice.below(PAYEES);
         draft.i = channelAt(turn.token, turn.dice.below(PAYERS) * PAYEES + e);
         if (!turn.dice.oneIn(4)) draft.i = firstLive(turn, draft.i);
-        if (turn.dice.oneIn(4)) draft.mischief = Mischief(1 + turn.dice.below(uint256(type(Mischief).max)));
+        batch.payee = draft.i % PAYEES;
+        if (batch.liars != 0 && turn.dice.oneIn(batch.liars)) {
+            draft.mischief = Mischief(1 + turn.dice.below(uint256(type(Mischief).max)));
+        }
         Track storage it = tracks[ids[draft.i]];
         IPaymentChannels.Channel memory channel = turn.forecast[draft.i];
         if (it.promised != 0 && turn.dice.oneIn(4)) {
@@ -95,12 +126,13 @@ abstract contract ClaimRows is Ledger {
         if (turn.dice.oneIn(6)) draft.total = uint96(turn.dice.upTo(channel.claimed));
         if (turn.dice.oneIn(6)) draft.total = uint96(channel.deposit + 1 + turn.dice.below(50e18));
         if (turn.dice.oneIn(batch.proven ? 2 : 10)) draft.audit = ++_audits;
-        bool honest = draft.mischief == Mischief.NONE || draft.mischief >= Mischief.NO_PROOF;
-        if (honest && draft.total > it.promised) (it.promised, it.audit) = (draft.total, draft.audit);
+        if (isSigned(draft.mischief) && draft.total > it.promised) {
+            (it.promised, it.audit) = (draft.total, draft.audit);
+        }
     }
 
     /// @dev The row, with a signature of the channel's signer over a voucher that the mischief has made another.
-    function sign(Draft memory draft) private view returns (IPaymentChannels.Claim memory claim_) {
+    function sign(Draft memory draft) internal view returns (IPaymentChannels.Claim memory claim_) {
         IPaymentChannels.Terms memory terms = tracks[ids[draft.i]].terms;
         claim_.payer = terms.payer;
         claim_.key = keyOf(terms.signer, terms.challengePeriod);
@@ -133,7 +165,7 @@ abstract contract ClaimRows is Ledger {
 
     /// @return proof What is presented.
     /// @return fits Whether it is the proof of the voucher's condition, or nothing where there is none.
-    function drawProof(Turn memory turn, Draft memory draft) private pure returns (bytes memory proof, bool fits) {
+    function drawProof(Turn memory turn, Draft memory draft) internal pure returns (bytes memory proof, bool fits) {
         fits = true;
         if (draft.audit != 0) proof = Audits.prove(Audits.draw(draft.audit));
         if (draft.mischief == Mischief.NO_PROOF) return ("", draft.audit == 0);
@@ -176,12 +208,10 @@ abstract contract ClaimRows is Ledger {
         if (fee == 0 || short) return true;
         ++counts["fees"].successes;
         bytes32 consent = keccak256(abi.encode(ids[draft.i], draft.total));
-        vm.assertTrue(!charged[consent], "FEE_BOUND: a fee was charged twice");
-        charged[consent] = true;
+        vm.assertTrue(!_charged[consent], "FEE_BOUND: a fee was charged twice");
+        _charged[consent] = true;
         return true;
     }
-
-    mapping(bytes32 consent => bool) internal charged;
 
     function drawFee(Turn memory turn, Batch memory batch, uint256 k, Draft memory draft, uint256 worth)
         private
@@ -206,20 +236,5 @@ abstract contract ClaimRows is Ledger {
         one.terms = bytes32(fee << 160 | maximum << 64 | deadline);
         (one.r, one.vs) = signDigest(key, Messages.relayFee(domain, it));
         if (mischief == FeeMischief.NONE) turn.feesAllowed[draft.i % PAYEES] += maximum;
-    }
-
-    /// @dev Let a row leave unsaid what the row before has said: its payee; its payer, key and salt.
-    function lean(Turn memory turn, Batch memory batch, uint256 k, Draft memory draft) private pure {
-        (uint256 g, uint256 e) = (draft.i / PAYEES, draft.i % PAYEES);
-        IPaymentChannels.Claim memory claim_ = batch.rows[k];
-        if (k != 0 && batch.lastPayee == e && turn.dice.oneIn(2)) claim_.row &= bytes32(uint256(type(uint96).max));
-        batch.lastPayee = e;
-        if (draft.mischief == Mischief.ZERO_SIGNER) {
-            batch.namedGroup = NOBODY;
-        } else if (batch.namedGroup == g && turn.dice.oneIn(2)) {
-            claim_.payer = address(0);
-        } else {
-            batch.namedGroup = g;
-        }
     }
 }

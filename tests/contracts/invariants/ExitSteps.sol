@@ -39,10 +39,13 @@ abstract contract ExitSteps is Ledger {
         if (run(turn, caller, data)) counts["closes"].successes += turn.expected;
     }
 
+    /// @dev Too early, in time, or by a payer that has waited.
     function withdrawMany(uint256 seed) external {
         Turn memory turn = begin("withdraw", seed, seed % TOKENS);
+        turn.leaving = true;
         uint256 first = channelAt(turn.token, turn.dice.below(PAYERS * PAYEES));
         if (!turn.dice.oneIn(4)) first = firstClosing(turn, first);
+        if (turn.dice.oneIn(2)) waitFor(turn.before[first].closesAt);
         (uint256 g, address caller, address[] memory some) = drawPayees(turn, first);
         if (caller != thief) {
             for (uint256 k; k < some.length; ++k) {
@@ -58,6 +61,7 @@ abstract contract ExitSteps is Ledger {
 
     function releaseOne(uint256 seed) external {
         Turn memory turn = begin("release", seed, seed % TOKENS);
+        turn.leaving = true;
         uint256 i = channelAt(turn.token, turn.dice.below(PAYERS * PAYEES));
         if (turn.dice.oneIn(3)) i = firstClosing(turn, i);
         address caller = turn.dice.oneIn(6) ? thief : payees[i % PAYEES];
@@ -80,6 +84,11 @@ abstract contract ExitSteps is Ledger {
         for (uint256 k; k < some.length; ++k) {
             some[k] = payees[(first + k) % PAYEES];
         }
+    }
+
+    function waitFor(uint256 until) private {
+        if (until > time) time = until;
+        vm.warp(time);
     }
 
     function indexOf(address payee_) private view returns (uint256 e) {

@@ -4,7 +4,6 @@ pragma solidity 0.8.30;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
 import {IPaymentChannels} from "../../../contracts/src/IPaymentChannels.sol";
-import {IHook} from "../support/Tokens.sol";
 import {Audits} from "../support/Audits.sol";
 import {Messages} from "../support/Messages.sol";
 import {Intruder} from "./Intruder.sol";
@@ -37,7 +36,7 @@ abstract contract WorldSteps is Ledger {
 
     function changeMood(uint256 seed) external {
         Turn memory turn = begin("mood", seed, 1);
-        uint256 choice = turn.dice.below(12);
+        uint256 choice = turn.dice.below(15);
         if (choice < 3) calm();
         if (choice == 3) moody.setBlocked(payees[2], true);
         if (choice == 4) moody.setBlocked(payees[turn.dice.below(PAYEES)], true);
@@ -48,8 +47,9 @@ abstract contract WorldSteps is Ledger {
         ++counts[turn.name].successes;
     }
 
-    function calm() internal {
-        moody.arm(IHook(address(0)), false);
+    /// @dev Whom it is about to call, it still calls.
+    function calm() private {
+        moody.arm(moody.hook(), false);
         for (uint256 e; e < PAYEES; ++e) {
             moody.setBlocked(payees[e], false);
         }
