@@ -21,13 +21,17 @@ from node.errors import (
     TooLittleRandomness,
     UnknownAgreement,
 )
-from node.merkle import LEAF_SIZE, Commitment, Tree, path_length, verify_path
+from node.merkle import HASH_SIZE, LEAF_SIZE, Commitment, Tree, path_length, verify_path
 from payments.eip712 import Domain, keccak, type_hash, typed_digest, word
 from payments.types import to_bytes32, to_uint
 
 MAX_INDICES: Final = 4
 MAX_CLAIM_BYTES: Final = 96 * 1024
-"""Calldata of one proof; a transaction in common pools has at most 128 KiB."""
+"""Bytes of one packed proof; a transaction in common pools has at most 128 KiB."""
+ITEM_HEAD: Final = 32 + 8 + 1
+"""Bytes of an item's agreement, leaf count and number of indices in a packed proof."""
+INDEX_AND_LENGTH: Final = 8 + 2
+"""Bytes of an index and of the length of a shard's last leaf."""
 MIN_RANDOMNESS: Final = 16
 TRIES: Final = 3
 """Sendings of a challenge after which silence means that the data is lost."""
@@ -254,10 +258,12 @@ def _leaf_fault(
 
 
 def claim_bytes(item: Item) -> int:
-    """Bound from above the calldata of one item and its proof: ABI words, full leaves, longest paths."""
+    """Bound the bytes of one item in a packed proof: reached by a full leaf on a longest path.
+
+    Which leaves are asked for does not matter, so that renter and farmer agree on what fits.
+    """
     height = max(0, item.leaf_count - 1).bit_length()
-    per_index = 32 + (LEAF_SIZE + 64) + (32 * height + 64)
-    return 10 * 32 + per_index * len(item.indices)
+    return ITEM_HEAD + (INDEX_AND_LENGTH + LEAF_SIZE + HASH_SIZE * height) * len(item.indices)
 
 
 def split_items(items: Sequence[Item]) -> tuple[tuple[Item, ...], ...]:

@@ -26,6 +26,8 @@ TYPES = {
     "uint96 step,uint32 auditInterval,uint32 responseDeadline,uint32 grace,"
     "uint96 downloadPrice,uint64 start,uint64 end",
     "NodeKey": "bytes32 node",
+    "Funding": "address payer,address signer,address token,uint32 challengePeriod,bytes32 salt,bytes32[] rows",
+    "RelayFee": "address relayer,bytes32 channelId,uint96 cumulativeAmount,uint96 maximum,uint64 deadline",
 }
 HARNESS = "tests/contracts/support/MessageHashesHarness.sol"
 ROUNDS = 25
@@ -155,3 +157,24 @@ def test_node_key_digests_agree(bench: Bench) -> None:
     digest = bench.harness.functions.nodeKey(node).call()
     assert digest == eth_account_digest("NodeKey", {"node": node}, bench.chain_id, bench.harness.address)
     assert digest == node_key_digest(our_domain(bench.chain_id, bench.harness.address), node)
+
+
+@pytest.mark.parametrize("seed", range(ROUNDS))
+def test_funding_and_fee_digests_agree(bench: Bench, seed: int) -> None:
+    """What the contract hashes is what a wallet shows and signs."""
+    dice = random.Random(seed)
+    for name, function in (
+        ("Funding", bench.harness.functions.funding),
+        ("RelayFee", bench.harness.functions.relayFee),
+    ):
+        message = {field["name"]: anything(dice, field["type"]) for field in fields(name)}
+        digest = function(tuple(message.values())).call()
+        assert digest == eth_account_digest(name, message, bench.chain_id, bench.harness.address)
+
+
+def anything(dice: random.Random, kind: str) -> Any:  # noqa: ANN401 - a value of any ABI type
+    if kind == "address":
+        return Web3.to_checksum_address(an_address(dice))
+    if kind == "bytes32[]":
+        return [a_word(dice) for _ in range(dice.randrange(5))]
+    return a_word(dice) if kind == "bytes32" else a_number(dice, int(kind[4:]))
