@@ -13,6 +13,7 @@ from typing import Final
 
 from node.agreement import Agreement, agreement_id, sign_agreement, verify_farmer
 from node.cipher import SEALED_CHUNK_SIZE, TAG_SIZE, Mask, encrypt_segment
+from node.db import Connection
 from node.db.renter_files import (
     ShardRecord,
     ShardState,
@@ -25,7 +26,7 @@ from node.errors import NodeError
 from node.manifest import Segment, Shard
 from node.merkle import Tree, build_tree
 from node.messages import AgreementMessage, AgreementState, AgreementView, ProposeAgreement
-from node.renter.accounts import FORGOTTEN, Accounts, agreement_path
+from node.renter.accounts import FORGOTTEN, Accounts, agreement_path, share_prepaid
 from node.renter.context import Context
 from node.renter.crew import Crew, Supplier
 from node.renter.errors import PutFailed
@@ -194,7 +195,12 @@ class Uploader:
         except BaseException:
             await context.database.write(lambda conn: set_shard_state(conn, [name], ShardState.DELETING))
             raise
-        await context.database.write(lambda conn: countersign_shard(conn, name, countersigned))
+
+        def work(conn: Connection) -> None:
+            share_prepaid(conn, record, context.now())
+            countersign_shard(conn, name, countersigned)
+
+        await context.database.write(work)
         return Shard(index=index, farmer=terms.farmer, agreement=name, data_root=terms.data_root)
 
     async def _send(self, job: Job, record: ShardRecord, shard: memoryview) -> bytes:
