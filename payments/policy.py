@@ -183,7 +183,7 @@ def _reached(claimable: Claimable, target: int, now: Timestamp) -> Timestamp | N
 
 
 def _go(reason: ClaimReason, when: Timestamp, why: str) -> ClaimDecision:
-    return ClaimDecision(True, reason, when, f"Claiming now: {why}.")
+    return ClaimDecision(True, reason, when, f"Due to be claimed: {why}.")
 
 
 def _wait(reason: ClaimReason, when: Timestamp | None, why: str) -> ClaimDecision:
