@@ -5,7 +5,6 @@ ends, the agreement is over, the channel is to be closed) it is sent by itself. 
 renter's risk: the farmer has the money whether it keeps the shards or not.
 """
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -18,6 +17,7 @@ from node.renter.context import Context
 from node.renter.faults import to_fault
 from node.renter.money import Account, Payment, active_account, issue_payment, list_accounts
 from node.renter.reports import Fault, PaymentResult
+from node.renter.tasks import all_of
 from payments.errors import PaymentError
 from payments.prices import step_rate, storage_price
 from payments.types import Amount, ChannelId, NodeId, Seconds, Timestamp
@@ -43,7 +43,7 @@ class Payments:
             and (whom is None or account.farmer in whom)
             and (which is None or account.channel.id in which)
         ]
-        return tuple(await asyncio.gather(*(self._pay(account) for account in owed)))
+        return await all_of(self._pay(account) for account in owed)
 
     def price_ahead(self, seconds: Seconds) -> dict[NodeId, Amount]:
         """Compute what `prepay` would pay to each farmer now."""
@@ -56,8 +56,7 @@ class Payments:
         farmers that could not be reached. A channel that does not hold enough is told in its result; nothing
         is paid through it then.
         """
-        paid = await asyncio.gather(*(self._prepay(farmer, seconds) for farmer in self.price_ahead(seconds)))
-        return tuple(paid)
+        return await all_of(self._prepay(farmer, seconds) for farmer in self.price_ahead(seconds))
 
     async def _prepay(self, farmer: NodeId, seconds: Seconds) -> PaymentResult:
         try:
