@@ -164,9 +164,25 @@ def record_claimed(earnings: Earnings, total: Amount, storage_rate: Amount) -> E
     return replace(earnings, claimed=total, prepaid=prepaid, last_paid_audit=last_paid)
 
 
-def begin_storage(earnings: Earnings, now: Timestamp) -> Earnings:
-    """Start the storage clock, when the channel's first agreement is stored: time before it costs nothing."""
-    return replace(earnings, last_paid_audit=Timestamp(max(now, earnings.last_paid_audit)))
+def grow_storage(earnings: Earnings, before: Amount, after: Amount, now: Timestamp) -> Earnings:
+    """More is stored from `now` on: what is owed so far stays what it is, the new part begins at nothing.
+
+    before, after: the storage rate, base units a month; the first agreement starts the clock. There is one
+    clock for all that is stored, so it is moved: the time that is owed shrinks as the rate grows.
+    """
+    if after <= before:
+        return earnings
+
+    def move(at: Timestamp) -> Timestamp:
+        return at if at >= now else Timestamp(now - (now - at) * before // after)
+
+    asked = min(earnings.proven_rate, before) * after // before if before else after
+    return replace(
+        earnings,
+        last_paid_audit=move(earnings.last_paid_audit),
+        proven_at=move(earnings.proven_at),
+        proven_rate=to_amount(asked),
+    )
 
 
 def exposure(earnings: Earnings, storage_rate: Amount, now: Timestamp) -> Amount:

@@ -260,7 +260,7 @@ def _reached(claimable: Claimable, target: int, now: Timestamp) -> Timestamp | N
 
 
 def _go(reason: ClaimReason, when: Timestamp, why: str, *, with_proof: bool = False) -> ClaimDecision:
-    return ClaimDecision(True, reason, when, f"Claiming now: {why}.", with_proof)
+    return ClaimDecision(True, reason, when, f"Due to be claimed: {why}.", with_proof)
 
 
 def _wait(reason: ClaimReason, when: Timestamp | None, why: str) -> ClaimDecision:

@@ -315,7 +315,8 @@ def audit(
 ) -> None:
     """Have farmers prove now that they keep your files, and pay those that do.
 
-    tithe rent run does this on schedule. Exit code 1 if a shard is lost.
+    tithe rent run does this on schedule. Exit code 1 if a shard is lost, or
+    was not asked for, as where its farmer's channel is closed or holds too little.
 
     For example:
 
@@ -335,3 +336,6 @@ def audit(
     lost = [result for result in report.results if result.outcome.name == "FAILED"]
     if lost:
         raise NotDone(f"{counted(len(lost), 'shard')} lost: see tithe stat {lost[0].file}")
+    unasked = [result for result in report.results if result.outcome.name == "UNCHECKED"]
+    if unasked:
+        raise NotDone(f"{counted(len(unasked), 'shard')} not asked for: {unasked[0].reason}")

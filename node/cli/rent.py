@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli.amounts import cell, coins, duration, moment, parse_duration
+from node.cli.amounts import cell, coins, counted, duration, moment, parse_duration
 from node.cli.audit_report import count_outcomes
 from node.cli.errors import NotDone
 from node.cli.faults import tell_fault, warn_of
@@ -81,18 +81,25 @@ def prepay(
 ) -> None:
     """Pay all farmers ahead, for a time in which nothing audits them.
 
-    At your risk: the vouchers hold whether the farmers keep the files or not.
+    At your risk: the vouchers hold whether the farmers keep the files or not. Shows
+    what it costs and asks first. Time that is paid already is not paid again: repeat
+    it for farmers that could not be reached.
 
     For example:
 
         tithe rent prepay 14
     """
     seconds = _days(days)
-    confirm(
-        f"Pay for {duration(seconds)} ahead, without audits, whether farmers keep the files or not?", yes=yes
-    )
 
     async def work(opened: Opened) -> "tuple[Opened, tuple[PaymentResult, ...]]":
+        prices, token = opened.renter.payments.price_ahead(seconds), opened.token
+        if prices:
+            confirm(
+                f"Pay {coins(sum(prices.values()), token)} to"
+                f" {counted(len(prices), 'farmer')} for {duration(seconds)} ahead,"
+                " without audits, whether they keep the files or not?",
+                yes=yes,
+            )
         with waiting("Paying ahead", quiet=as_json):
             return opened, await opened.renter.payments.prepay(seconds)
 

@@ -46,7 +46,7 @@ from node.messages import AgreementState, AgreementView
 from node.shard_store import IncomingShard
 from payments.channel import Status
 from payments.errors import PaymentError
-from payments.ledger import begin_storage
+from payments.ledger import grow_storage
 from payments.prices import storage_price
 from payments.types import NodeId, Timestamp, to_amount
 from settlement.tables import load_channel
@@ -280,9 +280,10 @@ async def _countersign(farm: Farm, record: FarmerAgreement) -> FarmerAgreement:
         if known.state is not AgreementState.PROPOSED:
             return known
         stored = replace(known, state=AgreementState.STORED, since=now, farmer_signature=signature)
-        if save_agreement(conn, stored).stored == 1:
-            for book in list_books(conn, record.agreement.renter):
-                save_book(conn, replace(book, earnings=begin_storage(book.earnings, now)))
+        after = save_agreement(conn, stored).storage_rate
+        before = to_amount(after - stored.storage_rate)
+        for book in list_books(conn, record.agreement.renter):
+            save_book(conn, replace(book, earnings=grow_storage(book.earnings, before, after, now)))
         return stored
 
     stored = await farm.database.write(step)

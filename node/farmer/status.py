@@ -12,7 +12,7 @@ from node.db.farmer_agreements import RenterSums, list_sums
 from node.farmer.collector import ALONE_GAS, Considered, consider, find_candidates, gas_now
 from node.farmer.config import FarmerConfig
 from node.farmer.farm import owed
-from payments.policy import ClaimReason
+from payments.policy import ClaimDecision, ClaimReason
 from payments.types import Address, Amount, ChannelId, NodeId, Timestamp
 from settlement.client import Chain
 from settlement.database import Database
@@ -23,8 +23,9 @@ from settlement.errors import ChainError
 class ChannelStatus:
     """One channel. Amounts in base units; `proven` is what only a proof shows so far, beyond `paid`.
 
-    `claim`, `with_proof`, `reason`, `when` and `why` are the claim policy's: whether it is claimed now, and
-    with the proof of unpaid work (then part of `claimable`), why or why not, and when it will be if known.
+    `claim`, `with_proof`, `reason`, `when` and `why` are the claim policy's: whether it is due now, and with
+    the proof of unpaid work (then part of `claimable`), why or why not, and when it will be if known. `why`
+    also tells that the gas key cannot pay for a claim that is due.
     """
 
     channel_id: ChannelId
@@ -118,7 +119,7 @@ async def read_status(
         )
 
     considered, renters, all_sums = database.read(read)
-    channels = tuple(map(_channel, considered))
+    channels = tuple(_channel(one, gas) for one in considered)
     return FarmerStatus(
         payee=config.payee,
         shards=sum(sums.stored for sums in all_sums),
@@ -152,7 +153,7 @@ def _renter(conn: Connection, sums: RenterSums, now: Timestamp) -> RenterStatus:
     )
 
 
-def _channel(considered: Considered) -> ChannelStatus:
+def _channel(considered: Considered, gas: GasStatus | None) -> ChannelStatus:
     candidate, decision = considered.candidate, considered.decision
     channel, earnings = candidate.channel, candidate.book.earnings
     return ChannelStatus(
@@ -169,5 +170,11 @@ def _channel(considered: Considered) -> ChannelStatus:
         with_proof=decision.with_proof,
         reason=decision.reason,
         when=decision.when,
-        why=decision.sentence,
+        why=_why(decision, gas),
     )
+
+
+def _why(decision: ClaimDecision, gas: GasStatus | None) -> str:
+    if not decision.claim or gas is None or gas.claims != 0:
+        return decision.sentence
+    return f"{decision.sentence} The gas key cannot pay for it: send it gas money."

@@ -18,6 +18,7 @@ from node.renter.context import Context
 from node.renter.faults import to_fault
 from node.renter.peers import Peers
 from node.renter.reports import Fault
+from node.tasks import all_of
 from node.transport import PeerRefused
 from payments.types import NodeId
 
@@ -60,7 +61,7 @@ class Deletions:
         by_farmer: dict[NodeId, list[ShardRecord]] = {}
         for shard in mine:
             by_farmer.setdefault(shard.agreement.farmer, []).append(shard)
-        faults = await asyncio.gather(*(self._tell(farmer, its) for farmer, its in by_farmer.items()))
+        faults = await all_of(self._tell(farmer, its) for farmer, its in by_farmer.items())
         return tuple(fault for fault in faults if fault is not None)
 
     async def _tell(self, farmer: NodeId, shards: Iterable[ShardRecord]) -> Fault | None:

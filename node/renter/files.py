@@ -8,7 +8,7 @@ from node.db import Connection
 from node.db.renter_files import FileRecord, FileState, load_file, load_files
 from node.db.renter_purses import load_purses
 from node.db.renter_shards import ShardRecord, ShardState, load_shards
-from node.renter.accounts import prepaid_of
+from node.renter.accounts import usable_prepaid
 from node.renter.context import Context
 from node.renter.deletions import Deletions
 from node.renter.errors import UnknownFile
@@ -126,7 +126,7 @@ class Files:
 
     def _info(self, file: FileRecord) -> FileInfo:
         def work(conn: Connection) -> tuple[tuple[ShardRecord, ...], dict[NodeId, Prepaid]]:
-            prepaid = {purse.farmer: prepaid_of(purse) for purse in load_purses(conn)}
+            prepaid = {purse.farmer: usable_prepaid(purse) for purse in load_purses(conn)}
             return load_shards(conn, file.file_id), prepaid
 
         shards, prepaid = self._context.database.read(work)

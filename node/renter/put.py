@@ -30,6 +30,7 @@ from node.renter.placement import Candidate, Shape, choose_shape, rank_farmers
 from node.renter.reports import Fault, Progress, QuoteReport, Trouble
 from node.renter.upload import Job, Sealer, Uploader
 from node.segments import read_segments
+from node.tasks import all_of
 from payments.errors import PaymentError
 from payments.types import NodeId, Seconds
 
@@ -91,7 +92,7 @@ class Putter:
 
     async def _suppliers(self) -> tuple[list[Supplier], tuple[Fault, ...]]:
         """Find the farmers that answer, and have a funded channel that they accept; the best first."""
-        found = await asyncio.gather(*(self._supplier(report) for report in await self._peers.quotes()))
+        found = await all_of([self._supplier(report) for report in await self._peers.quotes()])
         suppliers = [one for one in found if isinstance(one, Supplier)]
         lapses = self._peers.lapses()
         candidates = [Candidate(one.farmer, one.price, lapses.get(one.farmer, 0)) for one in suppliers]

@@ -13,7 +13,7 @@ until the k-th latest of these times. A file is safe as long as each of its segm
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from payments.types import Seconds, Timestamp
+from payments.types import Amount, Seconds, Timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,14 @@ class Prepaid:
 
     def extended(self, seconds: Seconds, now: Timestamp) -> "Prepaid":
         """Add time paid ahead at `now`."""
-        return Prepaid(Seconds(self.left(now) + seconds), now)
+        return Prepaid(Seconds(self.seconds + seconds), self.at) if self.left(now) else Prepaid(seconds, now)
+
+    def shared(self, before: Amount, after: Amount, now: Timestamp) -> "Prepaid":
+        """More is stored from `now` on (rates in base units a month): what is left lasts so much shorter."""
+        left = self.left(now)
+        if not left or after <= before:
+            return self
+        return Prepaid(Seconds(max(0, now - self.at) + left * before // after), self.at)
 
 
 @dataclass(frozen=True, slots=True)

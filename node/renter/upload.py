@@ -13,6 +13,7 @@ from typing import Final
 
 from node.agreement import Agreement, agreement_id, sign_agreement, verify_farmer
 from node.cipher import KEY_SIZE, SEGMENT_ID_SIZE, Mask, encrypt_segment, plaintext_length
+from node.db import Connection
 from node.db.renter_shards import ShardRecord, ShardState, countersign_shard, insert_shards, set_shard_state
 from node.erasure import Codec
 from node.errors import NodeError
@@ -20,7 +21,7 @@ from node.manifest import Segment, Shard
 from node.master_key import NONCE_SIZE
 from node.merkle import Tree, build_tree
 from node.messages import AgreementMessage, AgreementState, AgreementView, ProposeAgreement
-from node.renter.accounts import FORGOTTEN, Accounts, agreement_path
+from node.renter.accounts import FORGOTTEN, Accounts, agreement_path, share_prepaid
 from node.renter.context import Context
 from node.renter.crew import Crew, Supplier
 from node.renter.errors import PutFailed
@@ -187,7 +188,12 @@ class Uploader:
         except BaseException:
             await context.database.write(lambda conn: set_shard_state(conn, [name], ShardState.DELETING))
             raise
-        await context.database.write(lambda conn: countersign_shard(conn, name, countersigned))
+
+        def work(conn: Connection) -> None:
+            share_prepaid(conn, record, context.now())
+            countersign_shard(conn, name, countersigned)
+
+        await context.database.write(work)
         return Shard(index=index, farmer=terms.farmer, agreement=name, data_root=terms.data_root)
 
     async def _send(self, job: Job, record: ShardRecord, shard: memoryview) -> bytes:

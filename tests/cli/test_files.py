@@ -246,10 +246,18 @@ def test_prepay_makes_files_safe_for_longer(shop: Market) -> None:
 
     before = safe_until()
     assert "--yes" in shop.renter("rent", "prepay", "14", expect=1).error
+    asked = shop.renter.at_terminal(
+        "rent", "prepay", "14", answers=[("Password", PASSWORD), ("[y/N]", "n")], expect=1
+    )
+    assert f"TITHE to {FARMERS} farmers for 14d ahead" in asked
+    assert safe_until() == before
     told = shop.renter("rent", "prepay", "14", "--yes", "--json").json
     assert told["seconds"] == 14 * 86_400
     assert len(told["payments"]) == FARMERS
     assert safe_until() >= before + 13 * 86_400
+    again = shop.renter("rent", "prepay", "14", "--yes", "--json").json["payments"]
+    first = {payment["farmer"]: int(payment["added"]) for payment in told["payments"]}
+    assert all(int(payment["added"]) < first[payment["farmer"]] / 100 for payment in again)
     assert shop.renter("rent", "prepay", "forever", "--yes", expect=2).error
 
 

@@ -47,7 +47,7 @@ def ask(
 def test_enough_is_claimed() -> None:
     decision = ask(100)
     assert (decision.claim, decision.reason, decision.when) == (True, ClaimReason.ENOUGH, NOW)
-    assert decision.sentence == "Claiming now: 100 TITHE reaches the minimum of 100 TITHE."
+    assert decision.sentence == "Due to be claimed: 100 TITHE reaches the minimum of 100 TITHE."
 
 
 def test_less_than_the_minimum_waits_until_it_is_old() -> None:
@@ -67,12 +67,12 @@ def test_less_than_the_minimum_waits_until_enough_is_earned_if_that_is_sooner() 
 def test_old_vouchers_are_claimed_below_the_minimum() -> None:
     decision = ask(1, age=WEEK)
     assert (decision.claim, decision.reason) == (True, ClaimReason.OLD_ENOUGH)
-    assert decision.sentence == "Claiming now: 1 TITHE has waited for 7 days."
+    assert decision.sentence == "Due to be claimed: 1 TITHE has waited for 7 days."
 
 
 def test_age_is_told_in_seconds_when_it_is_no_whole_day() -> None:
     decision = ask(1, age=90, policy=replace(POLICY, max_age=Seconds(90)))
-    assert decision.sentence == "Claiming now: 1 TITHE has waited for 90 s."
+    assert decision.sentence == "Due to be claimed: 1 TITHE has waited for 90 s."
 
 
 @pytest.mark.parametrize(("fee", "claimed"), [(25, True), (26, False)])
@@ -125,7 +125,7 @@ def test_close_request_is_always_answered_by_a_claim(amount: int) -> None:
     assert (decision.claim, decision.reason) == (True, ClaimReason.CLOSE_REQUESTED)
     assert decision.when == CLOSES_AT
     assert decision.sentence == (
-        "Claiming now: the payer asked to close, claims count until 2027-01-15 08:10 UTC."
+        "Due to be claimed: the payer asked to close, claims count until 2027-01-15 08:10 UTC."
     )
 
 

@@ -282,10 +282,14 @@ def test_without_gas_money_the_claim_waits_and_the_status_says_why(tmp_path: Pat
             assert status.gas is not None
             assert (status.gas.balance, status.gas.claims) == (0, 0)
             assert "send it gas money" in status.trouble[0]
+            assert status.channels[0].why.startswith("Due to be claimed")
+            assert status.channels[0].why.endswith("The gas key cannot pay for it: send it gas money.")
             await send_now(rpc, rig.world.payer, renter.signer.address, value=10**18)
             (outcome,) = await rig.farmer.collect()
             assert outcome.claimed == 700 == await balance(rig)
-            assert (await rig.farmer.status()).trouble == ()
+            after = await rig.farmer.status()
+            assert after.trouble == ()
+            assert "gas" not in after.channels[0].why
 
     run(tmp_path, story)
 
