@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         GetReport,
         PutReport,
         RemoveReport,
+        ShardInfo,
     )
 
 STREAM = "-"
@@ -266,13 +267,21 @@ def stat(
                 str(shard.segment),
                 str(shard.index),
                 short(shard.farmer),
-                shard.outcome.name if shard.outcome else "none yet",
-                moment(shard.checked_at) if shard.checked_at else "",
+                *_last_audit(shard),
                 moment(shard.ends_at),
             )
             for shard in health.shards
         ],
     )
+
+
+def _last_audit(shard: "ShardInfo") -> tuple[str, str]:
+    """What the last audit came to, and when; one that is not answered yet comes first."""
+    if shard.unanswered_since is not None:
+        return "no answer yet", moment(shard.unanswered_since)
+    if shard.outcome is None or shard.checked_at is None:
+        return "none yet", ""
+    return shard.outcome.name, moment(shard.checked_at)
 
 
 def rm(

@@ -176,7 +176,10 @@ class GetReport:
 
 @dataclass(frozen=True, slots=True)
 class ShardInfo:
-    """One shard of a file. `outcome` is that of its last audit, None before the first."""
+    """One shard of a file. `outcome` is that of its last decided audit, None before the first.
+
+    unanswered_since: when the audit was opened that its farmer has not answered yet, if there is one.
+    """
 
     segment: int
     index: int
@@ -184,6 +187,7 @@ class ShardInfo:
     agreement: bytes
     outcome: Outcome | None
     checked_at: Timestamp | None
+    unanswered_since: Timestamp | None
     ends_at: Timestamp
 
 

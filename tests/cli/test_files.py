@@ -76,6 +76,7 @@ def test_another_contract_on_the_same_chain_has_books_of_its_own(shop: Market) -
         assert "nothing to close" in renter("channel", "close", "--yes", expect=1).error
     finally:
         renter("chain", "use", "local")
+        (renter.home / "chains" / "second.json").unlink()
     assert renter("ls", "--json").json == before
     assert renter("channel", "list", "--json").json["channels"] == channels
 
@@ -297,6 +298,7 @@ def test_lost_and_unreachable_shards_are_told(shop: Market) -> None:
     shown = shop.renter("stat", "story.bin").out
     assert "2 of 3 shards" in shown
     assert "FAILED" in shown
+    assert "no answer yet" in shown
     out = shop.renter.folder / "rescued.bin"
     shop.renter("get", "story.bin", "-o", out)
     assert out.read_bytes() == CONTENT

@@ -143,9 +143,12 @@ def test_an_absent_farmer_is_offline_and_catches_up_later(tmp_path: Path) -> Non
         assert not any(result.decided for result in report.results if result.farmer == absent.node)
         assert {fault.trouble for fault in report.faults} == {Trouble.OFFLINE}
         assert still_open(place) == 1
+        shards = place.renter.files.stat("file").shards
+        assert {one.farmer for one in shards if one.unanswered_since == place.clock.now} == {absent.node}
         await absent.start()
         report = await place.renter.audits.audit()
         assert of(report, absent) == {"PASSED": 3}
+        assert not any(one.unanswered_since for one in place.renter.files.stat("file").shards)
         assert place.earned(absent.node) == step(place, absent.node)
         assert still_open(place) == 0
 
