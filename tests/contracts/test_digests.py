@@ -26,7 +26,8 @@ TYPES = {
     "uint96 step,uint32 auditInterval,uint32 responseDeadline,uint32 grace,"
     "uint96 downloadPrice,uint64 start,uint64 end",
     "NodeKey": "bytes32 node",
-    "Funding": "address payer,address signer,address token,uint32 challengePeriod,bytes32 salt,bytes32[] rows",
+    "Funding": "address payer,address signer,address token,uint32 challengePeriod,bytes32 salt,"
+    "bytes32[] rows",
     "RelayFee": "address relayer,bytes32 channelId,uint96 cumulativeAmount,uint96 maximum,uint64 deadline",
 }
 HARNESS = "tests/contracts/support/MessageHashesHarness.sol"
