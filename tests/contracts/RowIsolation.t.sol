@@ -32,7 +32,7 @@ contract RowIsolationTest is Worlds {
         // What is dishonest only in its proof may still be right; that is no bad row.
         vm.assume(turn.expected == expected);
         depart();
-        vm.assertEq(present(good), expected);
+        vm.assertEq(present(good), expected, "ROW_ISOLATION: a payee that is blocked changes what others are paid");
         Picture memory alone = look(1);
         goBack();
         Batch memory mixed = mix(turn, good, bad);

@@ -55,7 +55,8 @@ abstract contract Ledger is Rules {
             before[ids[i]] = turn.before[i];
         }
         turn.armed = address(moody.hook()) != address(0);
-        turn.foreseen = token != 1 || !(turn.armed || moody.denies() || shrunk != 0);
+        bool odd = turn.armed || moody.denies() || moody.skimmed() != address(0) || shrunk != 0;
+        turn.foreseen = token != 1 || !odd;
         (turn.exiting, turn.spender) = (NOBODY, NOBODY);
         for (uint256 e; e < PAYEES; ++e) {
             turn.payeeHeld[e] = balance(token, payees[e]);
@@ -67,9 +68,10 @@ abstract contract Ledger is Rules {
     function run(Turn memory turn, address caller, bytes memory data) internal returns (bool success) {
         (bool accepted, uint256 answer) = attempt(caller, data);
         if (turn.foreseen) {
-            note(accepted || turn.refused, "HOSTILE_TOKEN: a call was refused against the rules");
+            string memory name = turn.token == 1 ? "HOSTILE_TOKEN" : "LIVENESS";
+            note(accepted || turn.refused, string.concat(name, ": a call was refused against the rules"));
             note(!accepted || !turn.refused, "DOMAIN_FENCE: a call was accepted against the rules");
-            note(!accepted || answer == turn.expected, "CLAIM_WINS: a call has another answer than foretold");
+            note(!accepted || answer == turn.expected, "CONSERVE: a call answers another sum than foretold");
         }
         IPaymentChannels.Channel[] memory found = channels.channels(ids);
         if (!accepted) turn.forecast = turn.before;

@@ -4,13 +4,14 @@ pragma solidity 0.8.30;
 import {AuthorizedToken, IHook} from "../support/Tokens.sol";
 
 /// @dev A token with every bad manner that anybody can put it into: it blocks whom it likes, by reverting or by
-/// returning false; it calls somebody in the middle of its next transfer and may then deny that transfer; and it takes
-/// from balances by itself.
+/// returning false; it calls somebody in the middle of its next transfer and may then deny that transfer; it delivers less
+/// than it was asked for; and it takes from balances by itself.
 contract MoodyToken is AuthorizedToken {
     mapping(address => bool) public blocked;
     bool public polite;
     IHook public hook;
     bool public denies;
+    address public skimmed;
 
     error Blocked(address who);
 
@@ -25,6 +26,11 @@ contract MoodyToken is AuthorizedToken {
     /// @dev For the next transfer only.
     function arm(IHook hook_, bool denies_) external {
         (hook, denies) = (hook_, denies_);
+    }
+
+    /// @dev Deliver one less than asked to somebody, zero for nobody.
+    function skim(address whom) external {
+        skimmed = whom;
     }
 
     /// @dev Take from a balance, for `give` to bring back.
@@ -48,7 +54,7 @@ contract MoodyToken is AuthorizedToken {
         if (blocked[from]) revert Blocked(from);
         if (blocked[to]) revert Blocked(to);
         if (from != address(0)) interrupt(from, to);
-        super._update(from, to, amount);
+        super._update(from, to, to == skimmed && amount != 0 ? amount - 1 : amount);
     }
 
     function interrupt(address from, address to) private {

@@ -43,13 +43,15 @@ abstract contract WorldSteps is Ledger {
         if (choice == 5) moody.setBlocked(payers[turn.dice.below(PAYERS)], true);
         if (choice == 6) moody.setPolite(!moody.polite());
         if (choice == 7) shrink(turn.dice.upTo(balance(1, address(channels)) / 2));
-        if (choice >= 8) scheme(turn);
+        if (choice == 8) moody.skim(address(channels));
+        if (choice > 8) scheme(turn);
         ++counts[turn.name].successes;
     }
 
     /// @dev Whom it is about to call, it still calls.
     function calm() private {
         moody.arm(moody.hook(), false);
+        moody.skim(address(0));
         for (uint256 e; e < PAYEES; ++e) {
             moody.setBlocked(payees[e], false);
         }
