@@ -2,8 +2,8 @@
 pragma solidity 0.8.30;
 
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
+import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
 import {IPermit2} from "../../../contracts/src/Authorizers.sol";
 import {IPaymentChannels} from "../../../contracts/src/IPaymentChannels.sol";
@@ -46,8 +46,9 @@ contract BlocklistToken is TestToken {
     }
 }
 
-/// @dev Moves by signed authorizations as EIP-3009 says, of which only `receiveWithAuthorization` is needed here.
-contract AuthorizedToken is TestToken, EIP712 {
+/// @dev Moves by permits and by signed authorizations as EIP-3009 says, of which only `receiveWithAuthorization` is needed
+/// here.
+contract AuthorizedToken is TestToken, ERC20Permit {
     bytes32 public constant RECEIVE_TYPE = keccak256(
         "ReceiveWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,"
         "bytes32 nonce)"
@@ -57,7 +58,7 @@ contract AuthorizedToken is TestToken, EIP712 {
 
     event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce);
 
-    constructor() EIP712("Test", "2") {}
+    constructor() ERC20Permit("Test") {}
 
     function receiveWithAuthorization(
         address from,

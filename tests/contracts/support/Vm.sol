@@ -19,6 +19,8 @@ interface Vm {
     function stopPrank() external;
     function etch(address where, bytes calldata code) external;
     function warp(uint256 time) external;
+    function snapshotState() external returns (uint256 id);
+    function revertToState(uint256 id) external returns (bool success);
     function chainId(uint256 id) external;
     function assume(bool condition) external pure;
     function expectRevert(bytes calldata data) external;
@@ -34,6 +36,9 @@ interface Vm {
     function assertEq(bytes calldata left, bytes calldata right) external pure;
     function assertEq(string calldata left, string calldata right) external pure;
     function assertTrue(bool condition) external pure;
+    function assertTrue(bool condition, string calldata why) external pure;
     function assertLe(uint256 left, uint256 right) external pure;
+    function assertLe(uint256 left, uint256 right, string calldata why) external pure;
+    function assertGe(uint256 left, uint256 right, string calldata why) external pure;
     function assertLt(uint256 left, uint256 right) external pure;
 }
