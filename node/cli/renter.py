@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from node.cli.errors import NotThePassword
+from node.cli.errors import NotDone, NotThePassword
 from node.cli.key_files import (
     create_keystore,
     create_node_key,
@@ -79,17 +79,19 @@ def with_renter(chain: str | None, access: Access, work: Callable[[Opened], Awai
 
 
 def make_renter(place: Home, passwords: Passwords) -> None:
-    """Make whatever is missing of the renter's keys."""
+    """Make the renter's keys where there are none, the signer last: where it is, the others have been."""
     from node.key_file import create_master_key
 
-    if place.renter_signer.exists() and place.renter_master_key.exists():
+    master, signer = place.renter_master_key, place.renter_signer
+    if signer.exists():
+        if not master.exists():
+            raise NotDone(f"{master} is gone: put your copy of it back, no file comes back without it")
         return
     password = passwords.choose(WHAT)
-    if not place.renter_signer.exists():
-        create_keystore(place.renter_signer, password)
-    if not place.renter_master_key.exists():
+    if not master.exists():
         with waiting("Making the renter's master key"):
-            create_master_key(place.renter_master_key, password)
+            create_master_key(master, password)
+    create_keystore(signer, password)
     folder = place.renter_signer.parent
     note(f"Made the renter's keys in {folder}; keep a copy: without them no file comes back.")
 

@@ -194,6 +194,16 @@ def test_wrong_password_and_no_password_leave_files_closed(shop: Market) -> None
     assert not (shop.renter.folder / "x").exists()
 
 
+def test_a_master_key_that_is_gone_is_not_made_anew(shop: Market) -> None:
+    key = shop.renter.home / "renter" / "master.key"
+    aside = key.rename(key.with_name("aside"))
+    try:
+        assert "master.key is gone" in shop.renter("get", "story.bin", "-o", "x", expect=1).error
+        assert not key.exists()
+    finally:
+        aside.rename(key)
+
+
 def test_put_at_a_terminal_asks_once_and_shows_no_secret(shop: Market) -> None:
     (shop.renter.folder / "typed.bin").write_bytes(b"typed")
     screen = shop.renter.at_terminal(
