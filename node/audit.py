@@ -21,13 +21,17 @@ from node.errors import (
     TooLittleRandomness,
     UnknownAgreement,
 )
-from node.merkle import LEAF_SIZE, Commitment, Tree, path_length, verify_path
+from node.merkle import HASH_SIZE, LEAF_SIZE, Commitment, Tree, path_length, verify_path
 from payments.eip712 import Domain, keccak, type_hash, typed_digest, word
 from payments.types import to_bytes32, to_uint
 
 MAX_INDICES: Final = 4
 MAX_CLAIM_BYTES: Final = 96 * 1024
-"""Calldata of one proof; a transaction in common pools has at most 128 KiB."""
+"""Bytes of one packed proof; a transaction in common pools has at most 128 KiB."""
+ITEM_HEAD: Final = 32 + 8 + 1
+"""Bytes of an item's agreement, leaf count and number of indices in a packed proof."""
+INDEX_AND_LENGTH: Final = 8 + 2
+"""Bytes of an index and of the length of a shard's last leaf."""
 MIN_RANDOMNESS: Final = 16
 TRIES: Final = 3
 """Sendings of a challenge after which silence means that the data is lost."""
@@ -204,22 +208,6 @@ def make_item_proof(item: Item, tree: Tree, read_leaf: Callable[[int], bytes]) -
     )
 
 
-def pack_proof(challenge: Challenge, proof: Proof) -> bytes:
-    """Pack a good proof as PaymentChannels reads it (`IPaymentChannels.claimProven`).
-
-    auditId (32), then for each item agreement (32), leafCount (8), count (1) and indices (8 each), then for
-    each index the leaf and its path; only the last leaf of a tree carries its length (2).
-    """
-    parts = [challenge.audit_id]
-    for item, shown in zip(challenge.items, proof.items, strict=True):
-        parts += [item.agreement, item.leaf_count.to_bytes(8), len(item.indices).to_bytes(1)]
-        parts += [index.to_bytes(8) for index in item.indices]
-        for index, leaf, path in zip(item.indices, shown.leaves, shown.paths, strict=True):
-            last = index == item.leaf_count - 1
-            parts += [len(leaf).to_bytes(2) if last else b"", leaf, *path]
-    return b"".join(parts)
-
-
 # The renter's side, and the farmer's check of itself
 
 
@@ -270,10 +258,12 @@ def _leaf_fault(
 
 
 def claim_bytes(item: Item) -> int:
-    """Bound from above the calldata of one item and its proof: ABI words, full leaves, longest paths."""
+    """Bound the bytes of one item in a packed proof: reached by a full leaf on a longest path.
+
+    Which leaves are asked for does not matter, so that renter and farmer agree on what fits.
+    """
     height = max(0, item.leaf_count - 1).bit_length()
-    per_index = 32 + (LEAF_SIZE + 64) + (32 * height + 64)
-    return 10 * 32 + per_index * len(item.indices)
+    return ITEM_HEAD + (INDEX_AND_LENGTH + LEAF_SIZE + HASH_SIZE * height) * len(item.indices)
 
 
 def split_items(items: Sequence[Item]) -> tuple[tuple[Item, ...], ...]:

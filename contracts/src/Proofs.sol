@@ -49,21 +49,46 @@ library Proofs {
         bytes32 agreement = bytes32(rest);
         uint256 leafCount = uint64(bytes8(rest[32:]));
         uint256 count = uint8(rest[40]);
-        bytes calldata indices = rest[ITEM_HEAD:];
-        if (count == 0 || count > MOST_INDICES || indices.length < INDEX * count) return (0, rest);
-        rest = indices[INDEX * count:];
-        Words words = allocate(MOST_INDICES);
+        rest = rest[ITEM_HEAD:];
+        if (count == 0 || count > MOST_INDICES || rest.length < INDEX * count) return (0, rest);
+        (Words indices, bool rising) = _indices(rest, count, leafCount);
+        if (!rising) return (0, rest);
         bytes32 root;
+        (root, rest) = _commonRoot(rest[INDEX * count:], indices, count, leafCount, scratch);
+        if (root == 0) return (0, rest);
+        return (MessageHashes.item(agreement, root, leafCount, bytes32(indices.hash(0, count))), rest);
+    }
+
+    /// @dev The indices of an item, a word each, and whether they rise and lie in the tree.
+    function _indices(bytes calldata packed, uint256 count, uint256 leafCount)
+        private
+        pure
+        returns (Words indices, bool rising)
+    {
+        indices = allocate(MOST_INDICES);
+        uint256 lowest;
         for (uint256 i; i < count; ++i) {
-            uint256 index = uint64(bytes8(indices[INDEX * i:]));
-            if (index >= leafCount || (i != 0 && index <= words.get(i - 1))) return (0, rest);
-            words.set(i, index);
-            bytes32 above;
-            (above, rest) = _root(rest, index, leafCount, scratch);
-            if (above == 0 || (i != 0 && above != root)) return (0, rest);
-            root = above;
+            uint256 index = uint64(bytes8(packed[INDEX * i:]));
+            if (index < lowest || index >= leafCount) return (indices, false);
+            indices.set(i, index);
+            lowest = index + 1;
         }
-        return (MessageHashes.item(agreement, root, leafCount, bytes32(words.hash(0, count))), rest);
+        return (indices, true);
+    }
+
+    /// @dev The root above all leaves of an item, whose paths stand at the beginning of `rest`.
+    function _commonRoot(bytes calldata rest, Words indices, uint256 count, uint256 leafCount, Words scratch)
+        private
+        view
+        returns (bytes32 root, bytes calldata)
+    {
+        for (uint256 i; i < count; ++i) {
+            bytes32 above;
+            (above, rest) = _root(rest, indices.get(i), leafCount, scratch);
+            if (i == 0) root = above;
+            if (above == 0 || above != root) return (0, rest);
+        }
+        return (root, rest);
     }
 
     /// @dev The root above the leaf and path that stand at the beginning of `rest`; `index` is below `leafCount`.

@@ -5,6 +5,7 @@ import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
+import {IPermit2} from "../../../contracts/src/Authorizers.sol";
 import {IPaymentChannels} from "../../../contracts/src/IPaymentChannels.sol";
 
 /// @dev A token whose first holder is the test.
@@ -103,6 +104,37 @@ contract FeeToken is TestToken {
         uint256 fee = from == address(0) ? 0 : amount / 100;
         super._update(from, to, amount - fee);
         if (fee != 0) super._update(from, address(this), fee);
+    }
+}
+
+/// @dev Knows EIP-3009, asks for no signature and keeps one in a hundred.
+contract GreedyToken is FeeToken {
+    function receiveWithAuthorization(
+        address from,
+        address to,
+        uint256 value,
+        uint256,
+        uint256,
+        bytes32,
+        uint8,
+        bytes32,
+        bytes32
+    ) external {
+        _transfer(from, to, value);
+    }
+}
+
+/// @dev Stands in for Permit2 where its signature does not matter, only what the token does.
+contract CarelessMover {
+    function permitWitnessTransferFrom(
+        IPermit2.PermitTransferFrom calldata permit,
+        IPermit2.SignatureTransferDetails calldata details,
+        address owner,
+        bytes32,
+        string calldata,
+        bytes calldata
+    ) external {
+        ERC20(permit.permitted.token).transferFrom(owner, details.to, details.requestedAmount);
     }
 }
 

@@ -49,8 +49,8 @@ def test_few_shards_are_asked_for_four_leaves_each() -> None:
 
 
 def test_many_shards_are_asked_for_one_leaf_each_in_several_challenges() -> None:
-    groups = group_subjects(subjects(125))
-    assert sum(map(len, groups)) == 125
+    groups = group_subjects(subjects(150))
+    assert sum(map(len, groups)) == 150
     assert len(groups) == 3
     assert leaves_each(groups[0]) == 1
 
