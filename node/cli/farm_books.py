@@ -287,7 +287,7 @@ def _show_vouchers(held: "list[tuple[Book, Channel | None]]", token: "TokenInfo 
 
 def _voucher_row(book: "Book", channel: "Channel | None", held: "Held | None") -> dict[str, object]:
     """One channel's evidence, as a claim needs it."""
-    from node.audit import pack_proof
+    from node.packed_proof import pack_proof
 
     proven = _evidence(book.earnings.proven)
     if proven is not None and held is not None:

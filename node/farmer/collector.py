@@ -9,12 +9,12 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from node.audit import pack_proof
 from node.db import Connection
 from node.db.farmer import Book, list_books, load_held
 from node.db.farmer_agreements import RenterSums, load_agreements, load_sums
 from node.farmer.config import FarmerConfig
 from node.farmer.farm import Farm, caught_up
+from node.packed_proof import pack_proof
 from payments.channel import Channel
 from payments.policy import Claimable, ClaimDecision, Unpaid, decide
 from payments.types import Amount, Seconds, Timestamp, to_amount

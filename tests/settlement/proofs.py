@@ -5,8 +5,9 @@ import os
 from dataclasses import replace
 from functools import partial
 
-from node.audit import Challenge, Item, Proof, challenge_digest, make_item_proof, pack_proof
+from node.audit import Challenge, Item, Proof, challenge_digest, make_item_proof
 from node.merkle import LEAF_SIZE, build_tree
+from node.packed_proof import pack_proof
 from payments.types import Address
 from payments.vouchers import Voucher, channel_id, sign_voucher
 from settlement.client import Claim

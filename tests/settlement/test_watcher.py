@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from settlement.database import Database
 from settlement.embedded_chain import EmbeddedProvider
 from settlement.errors import WrongGenesis
 from settlement.local_chain import DEV_PATH, DEV_PHRASE, ChainKind, LocalChain, mine, warp
+from settlement.reverts import Refused
 from settlement.rpc import Rpc
 from settlement.tables import TABLES, list_channels, load_channel, save_channel
 from settlement.wallet import new_key
@@ -408,7 +410,8 @@ async def disturb(w: World, chance: random.Random, who: Address, total: int, hei
     """Do something to the chain, or undo something back to `height` at most."""
     match chance.choice(("fund", "fund", "push", "close", "mine", "reorganise")):
         case "fund":
-            await w.fund((who, total + DEPOSIT))
+            with suppress(Refused):  # it closes
+                await w.fund((who, total + DEPOSIT))
         case "push":
             await w.push((who, total))
         case "close":
