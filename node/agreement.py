@@ -82,19 +82,6 @@ class Agreement:
         """What the farmer must be able to prove."""
         return Commitment(self.data_root, self.shard_length)
 
-    def running(self, now: int) -> bool:
-        """Tell whether audits are due at `now`: from start to before end."""
-        return self.start <= now < self.end
-
-
-@dataclass(frozen=True, slots=True)
-class SignedAgreement:
-    """An agreement and both signatures, 64 bytes each: the renter's EIP-2098, the farmer's Ed25519."""
-
-    agreement: Agreement
-    renter_signature: bytes
-    farmer_signature: bytes
-
 
 # Terms
 
@@ -213,12 +200,6 @@ def verify_farmer(domain: Domain, agreement: Agreement, signature: bytes) -> Non
     """Check that the farmer named in the agreement countersigned it. Raises WrongFarmerSignature."""
     if not verify_signature(agreement.farmer, _FARMER_TAG + agreement_id(domain, agreement), signature):
         raise WrongFarmerSignature(agreement.farmer)
-
-
-def verify_agreement(domain: Domain, signed: SignedAgreement, signer: Address) -> None:
-    """Check both signatures. Raises WrongRenterSignature, WrongFarmerSignature."""
-    verify_renter(domain, signed.agreement, signed.renter_signature, signer)
-    verify_farmer(domain, signed.agreement, signed.farmer_signature)
 
 
 def verify_node_key(domain: Domain, node: bytes, signature: bytes, signer: Address) -> None:

@@ -208,6 +208,22 @@ def make_item_proof(item: Item, tree: Tree, read_leaf: Callable[[int], bytes]) -
     )
 
 
+def pack_proof(challenge: Challenge, proof: Proof) -> bytes:
+    """Pack a good proof as PaymentChannels reads it (`IPaymentChannels.claimProven`).
+
+    auditId (32), then for each item agreement (32), leafCount (8), count (1) and indices (8 each), then for
+    each index the leaf and its path; only the last leaf of a tree carries its length (2).
+    """
+    parts = [challenge.audit_id]
+    for item, shown in zip(challenge.items, proof.items, strict=True):
+        parts += [item.agreement, item.leaf_count.to_bytes(8), len(item.indices).to_bytes(1)]
+        parts += [index.to_bytes(8) for index in item.indices]
+        for index, leaf, path in zip(item.indices, shown.leaves, shown.paths, strict=True):
+            last = index == item.leaf_count - 1
+            parts += [len(leaf).to_bytes(2) if last else b"", leaf, *path]
+    return b"".join(parts)
+
+
 # The renter's side, and the farmer's check of itself
 
 

@@ -39,6 +39,11 @@ def ciphertext_length(length: int) -> int:
     return length + TAG_SIZE * chunk_count(length)
 
 
+def plaintext_length(length: int) -> int:
+    """Return the plaintext length of a segment of `length` encrypted bytes."""
+    return length - TAG_SIZE * -(-length // SEALED_CHUNK_SIZE)
+
+
 def encrypt_chunk(key: bytes, segment: bytes, index: int, chunk: bytes, *, last: bool) -> bytes:
     """Encrypt one chunk of the segment with this id: the plaintext's bytes, then 16 bytes of tag."""
     return crypto_aead_xchacha20poly1305_ietf_encrypt(chunk, segment, _nonce(index, last=last), key)

@@ -7,7 +7,6 @@ and goes on; nothing but `stop` ends it. Importing this module imports the whole
 import asyncio
 import logging
 import os
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Self
 from node.api.limits import Limits
 from node.api.routes import create_app
 from node.api.server import HttpServer
+from node.clock import Clock, wall_clock
 from node.db.farmer import TABLES
 from node.db.stats import Statistics
 from node.errors import NodeError
@@ -27,6 +27,7 @@ from node.hex import to_hex
 from node.home import write_json
 from node.identity import NodeKey
 from node.shard_store import ShardStore
+from node.tasks import end
 from payments.vouchers import SigningKey
 from settlement.client import Chain
 from settlement.database import Database
@@ -40,7 +41,7 @@ log = logging.getLogger("tithebarn.farmer")
 class Places:
     """Where a farmer keeps what it has: its two databases, its shards, and the file its owner edits (if any).
 
-    Below `shards` every chain has a folder of its own, as its agreements are known to its own books only.
+    Below `shards` every deployment has a folder of its own, as its agreements are in its own books only.
     `running` is a file that says where the daemon listens while it runs: for the owner's other commands.
     """
 
@@ -82,7 +83,7 @@ class FarmerDaemon:
         *,
         gas_key: SigningKey | None = None,
         chain: Chain | None = None,
-        clock: Callable[[], int] = lambda: int(time.time()),
+        clock: Clock = wall_clock,
         rhythm: Rhythm | None = None,
         limits: Limits | None = None,
     ) -> None:
@@ -117,7 +118,6 @@ class FarmerDaemon:
             server = self._serve_on(stack)
             farmer = await self._open(stack)
             await farmer.begin()
-
             await server.start(create_app(farmer, server.limits))
             stack.push_async_callback(server.stop)
             self._farmer = farmer
@@ -150,7 +150,6 @@ class FarmerDaemon:
         return server
 
     async def _open(self, stack: AsyncExitStack) -> Farmer:
-
         chain = self._chain
         if chain is None:
             chain = await Chain.connect(self._deployment.url, self._deployment)
@@ -160,7 +159,7 @@ class FarmerDaemon:
         stats = Statistics(self._places.stats)
         stack.callback(stats.close)
         stack.push_async_callback(stats.flush)
-        store = ShardStore(self._places.shards / self._deployment.genesis16)
+        store = ShardStore(self._places.shards / self._deployment.folder)
         farm = Farm(self._node_key, self._config, database, store, chain, stats, self._clock)
         urls = self._config.urls or (self._url,)
         return Farmer(farm, run=os.urandom(16), urls=urls, gas_key=self._gas_key)
@@ -169,7 +168,6 @@ class FarmerDaemon:
         path = self._places.running
         if path is None:
             return
-
         write_json(path, {"url": self._url, "pid": os.getpid(), "node": to_hex(self._node_key.node)})
         stack.callback(path.unlink, missing_ok=True)
 
@@ -184,7 +182,7 @@ class FarmerDaemon:
             reload = _Reload(self._places.config, farmer)
             loops.append(_repeat("reload", reload.look, rhythm.reload))
         for loop in loops:
-            stack.push_async_callback(_end, asyncio.create_task(loop))
+            stack.push_async_callback(end, [asyncio.create_task(loop)])
 
 
 class _Reload:
@@ -227,9 +225,3 @@ async def _repeat(
             await step()
         except Exception:  # a farmer does not die of one bad round
             log.exception("loop_failed loop=%s", name)
-
-
-async def _end(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task

@@ -1,38 +1,35 @@
 """TITHE_HOME: the one directory that holds everything a person keeps on this machine.
 
     config.json                         which chain and wallet commands use when none is named
-    chains/<name>.json                  deployments; past/<name>-<genesis16>.json of chains that are gone
+    chains/<name>.json                  deployments; past/<name>-<deployment>.json of those that are gone
     wallets/<name>.json                 keystores
     local-chain.json                    the running `tithe chain up`, while it runs
-    renter/node.key signer.json master.key      and <genesis16>/money.db stats.db
-    farm/node.key gas.json config.json shards/ running.json  and <genesis16>/money.db stats.db
+    renter/node.key signer.json master.key      and <deployment>/money.db stats.db
+    farm/node.key gas.json config.json shards/ running.json  and <deployment>/money.db stats.db
 
-`genesis16` is the first 16 hex digits of the genesis hash: a restarted local chain has the same id and
-addresses but is another chain, and its money is other money. Directories are 0700, files 0600, and a file
-is whole or absent: written beside, fsynced, renamed.
+`deployment` is `Deployment.folder`, made of genesis hash and contract: a restarted local chain has the same
+id and addresses but is another chain, and two contracts on one chain hold other money. Directories are 0700,
+files 0600, and a file is whole or absent: written beside, fsynced, renamed.
 """
 
 import json
-import os
 import re
-import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
 from node.errors import AlreadyThere, BadName, DamagedFile, DirectoryRefused
+from settlement.files import write_atomic
 
 VARIABLE = "TITHE_HOME"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PRIVATE_DIRECTORY = 0o700
-_PRIVATE_FILE = 0o600
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a node keeps for one chain: money (never lose it), statistics (may be lost), locks (empty)."""
+    """What a node keeps for one deployment: money (never lose it), statistics (may be lost), empty locks."""
 
     money: Path
     stats: Path
@@ -126,13 +123,13 @@ class Home:
         """Name every wallet, sorted."""
         return _names(self.wallets)
 
-    def renter_state(self, genesis_hash: bytes) -> State:
-        """Make and return the renter's databases' place for this chain."""
-        return _state(self.root / "renter", genesis_hash)
+    def renter_state(self, deployment: str) -> State:
+        """Make and return the place of the renter's databases for the deployment with this folder."""
+        return _state(self.root / "renter" / deployment)
 
-    def farm_state(self, genesis_hash: bytes) -> State:
-        """Make and return the farmer's databases' place for this chain."""
-        return _state(self.root / "farm", genesis_hash)
+    def farm_state(self, deployment: str) -> State:
+        """Make and return the place of the farmer's databases for the deployment with this folder."""
+        return _state(self.root / "farm" / deployment)
 
     def config(self) -> Config:
         """Read the defaults; an absent file is all defaults. Raises DamagedFile."""
@@ -152,17 +149,12 @@ class Home:
         """Replace the defaults."""
         write_json(self.config_file, asdict(config))
 
-    def keep_past_chain(self, name: str, genesis_hash: bytes) -> Path:
-        """Move the record of a chain that is gone; return its new place, keyed by its genesis."""
+    def keep_past_chain(self, name: str, deployment: str) -> Path:
+        """Move the record of a deployment that is gone; return its new place, named after its folder."""
         directory = make_private_directory(self.root / "chains" / "past")
-        past = directory / f"{name}-{genesis16(genesis_hash)}.json"
+        past = directory / f"{name}-{deployment}.json"
         self.chain_file(name).replace(past)
         return past
-
-
-def genesis16(genesis_hash: bytes) -> str:
-    """Shorten a genesis hash (32 bytes) to the 16 hex digits that name a chain's directory."""
-    return genesis_hash[:8].hex()
 
 
 def check_name(kind: str, name: str) -> str:
@@ -190,12 +182,12 @@ def make_private_directory(path: Path) -> Path:
 
 def write_private(path: Path, data: bytes) -> None:
     """Put `data` at `path` (0600), whole or not at all, durable on return. Raises DirectoryRefused."""
-    _write_beside(path, data, replace=True)
+    _write(path, data, exclusive=False)
 
 
 def create_private(path: Path, data: bytes) -> None:
     """As write_private, but never over something that exists: keys are not replaced. Raises AlreadyThere."""
-    _write_beside(path, data, replace=False)
+    _write(path, data, exclusive=True)
 
 
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
@@ -218,8 +210,8 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _state(role: Path, genesis_hash: bytes) -> State:
-    directory = make_private_directory(role / genesis16(genesis_hash))
+def _state(folder: Path) -> State:
+    directory = make_private_directory(folder)
     return State(directory / "money.db", directory / "stats.db", directory / "locks")
 
 
@@ -229,33 +221,11 @@ def _names(directory: Path) -> list[str]:
     return sorted(file.stem for file in directory.glob("*.json") if _NAME.fullmatch(file.stem))
 
 
-def _write_beside(path: Path, data: bytes, *, replace: bool) -> None:
+def _write(path: Path, data: bytes, *, exclusive: bool) -> None:
     directory = make_private_directory(path.parent)
-    beside = directory / f".{path.name}.{secrets.token_hex(8)}"
     try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_FILE)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if replace:
-            beside.replace(path)
-        else:
-            path.hardlink_to(beside)
-            beside.unlink()
-        _sync_directory(directory)
+        write_atomic(path, data, exclusive=exclusive)
     except FileExistsError as error:
         raise AlreadyThere(path) from error
     except OSError as error:
         raise DirectoryRefused(directory, error.strerror or str(error)) from error
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

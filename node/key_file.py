@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from node.home import create_private, write_private
+from node.home import create_private
 from node.master_key import (
     KEY_SIZE,
     NONCE_SIZE,
@@ -19,19 +19,11 @@ from node.master_key import (
 def create_master_key(path: Path, passphrase: str, cost: Cost = USUAL_COST) -> MasterKey:
     """Make a random master key and keep it at `path`. Raises AlreadyThere rather than replace one."""
     master = MasterKey(os.urandom(KEY_SIZE))
-    create_private(path, _seal(master, passphrase, cost))
+    salt, nonce = os.urandom(SALT_SIZE), os.urandom(NONCE_SIZE)
+    create_private(path, seal_master_key(master, passphrase, salt, nonce, cost))
     return master
 
 
 def load_master_key(path: Path, passphrase: str) -> MasterKey:
     """Open the master key at `path`. Raises FileNotFoundError, CorruptKeyFile, WrongPassphrase."""
     return open_master_key(path.read_bytes(), passphrase)
-
-
-def change_passphrase(path: Path, old: str, new: str, cost: Cost = USUAL_COST) -> None:
-    """Seal the master key at `path` anew. Raises as load_master_key does, and then changes nothing."""
-    write_private(path, _seal(load_master_key(path, old), new, cost))
-
-
-def _seal(master: MasterKey, passphrase: str, cost: Cost) -> bytes:
-    return seal_master_key(master, passphrase, os.urandom(SALT_SIZE), os.urandom(NONCE_SIZE), cost)

@@ -26,7 +26,7 @@ from node.fields import (
     Uint64,
     Uint256,
 )
-from node.identity import MAX_URL_LENGTH, MAX_URLS, NodeRecord, SignedRecord
+from node.node_record import MAX_URL_LENGTH, MAX_URLS, NodeRecord, SignedRecord
 from payments.errors import PaymentError
 from payments.prices import Prices, Quote, SignedQuote
 from payments.types import MIB
@@ -247,7 +247,7 @@ class ChainMessage(Message):
 
 
 class NodeInfo(Message):
-    """GET /v1/node: who the farmer is, what it asks, where it is paid; `run`: see node.identity."""
+    """GET /v1/node: who the farmer is, what it asks, where it is paid; `run`: see node.authentication."""
 
     record: SignedRecordMessage
     quote: SignedQuoteMessage

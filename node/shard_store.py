@@ -16,6 +16,7 @@ from typing import Final
 
 from node.errors import CheckFailed, CorruptTree, NodeError
 from node.merkle import LEAF_SIZE, Tree, TreeBuilder, verify_path
+from settlement.files import sync_folder
 
 _SHARD: Final = ".shard"
 _TREE: Final = ".tree"
@@ -102,7 +103,7 @@ class IncomingShard:
             self._store.make_parent(final)
             self._store.write_tree(shard, tree)
             self._path.rename(final)
-            _sync_folder(final.parent)
+            sync_folder(final.parent)
         self._close()
 
     def discard(self) -> None:
@@ -221,7 +222,7 @@ class ShardStore:
         """Make a shard's sub-folder, durable, where it is missing. Raises OSError."""
         if not path.parent.is_dir():
             path.parent.mkdir(mode=0o700, exist_ok=True)
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
 
     def naming_faults(self) -> "_NamedFaults":
         """Give a context that turns OSError into the StoreFault it means."""
@@ -305,11 +306,3 @@ def _sound_paths(
             return None
         paths.append(path)
     return tuple(paths)
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -20,14 +20,14 @@ from typing import Final, Self, TypeVar
 import aiohttp
 from yarl import URL
 
+from node.authentication import NONCE_SIZE, RUN_SIZE, UNKNOWN_RUN, body_hash, sign_request
+from node.clock import Clock
 from node.errors import CannotCheck, MalformedMessage, NodeError, PeerFault, WrongRun, short
 from node.hex import from_hex
-from node.identity import NONCE_SIZE, RUN_SIZE, UNKNOWN_RUN, NodeKey, body_hash, sign_request
+from node.identity import NodeKey
 from node.messages import CONTROL_LIMIT, Bounded, ErrorBody, dump, parse
 from payments.types import NodeId
 
-Clock = Callable[[], int]
-"""Wall time in unix seconds."""
 Answer = TypeVar("Answer", bound=Bounded)
 
 PIECE: Final = 256 * 1024

@@ -37,7 +37,7 @@ class Earnings:
     paid: newest unconditional voucher. proven: newest conditional one, its proof stored, when (`proven_at`),
     and what the agreements it proved bring a month (`proven_rate`). claimed: total paid out on chain (a push
     pays without a voucher). prepaid: money paid ahead of any work, less what storage time has used up.
-    last_paid_audit: storage before it is settled.
+    last_paid_audit: storage before it is paid for.
     """
 
     paid: SignedVoucher | None = None
@@ -104,8 +104,8 @@ def accept_payment(
     if total <= covered:
         return Accepted(channel, earnings, _NOTHING, ())
     after, effects = apply(channel, VoucherAccepted(total))
-    prepaid, settled = _settle(earnings, total, storage_rate, spent)
-    books = replace(earnings, paid=signed, prepaid=prepaid, last_paid_audit=settled)
+    prepaid, last_paid = _cover(earnings, total, storage_rate, spent)
+    books = replace(earnings, paid=signed, prepaid=prepaid, last_paid_audit=last_paid)
     return Accepted(after, books, Amount(max(0, total - earned)), effects)
 
 
@@ -160,13 +160,29 @@ def record_claimed(earnings: Earnings, total: Amount, storage_rate: Amount) -> E
         return earnings
     if total <= earnings.covered:
         return replace(earnings, claimed=total)
-    prepaid, settled = _settle(earnings, total, storage_rate, _NOTHING)
-    return replace(earnings, claimed=total, prepaid=prepaid, last_paid_audit=settled)
+    prepaid, last_paid = _cover(earnings, total, storage_rate, _NOTHING)
+    return replace(earnings, claimed=total, prepaid=prepaid, last_paid_audit=last_paid)
 
 
-def begin_storage(earnings: Earnings, now: Timestamp) -> Earnings:
-    """Start the storage clock, when the channel's first agreement is stored: time before it costs nothing."""
-    return replace(earnings, last_paid_audit=Timestamp(max(now, earnings.last_paid_audit)))
+def grow_storage(earnings: Earnings, before: Amount, after: Amount, now: Timestamp) -> Earnings:
+    """More is stored from `now` on: what is owed so far stays what it is, the new part begins at nothing.
+
+    before, after: the storage rate, base units a month; the first agreement starts the clock. There is one
+    clock for all that is stored, so it is moved: the time that is owed shrinks as the rate grows.
+    """
+    if after <= before:
+        return earnings
+
+    def move(at: Timestamp) -> Timestamp:
+        return at if at >= now else Timestamp(now - (now - at) * before // after)
+
+    asked = min(earnings.proven_rate, before) * after // before if before else after
+    return replace(
+        earnings,
+        last_paid_audit=move(earnings.last_paid_audit),
+        proven_at=move(earnings.proven_at),
+        proven_rate=to_amount(asked),
+    )
 
 
 def exposure(earnings: Earnings, storage_rate: Amount, now: Timestamp) -> Amount:
@@ -240,13 +256,13 @@ def _check_signer(domain: Domain, channel: Channel, signed: SignedVoucher, signe
         raise WrongSigner(channel.terms.signer, signer)
 
 
-def _settle(
+def _cover(
     before: Earnings, covered: Amount, storage_rate: Amount, spent: Amount
 ) -> tuple[Amount, Timestamp]:
-    """Account for a rise of what is covered: the prepayment after it, and until when storage is settled.
+    """Account for a rise of what is covered: the prepayment after it, and until when storage is paid.
 
-    An audit now paid settles the storage time before it, in proportion to how much of the storage it asked
-    for: who audits a twentieth settles a twentieth of the time. The surplus is prepaid. Time that the paid
+    An audit now paid pays for the storage time before it, in proportion to how much of the storage it asked
+    for: who audits a twentieth pays for a twentieth of the time. The surplus is prepaid. Time that the paid
     step does not cover (audits missed while the renter was away) is taken from the prepayment.
     """
     prepaid, last, unpaid = int(before.prepaid), before.last_paid_audit, before.unpaid

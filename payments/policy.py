@@ -2,10 +2,17 @@
 
 A claim costs gas, so a farmer waits until enough has come together; never once the payer asked to close.
 `decide` is asked again at every change and gives the same answer to the same facts.
+
+Claims use the unconditional voucher. The conditional one is sent with the proof of its audit where the renter
+defaults, and only if the step it brings is worth what the proof costs:
+
+- the payer asked to close: any step above the cost is worth it, any at all while no price of gas is known;
+- the step is unpaid beyond the agreed grace, or its renter owes more than its limit: the cost must keep
+  within the fee share. While no price of gas is known it waits: the deposit is locked until a close request.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Final
@@ -47,31 +54,52 @@ class ClaimReason(Enum):
     NOTHING_TO_CLAIM = "nothing to claim"
     BELOW_MINIMUM = "below the minimum"
     FEE_TOO_HIGH = "fee too high"
+    RENTER_DEFAULTS = "renter defaults"
+    FEE_UNKNOWN = "fee unknown"
+    PROOF_TOO_DEAR = "proof too dear"
     FROZEN = "chain is read again"
     CLOSED = "closed"
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimDecision:
-    """The answer. `when`: by when a claim must be mined, or is expected to be made; None if unknown."""
+    """The answer. `when`: by when a claim must be mined, or is expected to be made; None if unknown.
+
+    with_proof: the claim is that of the conditional voucher.
+    """
 
     claim: bool
     reason: ClaimReason
     when: Timestamp | None
     sentence: str
+    with_proof: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unpaid:
+    """Proven work without an unconditional voucher: `amount` is what its own would bring beyond all others.
+
+    since: when it was proven. due: from when on its renter is in default.
+    """
+
+    amount: Amount
+    since: Timestamp
+    due: Timestamp
 
 
 @dataclass(frozen=True, slots=True)
 class Claimable:
     """What could be claimed from one channel now.
 
-    amount: what the vouchers at hand would bring beyond what is claimed. since: when the oldest part of it
-    was earned. earning_rate: base units a month the channel brings now, to tell when there will be enough.
+    amount: what the unconditional voucher would bring beyond what is claimed. since: when the oldest part of
+    it was earned. earning_rate: base units a month the channel brings now, to tell when there will be enough.
+    unpaid: what a proof would add.
     """
 
     amount: Amount
     since: Timestamp
     earning_rate: Amount = _NOTHING
+    unpaid: Unpaid | None = None
 
 
 def decide(
@@ -81,18 +109,67 @@ def decide(
     *,
     fee: Amount | None,
     now: Timestamp,
+    proof_fee: Amount | None = None,
     show: Callable[[int], str] = str,
 ) -> ClaimDecision:
     """Decide about one channel.
 
     fee: this claim's share of its transaction's cost, in base units of the token; None while no price of gas
-    in tokens is known, and then only amount and age decide. show: how sentences write an amount.
+    in tokens is known, and then only amount and age decide. proof_fee: what the proof of the unpaid work
+    would add to it. show: how sentences write an amount.
     """
-    return (
+    plain = (
         _nothing_to_do(channel, claimable, show)
         or _urgent(policy, channel, claimable, now, show)
         or _by_profit(policy, claimable, fee, now, show)
     )
+    unpaid = claimable.unpaid
+    spent = channel.status is Status.CLOSED
+    if unpaid is None or spent or (channel.status is Status.FROZEN and not channel.closes_at):
+        return plain
+    beside = _NOTHING if plain.claim else fee  # the row is paid for where it is claimed anyway
+    cost = None if beside is None or proof_fee is None else Amount(beside + proof_fee)
+    if channel.closes_at:
+        proven = _at_the_close(channel, unpaid, cost, show)
+    else:
+        proven = _in_default(policy, unpaid, cost, now, show)
+    if proven.claim or plain.reason is ClaimReason.NOTHING_TO_CLAIM:
+        return proven
+    return replace(plain, sentence=f"{plain.sentence} {proven.sentence}")
+
+
+def _at_the_close(
+    channel: Channel, unpaid: Unpaid, cost: Amount | None, show: Callable[[int], str]
+) -> ClaimDecision:
+    """Decide about proven work of a closing channel: after the withdrawal it is worth nothing."""
+    if cost is not None and unpaid.amount <= cost:
+        why = (
+            f"the proof of {show(unpaid.amount)} would cost about {show(cost)}, and the payer asked to close"
+        )
+        return _wait(ClaimReason.PROOF_TOO_DEAR, None, why)
+    why = (
+        f"the payer asked to close, claims count until {_date(channel.closes_at)}; "
+        f"{show(unpaid.amount)} of it is unpaid and goes with its proof"
+    )
+    return _go(ClaimReason.CLOSE_REQUESTED, channel.closes_at, why, with_proof=True)
+
+
+def _in_default(
+    policy: ClaimPolicy, unpaid: Unpaid, cost: Amount | None, now: Timestamp, show: Callable[[int], str]
+) -> ClaimDecision:
+    """Decide about proven work that a renter should have paid by a voucher."""
+    amount = show(unpaid.amount)
+    if now < unpaid.due:
+        why = f"{amount} is proven and waits for the renter's payment until {_date(unpaid.due)}"
+        return _wait(ClaimReason.NOTHING_TO_CLAIM, unpaid.due, why)
+    late = f"{amount}, proven on {_date(unpaid.since)}, was not paid"
+    if cost is None:
+        why = f"{late}; with no price of gas known its proof is only sent when the payer asks to close"
+        return _wait(ClaimReason.FEE_UNKNOWN, None, why)
+    if cost * _PERCENT > unpaid.amount * policy.max_fee_share:
+        why = f"{late}, but its proof would cost about {show(cost)}, more than {policy.max_fee_share} % of it"
+        return _wait(ClaimReason.PROOF_TOO_DEAR, None, why)
+    return _go(ClaimReason.RENTER_DEFAULTS, now, f"{late}, and goes with its proof", with_proof=True)
 
 
 def _nothing_to_do(
@@ -182,8 +259,8 @@ def _reached(claimable: Claimable, target: int, now: Timestamp) -> Timestamp | N
     return Timestamp(now - (-missing * MONTH // claimable.earning_rate))
 
 
-def _go(reason: ClaimReason, when: Timestamp, why: str) -> ClaimDecision:
-    return ClaimDecision(True, reason, when, f"Claiming now: {why}.")
+def _go(reason: ClaimReason, when: Timestamp, why: str, *, with_proof: bool = False) -> ClaimDecision:
+    return ClaimDecision(True, reason, when, f"Due to be claimed: {why}.", with_proof)
 
 
 def _wait(reason: ClaimReason, when: Timestamp | None, why: str) -> ClaimDecision:

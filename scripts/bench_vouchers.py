@@ -36,7 +36,7 @@ from node.db.farmer import Book, add_book
 from node.db.stats import Statistics
 from node.farmer.config import FarmerConfig
 from node.farmer.farm import Farm
-from node.farmer.till import Till
+from node.farmer.vouchers import VoucherQueue
 from node.identity import NodeKey
 from node.shard_store import ShardStore
 from payments.channel import Funded, apply
@@ -247,16 +247,16 @@ def record(conn: Connection, terms: Terms, node: NodeId) -> None:
     add_book(conn, Book(channel.id, node, Timestamp(0), Earnings()))
 
 
-async def take_all(till: Till, batch: list[tuple[NodeId, SignedVoucher]], in_flight: int) -> float:
+async def take_all(queue: VoucherQueue, batch: list[tuple[NodeId, SignedVoucher]], in_flight: int) -> float:
     """Take every voucher of the batch, so many at a time; vouchers per second until the last is on disk."""
     waiting = iter(batch)
 
-    async def queue() -> None:
+    async def one_by_one() -> None:
         for node, signed in waiting:
-            await till.count(node, signed)
+            await queue.count(node, signed)
 
     start = time.perf_counter()
-    await asyncio.gather(*(queue() for _ in range(in_flight)))
+    await asyncio.gather(*(one_by_one() for _ in range(in_flight)))
     return len(batch) / (time.perf_counter() - start)
 
 
@@ -273,7 +273,7 @@ async def measure(options: argparse.Namespace, folder: Path) -> list[Series]:
         (Series("accepted durably, one in flight"), min(500, options.vouchers), 1),
     ]
     farm = await open_farm(folder)
-    till, payers = Till(farm), await open_channels(farm, options.channels)
+    queue, payers = VoucherQueue(farm), await open_channels(farm, options.channels)
     totals = itertools.count(1)
     for _ in range(options.runs):
         for series, work in benches:
@@ -283,7 +283,7 @@ async def measure(options: argparse.Namespace, folder: Path) -> list[Series]:
         for series, count, in_flight in crowds:
             rounds = [(next(totals), payer) for _ in range(-(-count // len(payers))) for payer in payers]
             batch = [(payer.node, payer.pay(total)) for total, payer in rounds[:count]]
-            series.rates.append(await take_all(till, batch, in_flight))
+            series.rates.append(await take_all(queue, batch, in_flight))
     farm.database.close()
     await farm.chain.close()
     return [*(series for series, _ in benches), *(crowd[0] for crowd in crowds), *bare.values()]

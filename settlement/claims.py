@@ -5,7 +5,7 @@ transfer), and a batch too heavy for one transaction is halved until it fits. Wh
 read from the logs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
@@ -22,8 +22,10 @@ from settlement.transactions import MAX_TRANSACTION_GAS
 
 GAS_LIMIT: Final = MAX_TRANSACTION_GAS * 9 // 10
 """Of a simulated batch: room for what changes until it is mined."""
-MAX_ROWS: Final = 450
-"""A row is 256 bytes of call data, and common pools refuse transactions above 128 KiB."""
+MAX_CALL_BYTES: Final = 127 * 1024
+"""Call data of one transaction: common pools refuse those above 128 KiB, signature and fees included."""
+_WORD: Final = 32
+_ROW_BYTES: Final = 6 * _WORD
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Plan:
 
 
 async def plan_claims(chain: Chain, claims: Sequence[Claim], sender: Address) -> Plan:
-    """Plan claims of unconditional vouchers, any tokens and payees, at most one a channel; sends nothing.
+    """Plan claims of vouchers, any tokens and payees, at most one a channel; sends nothing.
 
     Also the dry run that quotes the gas. Raises ChainError's children.
     """
@@ -77,11 +79,10 @@ async def plan_claims(chain: Chain, claims: Sequence[Claim], sender: Address) ->
         else:
             left_out.append(Outcome(claimed_id, None, reason))
     batches: list[Batch] = []
-    wanted.sort(key=lambda claim: (claim.terms.token, claim.terms.payee))
+    wanted.sort(key=lambda claim: (claim.terms.token, claim.terms.payee, not claim.proof))
     for _, group in groupby(wanted, key=lambda claim: claim.terms.token):
-        rows = list(group)
-        for start in range(0, len(rows), MAX_ROWS):
-            fitting, refused = await _fit(chain, rows[start : start + MAX_ROWS], sender)
+        for rows in _cut(list(group)):
+            fitting, refused = await _fit(chain, rows, sender)
             batches += fitting
             left_out += refused
     return Plan(tuple(batches), tuple(left_out))
@@ -120,6 +121,22 @@ def read_outcomes(chain: Chain, claims: Sequence[Claim], receipt: Receipt) -> li
         reason = Reason.NONE if key in claimed else skipped.get(key, Reason.UNKNOWN)
         outcomes.append(Outcome(key, claimed.get(key), reason, receipt.transaction))
     return outcomes
+
+
+def _cut(rows: Sequence[Claim]) -> Iterator[list[Claim]]:
+    """Cut rows, in their order, into parts whose call data fits one transaction."""
+    head = 2 * _WORD if any(row.proof for row in rows) else 0  # a proof's offset and length
+    part: list[Claim] = []
+    size = 0
+    for row in rows:
+        own = _ROW_BYTES + head + -(-len(row.proof) // _WORD) * _WORD
+        if part and size + own > MAX_CALL_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(row)
+        size += own
+    if part:
+        yield part
 
 
 async def _fit(chain: Chain, rows: list[Claim], sender: Address) -> tuple[list[Batch], list[Outcome]]:

@@ -12,7 +12,9 @@ from eth_abi.exceptions import DecodingError
 from web3.providers import AsyncBaseProvider
 
 import contracts
-from payments.eip712 import Domain
+from payments.eip712 import Domain, domain_separator
+from payments.funding import Authorization, Funding, Permit, SplitSignature, WitnessedTransfer
+from payments.relay_fees import SignedFee
 from payments.types import ZERO32, Address, Amount, ChannelId, Seconds, Timestamp
 from payments.vouchers import SignedVoucher, Terms
 from settlement.abi import CHANNELS, TOKEN, decode_result, encode_call
@@ -22,6 +24,7 @@ from settlement.errors import (
     ChainUnreachable,
     ContractDifferent,
     ContractMissing,
+    Reverted,
     WrongChain,
     WrongGenesis,
 )
@@ -57,10 +60,30 @@ class TokenInfo:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One unconditional voucher to be turned into tokens, with its channel's terms."""
+    """One voucher to be turned into tokens, with its channel's terms.
+
+    `proof`: what makes a conditional voucher good, packed as the contract reads it; else empty.
+    """
 
     terms: Terms
     voucher: SignedVoucher
+    proof: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Fee:
+    """What a relayer keeps of one claim, and the payee's word that it may."""
+
+    amount: Amount
+    signed: SignedFee
+
+
+@dataclass(frozen=True, slots=True)
+class PermitState:
+    """What goes into a permit: the token's domain separator (32 bytes) and the owner's next nonce."""
+
+    separator: bytes
+    nonce: int
 
 
 class Chain:
@@ -155,6 +178,25 @@ class Chain:
         )
         return int(found)
 
+    async def permit_state(self, owner: Address, token: Address | None = None) -> PermitState | None:
+        """What the next permit of `owner` must carry (ERC-2612); None for a token that has no permits."""
+        address = self._token(token)
+        separator = await self.token_separator(address)
+        nonce = await self._try(address, "nonces", owner)
+        return None if separator is None or nonce is None else PermitState(separator, int(nonce[0]))
+
+    async def token_separator(self, token: Address | None = None) -> bytes | None:
+        """Domain separator of what a token lets owners sign, as it says or by EIP-5267; None for none."""
+        address = self._token(token)
+        said = await self._try(address, "DOMAIN_SEPARATOR")
+        if said is not None:
+            return bytes(said[0])
+        domain = await self._try(address, "eip712Domain")
+        if domain is None or domain[0] != _FOUR_FIELDS:
+            return None
+        _, name, version, chain_id, contract, *_ = domain
+        return domain_separator(name, version, chain_id, contract)
+
     async def token_info(self, token: Address | None = None) -> TokenInfo:
         """Symbol and decimals of a token."""
         address = self._token(token)
@@ -192,9 +234,36 @@ class Chain:
         targets: Sequence[tuple[Address, Amount]],
         token: Address | None = None,
     ) -> Call:
-        """Raise the sender's channels to these payees to these total deposits. Needs an allowance."""
+        """Raise the sender's channels to these payees to these total deposits. Needs an allowance.
+
+        A single one goes by `fundOne`, which is cheaper, and reverts where `fund` skips.
+        """
         rows = [row(payee, target) for payee, target in targets]
+        if len(rows) == 1:
+            packed = key(signer, challenge_period)
+            return self._channels("fundOne", self._token(token), packed, salt, rows[0])
         return self._channels("fund", signer, self._token(token), challenge_period, salt, rows)
+
+    def fund_with_permit(self, funding: Funding, permit: Permit, signed: SplitSignature) -> Call:
+        """`fund`, the allowance being the sender's ERC-2612 permit that comes along."""
+        terms = (funding.signer, funding.token, funding.challenge_period, funding.salt)
+        fields = (permit.value, permit.deadline, signed.v, signed.r, signed.s)
+        return self._channels("fundWithPermit", *terms, list(funding.rows), fields)
+
+    def fund_with_authorization(
+        self, funding: Funding, authorization: Authorization, signed: SplitSignature
+    ) -> Call:
+        """Fund the channels of a payer that has signed EIP-3009's authorization; anybody may send it.
+
+        Its value must be exactly what these rows move.
+        """
+        fields = (authorization.valid_after, authorization.valid_before, signed.v, signed.r, signed.s)
+        return self._channels("fundWithAuthorization", _funding(funding), fields)
+
+    def fund_with_permit2(self, transfer: WitnessedTransfer, signature: bytes) -> Call:
+        """Fund the channels of a payer that has signed a Permit2 transfer; anybody may send it."""
+        fields = (transfer.amount, transfer.nonce, transfer.deadline, signature)
+        return self._channels("fundWithPermit2", _funding(transfer.funding), fields)
 
     def push(
         self,
@@ -238,12 +307,20 @@ class Chain:
         return self._channels("release", fields)
 
     def claim(self, claims: Sequence[Claim]) -> Call:
-        """Claim vouchers of one token; a single one by `claimOne`. The order of the rows is kept."""
-        token = claims[0].terms.token
-        if len(claims) == 1:
-            return self._channels("claimOne", token, _claim_row(claims[0], None))
-        rows = [_claim_row(claim, before) for claim, before in zip(claims, (None, *claims), strict=False)]
+        """Claim vouchers of one token by the cheapest function that can. The order of the rows is kept."""
+        token, rows, proofs = claims[0].terms.token, _claim_rows(claims), _proofs(claims)
+        if len(rows) == 1 and proofs:
+            return self._channels("claimOneProven", token, rows[0], proofs[0])
+        if len(rows) == 1:
+            return self._channels("claimOne", token, rows[0])
+        if proofs:
+            return self._channels("claimProven", token, rows, proofs)
         return self._channels("claim", token, rows)
+
+    def relay(self, claims: Sequence[Claim], fees: Sequence[Fee | None] = ()) -> Call:
+        """Claim for others, the sender keeping the fee beside each row as far as its payee has allowed it."""
+        token, rows, proofs = claims[0].terms.token, _claim_rows(claims), _proofs(claims)
+        return self._channels("relay", token, rows, [_fee(fee) for fee in fees], proofs)
 
     def approve(self, amount: int, token: Address | None = None) -> Call:
         """Let PaymentChannels take up to `amount` base units from the sender."""
@@ -260,6 +337,13 @@ class Chain:
     def _token(self, token: Address | None) -> Address:
         return self.deployment.token if token is None else token
 
+    async def _try(self, token: Address, function: str, *arguments: object) -> tuple[Any, ...] | None:
+        """Ask a token for what it may not have."""
+        try:
+            return await self._view(TOKEN, token, function, *arguments, block="latest")
+        except (Reverted, ContractMissing):
+            return None
+
     async def _view(
         self, contract: str, address: Address, function: str, *arguments: object, block: BlockId
     ) -> tuple[Any, ...]:
@@ -269,6 +353,30 @@ class Chain:
             return decode_result(contract, function, returned)
         except DecodingError as err:
             raise ContractMissing(self.rpc.url, address) from err
+
+
+def _funding(funding: Funding) -> tuple[object, ...]:
+    terms = (funding.payer, funding.signer, funding.token, funding.challenge_period, funding.salt)
+    return (*terms, list(funding.rows))
+
+
+def _fee(fee: Fee | None) -> tuple[bytes, bytes, bytes]:
+    """Pack a fee: `fee || maximum || deadline`, r, vs; zeros for none."""
+    if fee is None:
+        return (ZERO32, ZERO32, ZERO32)
+    terms, signature = fee.signed.terms, fee.signed.signature
+    packed = fee.amount.to_bytes(12) + terms.maximum.to_bytes(12) + terms.deadline.to_bytes(8)
+    return (packed, signature[:32], signature[32:])
+
+
+def _claim_rows(claims: Sequence[Claim]) -> list[tuple[object, ...]]:
+    return [_claim_row(claim, before) for claim, before in zip(claims, (None, *claims), strict=False)]
+
+
+def _proofs(claims: Sequence[Claim]) -> list[bytes]:
+    """List the rows' proofs as far as there are any: a missing one costs nothing, an empty one two words."""
+    last = max((index for index, claim in enumerate(claims) if claim.proof), default=-1)
+    return [claim.proof for claim in claims[: last + 1]]
 
 
 def _claim_row(claim: Claim, before: Claim | None) -> tuple[object, ...]:
@@ -283,4 +391,6 @@ def _claim_row(claim: Claim, before: Claim | None) -> tuple[object, ...]:
     return (payer, packed, row(payee, claim.voucher.total), salt, signature[:32], signature[32:])
 
 
+_FOUR_FIELDS: Final = b"\x0f"
+"""A domain with name, version, chainId and verifyingContract (EIP-5267)."""
 _NOBODY: Final = Address(bytes(20))

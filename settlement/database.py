@@ -258,6 +258,8 @@ class Database:
         folder = Path(self.name).parent
         if folder.is_dir() and not os.access(folder, os.W_OK):
             return StorageReadOnly(self.name)
+        if folder.is_dir() and not os.statvfs(folder).f_bavail:
+            return StorageFull(self.name)  # without room SQLite cannot even open its index of the log
         return StorageFailed(self.name, str(orig))
 
 

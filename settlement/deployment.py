@@ -1,29 +1,33 @@
 """A deployment: which PaymentChannels, on which chain, and how to reach it. One JSON record per chain.
 
 The chain is told by its genesis hash, not by its id: a restarted local chain has the same id, and the same
-addresses, but is another chain.
+addresses, but is another chain. PaymentChannels has the same address on every chain that has the deployment
+proxy: where it stands already nothing is deployed, as the address vouches for the code.
 """
 
 import json
 from dataclasses import asdict, dataclass, fields
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
 from payments.eip712 import Domain
 from payments.types import Address, Seconds
 from payments.vouchers import SigningKey
-from settlement import files
+from settlement import deployment_proxy, files
 from settlement.abi import CHANNELS, TOKEN, encode_constructor
 from settlement.errors import (
-    ChainError,
     ChainUnreachable,
-    DeploymentUnfinished,
     MalformedDeployment,
+    NodeRefused,
+    Reverted,
     TransactionFailed,
 )
 from settlement.rpc import Receipt, Rpc
 from settlement.transactions import send_now
 
+SALT: Final = sha256(b"tithebarn PaymentChannels").digest()
+"""Of the deployment, the same everywhere."""
 LOCAL_CHALLENGE_PERIOD: Final = Seconds(60)
 CHALLENGE_PERIOD: Final = Seconds(24 * 3600)
 LOCAL_CONFIRMATIONS: Final = 1
@@ -61,9 +65,9 @@ class Deployment:
         return Domain(self.chain_id, self.contract)
 
     @property
-    def genesis16(self) -> str:
-        """First 16 hex digits of the genesis hash: the name of this chain's folders."""
-        return self.genesis_hash.hex()[:16]
+    def folder(self) -> str:
+        """Name of the folders of what a node knows of this deployment: parts of genesis hash and contract."""
+        return f"{self.genesis_hash[:8].hex()}-{self.contract[:4].hex()}"
 
     def save(self, path: Path) -> None:
         """Write the record, whole or not at all."""
@@ -105,6 +109,11 @@ class Deployment:
         return cls(**values)
 
 
+def shared_address() -> Address:
+    """The address of PaymentChannels on every chain that has the deployment proxy."""
+    return deployment_proxy.address_of(SALT, encode_constructor(CHANNELS))
+
+
 async def deploy(
     rpc: Rpc,
     key: SigningKey,
@@ -114,38 +123,75 @@ async def deploy(
     challenge_period: Seconds | None = None,
     confirmations: int | None = None,
 ) -> Deployment:
-    """Put PaymentChannels on a chain; without `token` a StorageToken too, whose whole supply `key` gets.
+    """Put PaymentChannels on a chain, or find it there; without `token` make a StorageToken too.
 
-    Challenge period and confirmations are chosen by whether the chain is a local one. Raises ChainError;
-    DeploymentUnfinished when only the token was made: called again with that `token` it goes on.
+    Its whole supply is `key`'s. Challenge period and confirmations are chosen by whether the chain is a local
+    one; those get the deployment proxy if they lack it. Elsewhere the contract then has an address of its
+    own. Raises ChainError; called again it goes on with what is there.
     """
     local = (await rpc.client()).lower().startswith(LOCAL_CLIENTS)
     genesis = await rpc.block(0)
     if genesis is None:
         raise ChainUnreachable(rpc.url, "the node does not show its genesis block")
     chain_id, patience = await rpc.chain_id(), LOCAL_PATIENCE if local else PATIENCE
-    made: Address | None = None
+    proxied = await deployment_proxy.is_installed(rpc)
+    if local and not proxied:
+        await deployment_proxy.install(rpc, key, seconds=patience)
+        proxied = True
+    contract, deployed_block = await (_place if proxied else _create)(rpc, key, patience)
     if token is None:
         code = encode_constructor(TOKEN, key.address)
-        token = made = _created(await send_now(rpc, key, None, code, seconds=patience))
-    try:
-        receipt = await send_now(rpc, key, None, encode_constructor(CHANNELS), seconds=patience)
-    except ChainError as err:
-        if made is None:
-            raise
-        raise DeploymentUnfinished(made, str(err)) from err
+        token = _created(await send_now(rpc, key, None, code, seconds=patience))
     return Deployment(
         name=name,
         url=rpc.url,
         chain_id=chain_id,
         genesis_hash=genesis.hash,
-        contract=_created(receipt),
+        contract=contract,
         token=token,
-        deployed_block=receipt.block_number,
+        deployed_block=deployed_block,
         challenge_period=challenge_period or (LOCAL_CHALLENGE_PERIOD if local else CHALLENGE_PERIOD),
         confirmations=confirmations or (LOCAL_CONFIRMATIONS if local else CONFIRMATIONS),
         local=local,
     )
+
+
+async def _place(rpc: Rpc, key: SigningKey, patience: float) -> tuple[Address, int]:
+    """Deploy through the proxy, unless somebody has: the address and the block of it."""
+    address = shared_address()
+    if not await rpc.code(address):
+        data = SALT + encode_constructor(CHANNELS)
+        try:
+            receipt = await send_now(rpc, key, deployment_proxy.PROXY, data, seconds=patience)
+        except (Reverted, TransactionFailed):
+            if not await rpc.code(address):  # else somebody was faster
+                raise
+        else:
+            return address, receipt.block_number
+    return address, await _first_block(rpc, address)
+
+
+async def _create(rpc: Rpc, key: SigningKey, patience: float) -> tuple[Address, int]:
+    """Deploy at an address of its own."""
+    receipt = await send_now(rpc, key, None, encode_constructor(CHANNELS), seconds=patience)
+    return _created(receipt), receipt.block_number
+
+
+async def _first_block(rpc: Rpc, address: Address) -> int:
+    """Find the block in which a contract was made, by halving.
+
+    Where the node has forgotten a state it counts as there: better to read logs from too early on.
+    """
+    head = await rpc.block()
+    low, high = 0, 0 if head is None else head.number
+    while low < high:
+        middle = (low + high) // 2
+        try:
+            there = bool(await rpc.code(address, middle))
+        except NodeRefused:
+            there = True
+        low, high = (low, middle) if there else (middle + 1, high)
+    return low
 
 
 def _created(receipt: Receipt) -> Address:

@@ -26,7 +26,6 @@ from web3.types import RPCEndpoint, RPCResponse
 FLOOR_PER_TOKEN: Final = 10
 INTRINSIC_GAS: Final = 21_000
 CALL_STIPEND: Final = 2_300
-WEI: Final = 10**18
 
 
 class EmbeddedProvider(AsyncEthereumTesterProvider):

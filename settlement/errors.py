@@ -11,7 +11,7 @@ gives them all); bytes stay bytes. A sentence names the remedy where there is on
     |  +- MalformedAnswer      an answer that cannot be read
     |  +- NodeRefused          the node answered with an error of its own
     |  +- DeploymentError      not the chain or contract we know: WrongChain, WrongGenesis, ContractMissing,
-    |  |                       ContractDifferent, MalformedDeployment, DeploymentUnfinished
+    |  |                       ContractDifferent, MalformedDeployment
     |  +- Reorganised          a block we relied upon is no longer part of the chain
     |  +- TransactionError     OutOfGasMoney, FeeAboveCeiling, TransactionFailed, TransactionReplaced,
     |  |                       TransactionPending
@@ -188,18 +188,6 @@ class MalformedDeployment(DeploymentError):
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(f"{path} is no deployment record: {problem}")
         self.path = path
-        self.problem = problem
-
-
-class DeploymentUnfinished(DeploymentError):
-    """The token was made, PaymentChannels was not, or not in time."""
-
-    def __init__(self, token: bytes, problem: str) -> None:
-        super().__init__(
-            f"the token is deployed at 0x{token.hex()}, PaymentChannels is not: {problem}; "
-            "deploy again with that token (--token)"
-        )
-        self.token = token
         self.problem = problem
 
 

@@ -84,20 +84,18 @@ class LocalChain:
         port: int = 0,
         block_time: float = 1.0,
         accounts: int = DEV_ACCOUNTS,
-        log: Path | None = None,
         detached: bool = False,
     ) -> "LocalChain":
         """Start a chain and wait until it answers; port 0 takes a free one. Blocks.
 
-        `block_time`: seconds between blocks, 0 for a block a transaction. `log`: where its output goes.
-        `detached`: it outlives this program. Raises ToolMissing or LocalChainFailed.
+        `block_time`: seconds between blocks, 0 for a block a transaction. `detached`: it outlives this
+        program. Raises ToolMissing or LocalChainFailed.
         """
         for _ in range(1 if port else ATTEMPTS):
             chosen = port or _free_port()
             gas_limit = BLOCK_GAS + secrets.randbelow(BLOCK_GAS // 100)
-            command = _command(kind, chosen, block_time, accounts, gas_limit)
-            command += [] if log else QUIET[kind]
-            with tempfile.TemporaryFile() if log is None else log.open("w+b") as output:
+            command = _command(kind, chosen, block_time, accounts, gas_limit) + QUIET[kind]
+            with tempfile.TemporaryFile() as output:
                 child = spawn(command, output, detached=detached)
                 if _answers(child, chosen, gas_limit):
                     _children[child.pid] = child
@@ -147,11 +145,11 @@ class LocalChain:
         self.stop()
 
 
-def embedded(accounts: int = DEV_ACCOUNTS) -> "EmbeddedProvider":
+def embedded() -> "EmbeddedProvider":
     """A fresh embedded chain; its provider is the endpoint for `Rpc.open` and `Chain.connect`."""
     from settlement.embedded_chain import EmbeddedProvider  # noqa: PLC0415 - py-evm takes a second to load
 
-    return EmbeddedProvider(DEV_PHRASE, DEV_PATH, accounts)
+    return EmbeddedProvider(DEV_PHRASE, DEV_PATH, DEV_ACCOUNTS)
 
 
 def dev_keys(accounts: int = DEV_ACCOUNTS) -> list[SigningKey]:

@@ -118,15 +118,15 @@ class Outbox:
 
     def open(self) -> list[Queued]:
         """List what is not done yet, oldest first, with the reason it waits."""
-        return self._database.read(store.list_queued)
+        return self._database.read(store.list_open)
 
     async def tick(self) -> None:
         """Bring every open transaction one step further; call it at every block. Raises ChainUnreachable."""
         async with self._lock:
-            known = self._database.read(store.list_queued)
+            known = self._database.read(store.list_open)
             for sender in {queued.sender for queued in known} | set(self._keys):
                 await self._reopen(sender)
-            for queued in self._database.read(store.list_queued):
+            for queued in self._database.read(store.list_open):
                 if queued.phase is Phase.SENT:
                     await self._follow(queued)
                 else:

@@ -106,9 +106,9 @@ def load_queued(conn: Connection, queued_id: int) -> Queued:
     return _queued(row)
 
 
-def list_queued(conn: Connection, phases: tuple[Phase, ...] = OPEN) -> list[Queued]:
-    """List transactions in these phases, oldest first."""
-    query = select(_queue).where(_queue.c.state.in_(phases)).order_by(_queue.c.id)
+def list_open(conn: Connection) -> list[Queued]:
+    """List transactions that are not done yet, oldest first."""
+    query = select(_queue).where(_queue.c.state.in_(OPEN)).order_by(_queue.c.id)
     return [_queued(row) for row in conn.execute(query)]
 
 

@@ -84,13 +84,18 @@ async def send_now(
     transaction = Transaction(await rpc.chain_id(), nonce, to, data, value, gas, fees)
     signed = sign_transaction(transaction, key)
     await rpc.send_raw(signed.raw)
+    return await wait_mined(rpc, signed.hash, seconds)
+
+
+async def wait_mined(rpc: Rpc, transaction: bytes, seconds: float) -> Receipt:
+    """Wait for the receipt of a transaction (its hash). Raises TransactionFailed, TransactionPending."""
     deadline = time.monotonic() + seconds
-    while (receipt := await rpc.receipt(signed.hash)) is None:
+    while (receipt := await rpc.receipt(transaction)) is None:
         if time.monotonic() > deadline:
-            raise TransactionPending(signed.hash, seconds)
+            raise TransactionPending(transaction, seconds)
         await asyncio.sleep(POLL_SECONDS)
     if not receipt.succeeded:
-        raise TransactionFailed(signed.hash)
+        raise TransactionFailed(transaction)
     return receipt
 
 

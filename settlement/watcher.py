@@ -228,21 +228,21 @@ class Watcher:
         for start in range(0, len(frozen), REREAD_AT_ONCE):
             ids = [channel.id for channel in frozen[start : start + REREAD_AT_ONCE]]
             final = max(self._chain.deployment.deployed_block, head.number - self._depth)
-            settled = await self._chain.channel_states(ids, final)
+            confirmed = await self._chain.channel_states(ids, final)
             newest = await self._chain.channel_states(ids, head.number)
             again = await self._chain.block(head.number)
             if again.hash != head.hash:
                 raise Reorganised(head.number, head.hash, again.hash)
-            states = dict(zip(ids, zip(settled, newest, strict=True), strict=True))
+            states = dict(zip(ids, zip(confirmed, newest, strict=True), strict=True))
             await self._database.write(partial(self._thaw, states=states, block=head.number))
 
     def _thaw(
         self, conn: Connection, states: dict[ChannelId, tuple[ChannelState, ChannelState]], block: int
     ) -> None:
-        for channel_id, (settled, newest) in states.items():
+        for channel_id, (confirmed, newest) in states.items():
             channel = load_channel(conn, channel_id)
             if channel is not None:
-                fact = machine.Reread(settled.deposit, settled.claimed, newest.closes_at)
+                fact = machine.Reread(confirmed.deposit, confirmed.claimed, newest.closes_at)
                 self._step(conn, channel, fact)
             thawed = load_channel(conn, channel_id)
             if thawed is not None and newest.closes_at and newest.claimed >= newest.deposit > 0:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from node.api.faults import Busy, RateLimited
 from node.api.limits import Limits, TokenBuckets
-from node.identity import Authentication, ReplayGuard, read_authentication, verify_request
+from node.authentication import Authentication, ReplayGuard, read_authentication, verify_request
 from payments.types import NodeId
 
 STRANGERS = 16_384

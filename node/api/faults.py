@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from node import errors as node_errors
-from node.errors import NodeError, PeerFault
+from node.errors import NodeError, PeerFault, plain
 from node.farmer import errors as farmer_errors
 from node.shard_store import ShardDamaged, ShardMissing, StoreFault, StoreFull
 from payments.errors import (
@@ -175,18 +175,4 @@ def answer(error: Exception) -> Answer:
 
 
 def _json_ready(detail: Mapping[str, object]) -> dict[str, object]:
-    return {name: _plain(value) for name, value in detail.items() if name != "signature"}
-
-
-def _plain(value: object) -> object:
-    match value:
-        case bytes():
-            return "0x" + value.hex()
-        case bool() | None | str():
-            return value
-        case int():
-            return value if abs(value) <= 2**53 else str(value)
-        case list() | tuple():
-            return [_plain(item) for item in value]
-        case _:
-            return str(value)
+    return {name: plain(value) for name, value in detail.items() if name != "signature"}

@@ -31,10 +31,9 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 class Gate:
     """Wraps an ASGI application with the limits of one farmer."""
 
-    def __init__(self, app: App, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, app: App, limits: Limits) -> None:
         self._app = app
         self._limits = limits
-        self._clock = clock
         self._addresses = TokenBuckets(limits.address_rate, limits.address_burst)
         self._places = Places(limits.max_running_per_address)
         self._running = 0
@@ -65,7 +64,7 @@ class Gate:
 
     def _admit(self, scope: Message, whence: str) -> int:
         """Take a place, and return the body's announced length. Raises ApiFault."""
-        wait = self._addresses.take(whence, self._clock())
+        wait = self._addresses.take(whence, time.monotonic())
         if wait:
             raise RateLimited(math.ceil(wait))
         if self._running >= self._limits.max_running:

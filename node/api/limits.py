@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
+from node.messages import AUDIT_LIMIT, CONTROL_LIMIT
+
 KIB: Final = 1024
-MIB: Final = 1024 * KIB
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds of one farmer's interface. Sizes in bytes, times in seconds, rates in requests per second."""
 
-    max_control_body: int = 64 * KIB
-    max_audit_body: int = MIB
-    max_shard_body: int = 256 * MIB
+    max_control_body: int = CONTROL_LIMIT
+    max_audit_body: int = AUDIT_LIMIT
+    max_shard_body: int = 256 * 1024 * KIB
     max_connections: int = 1_000
     max_connections_per_address: int = 250
     max_running: int = 64

@@ -24,6 +24,7 @@ class ChannelStatusMessage(Mirror[status.ChannelStatus]):
     closes_at: Uint64 | None
     serving: bool
     claim: bool
+    with_proof: bool
     reason: ClaimReason
     when: Uint64 | None
     why: str

@@ -5,7 +5,6 @@ read that was not looked at first, and shards stream.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TypeVar
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
@@ -15,11 +14,12 @@ from node.api.faults import MethodNotAllowed, UnknownRoute, answer
 from node.api.gate import App, Gate
 from node.api.limits import Limits
 from node.api.owner import ClaimAll, ClaimedMessage, ClaimReport, StatusMessage
+from node.authentication import body_hash
 from node.errors import MalformedMessage, NodeError
 from node.farmer.farmer import Farmer
 from node.hex import from_hex
-from node.identity import body_hash
 from node.messages import (
+    AnyMessage,
     AuditRequest,
     Bounded,
     OpenChannel,
@@ -32,8 +32,6 @@ from node.messages import (
 from payments.errors import PaymentError
 from payments.types import NodeId
 from settlement.errors import SettlementError
-
-AnyMessage = TypeVar("AnyMessage", bound=Bounded)
 
 
 def create_app(farmer: Farmer, limits: Limits) -> App:

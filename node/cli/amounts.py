@@ -8,9 +8,13 @@ sizes       500kB 10GB 64MiB      (kB = 1000 bytes, KiB = 1024)
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from node.cli.errors import BadAmount, BadDuration, BadSize, TooFineAmount, TooLargeAmount
 from payments.types import MAX_AMOUNT, Amount, Seconds
+
+if TYPE_CHECKING:
+    from settlement.client import TokenInfo
 
 ETHER_DECIMALS = 18
 _NUMBER = re.compile(r"[0-9]{1,40}(\.[0-9]{1,40})?")
@@ -77,6 +81,11 @@ def tokens(amount: int, decimals: int, symbol: str = "") -> str:
         + (f".{shown}" if shown else "")
         + (f" {symbol}" if symbol else "")
     )
+
+
+def coins(amount: int, token: "TokenInfo | None") -> str:
+    """Write base units as `tokens` does, the token named; as base units where no token is known."""
+    return tokens(amount, token.decimals, token.symbol) if token else f"{amount} base units"
 
 
 def cell(amount: int, decimals: int) -> str:

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from node.renter.reports import AuditReport, AuditResult
     from settlement.client import TokenInfo
 
-TOLD = ("PASSED", "FAILED", "OFFLINE", "TIMED_OUT")
+TOLD = {"PASSED": "passed", "FAILED": "failed", "OFFLINE": "offline", "TIMED_OUT": "timed out"}
+RARELY = {"UNCHECKED": "not asked", "NOT_NEEDED": "not needed"}
+"""Outcomes that have a column only where there are some."""
 
 
 def count_outcomes(results: "Sequence[AuditResult]") -> dict[str, int]:
@@ -33,6 +35,8 @@ def show_audit(report: "AuditReport", token: "TokenInfo") -> None:
     for result in report.results:
         by_farmer.setdefault(result.farmer, []).append(result)
     paid = {payment.farmer: payment for payment in report.payments}
+    found = count_outcomes(report.results)
+    told = TOLD | {name: title for name, title in RARELY.items() if name in found}
     rows = []
     for farmer, results in by_farmer.items():
         counts = count_outcomes(results)
@@ -40,14 +44,14 @@ def show_audit(report: "AuditReport", token: "TokenInfo") -> None:
         rows.append(
             (
                 short(farmer),
-                *(str(counts.get(name, 0)) for name in TOLD),
+                *(str(counts.get(name, 0)) for name in told),
                 cell(sum(result.earned for result in results), token.decimals),
                 cell(payment.total, token.decimals) if payment else "-",
             )
         )
     if rows:
         titles = (f">earned ({token.symbol})", ">voucher total")
-        show_table(("farmer", ">passed", ">failed", ">offline", ">timed out", *titles), rows)
+        show_table(("farmer", *(f">{title}" for title in told.values()), *titles), rows)
     for result in report.results:
         if result.outcome.name == "FAILED":
             where = f"shard {result.segment}/{result.index} of {safe(result.file)}"

@@ -1,6 +1,5 @@
 """`tithe chain`: local chains to try things on, the contracts, and the records by which chains are known."""
 
-import time
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -25,6 +24,7 @@ from node.cli.session import (
     run,
     wallet_name,
 )
+from node.clock import wall_clock
 from node.home import check_name
 
 if TYPE_CHECKING:
@@ -86,6 +86,9 @@ def deploy(
 ) -> None:
     """Put the contracts on a chain, and record where they are.
 
+    PaymentChannels has the same address on every chain; where it stands already
+    it is used as it is.
+
     A local chain's own rich account pays, and your default wallet is given tokens
     and gas money. Elsewhere your wallet pays and gets the whole supply of the new
     token; none is made with --token.
@@ -125,6 +128,7 @@ def deploy(
         print_json({"deployment": _public(record), "gift": given})
         return
     _tell_record(record)
+    _tell_address(record)
     if given is not None:
         say(f"Wallet {safe(given.name)} got {given.shown}.")
         note("Next: farmers (tithe farm init --help), then tithe peers add URL")
@@ -234,7 +238,7 @@ def show(chain: ChainName = None, as_json: Json = False) -> None:
         return chain.deployment, await chain.head(), await chain.token_info()
 
     record, head, token = on_chain(chain, look)
-    ahead = head.timestamp - int(time.time())
+    ahead = head.timestamp - wall_clock()
     if as_json:
         print_json(
             {"deployment": _public(record), "block": head.number, "time": head.timestamp, "token": token}
@@ -282,6 +286,16 @@ async def _fill_wallet(record: "Deployment", coins: Decimal, ether: Decimal) -> 
 def _public(record: "Deployment") -> "Deployment":
     """The record without what may be a secret in its URL."""
     return replace(record, url=public_url(record.url))
+
+
+def _tell_address(record: "Deployment") -> None:
+    """Say where the contract's address is not the one it has elsewhere."""
+    from settlement.deployment import shared_address
+    from settlement.deployment_proxy import PROXY
+
+    if record.contract != shared_address():
+        proxy = show_address(PROXY)
+        note(f"This chain lacks the deployment proxy {proxy}: the contract has an address of its own here")
 
 
 def _tell_record(record: "Deployment", *more: tuple[str, str]) -> None:

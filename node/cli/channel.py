@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from node.cli import channel_exits, channel_fund
-from node.cli.amounts import cell, duration, moment, tokens
+from node.cli.amounts import cell, coins, duration, moment
 from node.cli.identifiers import find_id, show_address
 from node.cli.options import ChainName, Json
 from node.cli.output import amount, note, print_json, short, show_facts, show_table, waiting
@@ -68,20 +68,17 @@ def show(
         print_json({"token": opened.token, "time": now, "channel": _document(info)})
         return
 
-    def coins(amount: int) -> str:
-        return tokens(amount, opened.token.decimals, opened.token.symbol)
-
-    held, terms = info.channel, info.channel.terms
+    token, held, terms = opened.token, info.channel, info.channel.terms
     show_facts(
         [
             ("channel", "0x" + held.id.hex()),
             ("farmer", "0x" + info.farmer.hex() if info.farmer else "not among your peers"),
             ("state", held.status.name.lower()),
-            ("deposit", coins(held.deposit)),
-            ("promised", f"{coins(held.promised)} (the highest total ever signed)"),
-            ("paid by voucher", coins(info.paid)),
-            ("claimed on chain", coins(held.claimed)),
-            ("left", coins(_left(info))),
+            ("deposit", coins(held.deposit, token)),
+            ("promised", f"{coins(held.promised, token)} (the highest total ever signed)"),
+            ("paid by voucher", coins(info.paid, token)),
+            ("claimed on chain", coins(held.claimed, token)),
+            ("left", coins(_left(info), token)),
             ("payer", show_address(terms.payer)),
             ("signer", show_address(terms.signer)),
             ("payee", show_address(terms.payee)),
@@ -140,7 +137,7 @@ def _document(info: "ChannelInfo") -> dict[str, object]:
 
 
 def _show_list(infos: "tuple[ChannelInfo, ...]", token: "TokenInfo", now: int) -> None:
-    def coins(amount: int) -> str:
+    def shown(amount: int) -> str:
         return cell(amount, token.decimals)
 
     show_table(
@@ -160,11 +157,11 @@ def _show_list(infos: "tuple[ChannelInfo, ...]", token: "TokenInfo", now: int) -
                 short(info.channel.id),
                 short(info.farmer) if info.farmer else "-",
                 info.channel.status.name.lower(),
-                coins(info.channel.deposit),
-                coins(info.channel.promised),
-                coins(info.paid),
-                coins(info.channel.claimed),
-                coins(_left(info)),
+                shown(info.channel.deposit),
+                shown(info.channel.promised),
+                shown(info.paid),
+                shown(info.channel.claimed),
+                shown(_left(info)),
                 withdrawal(info, now),
             )
             for info in infos

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli.amounts import counted, duration, moment, tokens
+from node.cli.amounts import coins, counted, duration, moment
 from node.cli.errors import NotDone, Unusable
 from node.cli.faults import tell_fault
 from node.cli.identifiers import find_ids
@@ -59,7 +59,7 @@ def push(
         sent = await _carry_out(
             opened,
             plan,
-            f"Pay {_coins(plan.amount, opened)} to {counted(len(plan.channels), 'farmer')}?",
+            f"Pay {coins(plan.amount, opened.token)} to {counted(len(plan.channels), 'farmer')}?",
             yes=yes,
             unsigned=unsigned,
             as_json=as_json,
@@ -104,7 +104,7 @@ def close(
         await _pay(opened, chosen, as_json=as_json)
         plan = await opened.renter.exits.plan_close(_ids(chosen))
         question = (
-            f"Close {counted(len(plan.channels), 'channel')}, to get {_coins(plan.amount, opened)} back?"
+            f"Close {counted(len(plan.channels), 'channel')}, to get {coins(plan.amount, opened.token)} back?"
         )
         sent = await _carry_out(opened, plan, question, yes=yes, unsigned=unsigned, as_json=as_json)
         if not wait:
@@ -146,7 +146,9 @@ def withdraw(
         if not channels:
             chosen = await _open_for_withdrawal(opened, chosen)
         plan = await opened.renter.exits.plan_withdraw(_ids(chosen))
-        question = f"Withdraw {_coins(plan.amount, opened)} from {counted(len(plan.channels), 'channel')}?"
+        question = (
+            f"Withdraw {coins(plan.amount, opened.token)} from {counted(len(plan.channels), 'channel')}?"
+        )
         sent = await _carry_out(opened, plan, question, yes=yes, unsigned=unsigned, as_json=as_json)
         _tell(opened, plan, sent, "Withdrew", as_json=as_json)
 
@@ -248,8 +250,4 @@ def _tell(opened: Opened, plan: "ExitPlan", sent: "SentReport | None", what: str
         )
     else:
         how = f"{counted(len(plan.channels), 'channel')}, {sent.gas:,} gas"
-        say(f"{what} {_coins(plan.amount, opened)} ({how}).")
-
-
-def _coins(value: int, opened: Opened) -> str:
-    return tokens(value, opened.token.decimals, opened.token.symbol)
+        say(f"{what} {coins(plan.amount, opened.token)} ({how}).")

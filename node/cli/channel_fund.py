@@ -6,6 +6,7 @@ import typer
 
 from node.cli.amounts import (
     cell,
+    coins,
     counted,
     duration,
     parse_duration,
@@ -14,7 +15,6 @@ from node.cli.amounts import (
     share,
     size,
     to_base_units,
-    tokens,
 )
 from node.cli.errors import Unusable
 from node.cli.identifiers import find_ids
@@ -114,9 +114,7 @@ def fund(
             calls = await renter.funding.fund_unsigned(plan)
             show_calls(calls, opened, as_json=as_json)
             return plan, None
-        confirm(
-            f"Fund {counted(len(plan.rows), 'channel')} with {_coins(plan.total, opened.token)}?", yes=yes
-        )
+        confirm(f"Fund {counted(len(plan.rows), 'channel')} with {coins(plan.total, opened.token)}?", yes=yes)
         with waiting("Funding; waiting for the chain", quiet=as_json):
             return plan, await renter.funding.fund(plan)
 
@@ -144,10 +142,10 @@ def _show_plan(plan: "FundingPlan", token: "TokenInfo") -> None:
             for row in plan.rows
         ],
     )
-    facts = [("total", _coins(plan.total, token))]
+    facts = [("total", coins(plan.total, token))]
     if plan.storage_cost:
         of_what = f" of {size(plan.stored_bytes)}" if plan.stored_bytes else ""
-        what = f"{_coins(plan.storage_cost, token)} for storage{of_what} for {duration(plan.seconds)}"
+        what = f"{coins(plan.storage_cost, token)} for storage{of_what} for {duration(plan.seconds)}"
         facts.append(
             (
                 "of that",
@@ -155,7 +153,3 @@ def _show_plan(plan: "FundingPlan", token: "TokenInfo") -> None:
             )
         )
     show_facts([*facts, ("gas", gas_shown(plan.gas, plan.gas_cost))])
-
-
-def _coins(amount: int, token: "TokenInfo") -> str:
-    return tokens(amount, token.decimals, token.symbol)

@@ -74,6 +74,8 @@ def demo(
     from node.demo.cast import Shape
     from node.demo.errors import ImpossibleStory
 
+    if file is not None and not file.is_file():
+        raise Unusable(f"{file} is no regular file")
     try:
         shape = Shape(farmers=farmers, k=k, n=n, rounds=rounds, segment_size=parse_size(segment_size))
     except ImpossibleStory as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from node.cli import farm_books, farm_offer
-from node.cli.amounts import parse_size, size, tokens
+from node.cli.amounts import coins, parse_size, size
 from node.cli.errors import NotDone, Unusable
 from node.cli.farm_offer import AuditPrice, Capacity, DownloadPrice, MinDeposit, MinValue, StoragePrice
 from node.cli.farm_owner import running_target
@@ -276,7 +276,7 @@ def _tell_farmer(farmer: _Farmer, token: "TokenInfo", *, as_json: bool) -> None:
             ("gas key", show_address(farmer.gas)),
             ("will listen at", farmer.url),
             ("capacity", size(farmer.config.capacity)),
-            ("asks", f"{tokens(price, token.decimals, token.symbol)} for a GB and 30 days"),
+            ("asks", f"{coins(price, token)} for a GB and 30 days"),
         ]
     )
     if not farmer.record.local:

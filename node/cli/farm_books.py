@@ -1,13 +1,12 @@
 """`tithe farm status, vouchers, claim`: what a farmer stores, earned and can turn into tokens."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli.amounts import ETHER_DECIMALS, cell, counted, moment, size, tokens
+from node.cli.amounts import ETHER_DECIMALS, cell, coins, counted, moment, size, tokens
 from node.cli.errors import NotDone
 from node.cli.farm_offer import load_config
 from node.cli.farm_owner import Said, ask_claim, ask_status, running_target
@@ -17,13 +16,14 @@ from node.cli.options import ChainName, Json, PasswordFd, PasswordFile
 from node.cli.output import amount, note, print_json, safe, say, short, show_facts, show_table, waiting, warn
 from node.cli.passwords import Passwords
 from node.cli.session import deployment, home, known_token, run, token_info
+from node.clock import wall_clock
 from node.home import Home
 from payments.types import Timestamp
 
 if TYPE_CHECKING:
     from node.api.owner import ClaimReport
     from node.daemon import FarmerDaemon
-    from node.db.farmer import Book
+    from node.db.farmer import Book, Held
     from node.farmer.config import FarmerConfig
     from node.farmer.status import FarmerStatus
     from payments.channel import Channel
@@ -74,7 +74,7 @@ def vouchers(chain: ChainName = None, as_json: Json = False) -> None:
         tithe farm vouchers
         tithe farm vouchers --json > vouchers.backup
     """
-    from node.db.farmer import list_books
+    from node.db.farmer import list_books, load_held
     from settlement.tables import load_channel
 
     load_config()
@@ -83,9 +83,11 @@ def vouchers(chain: ChainName = None, as_json: Json = False) -> None:
         held = database.read(
             lambda conn: [(book, load_channel(conn, book.channel_id)) for book in list_books(conn)]
         )
+        proofs = database.read(lambda conn: [load_held(conn, book.channel_id) for book, _ in held])
     token = known_token(record)
     if as_json:
-        print_json({"chain": record.name, "token": token, "vouchers": [_voucher_row(*row) for row in held]})
+        rows = [_voucher_row(*row, proof) for row, proof in zip(held, proofs, strict=True)]
+        print_json({"chain": record.name, "token": token, "vouchers": rows})
     elif not held:
         note("No channel yet: renters open them with tithe channel fund")
     else:
@@ -141,7 +143,7 @@ def make_daemon(
     """Put a farmer of this home together."""
     from node.daemon import FarmerDaemon, Places
 
-    state = place.farm_state(record.genesis_hash)
+    state = place.farm_state(record.folder)
     places = Places(state.money, state.stats, place.farm_shards, place.farm_config, place.farm_running)
     return FarmerDaemon(config, record, places, load_node_key(place.farm_node_key), gas_key=key, chain=chain)
 
@@ -185,17 +187,17 @@ async def _read_status(
             token = await token_info(chain)
         except ChainError as error:
             token, trouble = known_token(record), (*trouble, str(error))
-        statistics = Statistics(place.farm_state(record.genesis_hash).stats)
+        statistics = Statistics(place.farm_state(record.folder).stats)
         stack.callback(statistics.close)
         found = await read_status(
             config,
             stack.enter_context(_books(place, record)),
             {**statistics.totals, **said.counters},
-            Timestamp(int(time.time())),
+            Timestamp(wall_clock()),
             chain=chain,
             gas_key=keystore_address(place.farm_gas_key),
             trouble=tuple(dict.fromkeys(trouble)),
-            show=lambda amount: _coins(amount, token),
+            show=lambda amount: coins(amount, token),
         )
     return found, token, target.urls[0] if target else None
 
@@ -207,15 +209,11 @@ def _books(place: Home, record: "Deployment") -> "Iterator[Database]":
     from settlement.database import Database
     from settlement.tables import TABLES as CHAIN_TABLES
 
-    database = Database.at(place.farm_state(record.genesis_hash).money, [*CHAIN_TABLES, *TABLES])
+    database = Database.at(place.farm_state(record.folder).money, [*CHAIN_TABLES, *TABLES])
     try:
         yield database
     finally:
         database.close()
-
-
-def _coins(amount: int, token: "TokenInfo | None") -> str:
-    return tokens(amount, token.decimals, token.symbol) if token else f"{amount} base units"
 
 
 def _cell(amount: int, token: "TokenInfo | None") -> str:
@@ -223,9 +221,6 @@ def _cell(amount: int, token: "TokenInfo | None") -> str:
 
 
 def _show_status(found: "FarmerStatus", token: "TokenInfo | None", running: str | None) -> None:
-    def coins(amount: int) -> str:
-        return _coins(amount, token)
-
     reserved = f", {size(found.reserved_bytes)} promised" if found.reserved_bytes else ""
     facts = [
         ("farmer", "0x" + load_node_key(home().farm_node_key).node.hex()),
@@ -234,9 +229,9 @@ def _show_status(found: "FarmerStatus", token: "TokenInfo | None", running: str 
         ("stored", f"{counted(found.shards, 'shard')}, {size(found.stored_bytes)}{reserved}"),
         ("room", f"{size(found.capacity)} in all"),
         ("audits", f"{found.audits_passed} passed, {found.audits_failed} failed"),
-        ("earned", coins(found.earned)),
-        ("claimable", coins(found.claimable)),
-        ("claimed", coins(found.claimed)),
+        ("earned", coins(found.earned, token)),
+        ("claimable", coins(found.claimable, token)),
+        ("claimed", coins(found.claimed, token)),
     ]
     if found.gas is not None:
         pays = "" if found.gas.claims is None else f", pays for about {counted(found.gas.claims, 'claim')}"
@@ -266,9 +261,8 @@ def _show_status(found: "FarmerStatus", token: "TokenInfo | None", running: str 
     owing = [one for one in found.renters if one.owed]
     for renter in owing:
         since = f", over the limit since {moment(renter.over_since)}" if renter.over_since else ""
-        say(
-            f"Renter {short(renter.renter)} owes {coins(renter.owed)} for {size(renter.stored_bytes)}{since}."
-        )
+        debt = f"{coins(renter.owed, token)} for {size(renter.stored_bytes)}"
+        say(f"Renter {short(renter.renter)} owes {debt}{since}.")
     for trouble in found.trouble:
         warn(f"Trouble: {safe(trouble)}")
 
@@ -291,8 +285,13 @@ def _show_vouchers(held: "list[tuple[Book, Channel | None]]", token: "TokenInfo 
     show_table(("channel", "renter", ">voucher", ">proven", ">claimed", ">deposit", "closes"), rows)
 
 
-def _voucher_row(book: "Book", channel: "Channel | None") -> dict[str, object]:
+def _voucher_row(book: "Book", channel: "Channel | None", held: "Held | None") -> dict[str, object]:
     """One channel's evidence, as a claim needs it."""
+    from node.audit import pack_proof
+
+    proven = _evidence(book.earnings.proven)
+    if proven is not None and held is not None:
+        proven["proof"] = pack_proof(held.challenge, held.proof)
     return {
         "channel_id": book.channel_id,
         "renter": book.renter,
@@ -300,7 +299,7 @@ def _voucher_row(book: "Book", channel: "Channel | None") -> dict[str, object]:
         "deposit": amount(channel.deposit) if channel else None,
         "claimed": amount(channel.claimed) if channel else None,
         "paid": _evidence(book.earnings.paid),
-        "proven": _evidence(book.earnings.proven),
+        "proven": proven,
     }
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from node.cli.amounts import (
+    coins,
     duration,
     parse_duration,
     parse_number,
     parse_size,
     size,
     to_base_units,
-    tokens,
 )
 from node.cli.errors import NotDone
 from node.cli.identifiers import show_address
@@ -266,18 +266,14 @@ def load_config() -> "FarmerConfig":
 
 def show_offer(offer: "Offer", token: "TokenInfo") -> None:
     """Print what a farmer asks."""
-
-    def coins(amount: int) -> str:
-        return tokens(amount, token.decimals, token.symbol)
-
     show_facts(
         [
-            ("storage", f"{coins(offer.prices.storage_per_gb_month)} for a GB and 30 days"),
-            ("download", f"{coins(offer.prices.download_per_gb)} for a GB"),
-            ("audit", f"{coins(offer.prices.per_audit)} each, every {duration(offer.audit_interval)}"),
+            ("storage", f"{coins(offer.prices.storage_per_gb_month, token)} for a GB and 30 days"),
+            ("download", f"{coins(offer.prices.download_per_gb, token)} for a GB"),
+            ("audit", f"{coins(offer.prices.per_audit, token)} each, every {duration(offer.audit_interval)}"),
             ("answer within", duration(offer.response_deadline)),
-            ("least deposit", coins(offer.min_deposit)),
-            ("least agreement", coins(offer.min_agreement_value)),
+            ("least deposit", coins(offer.min_deposit, token)),
+            ("least agreement", coins(offer.min_agreement_value, token)),
             ("longest agreement", duration(offer.max_agreement_seconds)),
             ("kept unpaid for", duration(offer.grace)),
             (
@@ -289,20 +285,17 @@ def show_offer(offer: "Offer", token: "TokenInfo") -> None:
 
 
 def _show_settings(config: "FarmerConfig", token: "TokenInfo") -> None:
-    def coins(amount: int) -> str:
-        return tokens(amount, token.decimals, token.symbol)
-
     policy = config.claims
-    above = "never" if policy.max_exposure == MAX_AMOUNT else f"from {coins(policy.max_exposure)}"
-    ether = "unknown: fees are not weighed" if config.gas_price is None else coins(config.gas_price)
+    above = "never" if policy.max_exposure == MAX_AMOUNT else f"from {coins(policy.max_exposure, token)}"
+    ether = "unknown: fees are not weighed" if config.gas_price is None else coins(config.gas_price, token)
     show_facts(
         [
             ("payee", show_address(config.payee)),
             ("listens at", f"{config.host}:{config.port or 'any free port'}"),
             ("URLs", ", ".join(config.urls) or "where it listens"),
             ("capacity", size(config.capacity)),
-            ("a renter may owe", coins(config.max_exposure)),
-            ("claims from", f"{coins(policy.min_amount)}, or after {duration(policy.max_age)}"),
+            ("a renter may owe", coins(config.max_exposure, token)),
+            ("claims from", f"{coins(policy.min_amount, token)}, or after {duration(policy.max_age)}"),
             ("fee of a claim", f"at most {policy.max_fee_share} % of it"),
             ("claims at any fee", above),
             ("an ether is worth", ether),

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 
 from node.cli.key_files import load_node_key
 from node.cli.session import home
+from node.clock import wall_clock
 from node.errors import CannotCheck, DamagedFile
 from node.home import read_json
 
@@ -56,7 +56,7 @@ async def ask_status(target: "Target") -> Said:
     from node.api.owner import StatusMessage
     from node.transport import Transport
 
-    async with Transport(load_node_key(home().farm_node_key), _now) as transport:
+    async with Transport(load_node_key(home().farm_node_key), wall_clock) as transport:
         try:
             told = await transport.get(target, "/v1/owner/status", StatusMessage)
         except CannotCheck as error:
@@ -71,9 +71,5 @@ async def ask_claim(target: "Target", *, everything: bool) -> "ClaimReport":
     from node.transport import Patience, Transport
 
     key = load_node_key(home().farm_node_key)
-    async with Transport(key, _now, Patience(stall=CLAIM_SECONDS)) as transport:
+    async with Transport(key, wall_clock, Patience(stall=CLAIM_SECONDS)) as transport:
         return await transport.post(target, "/v1/owner/claim", ClaimAll(everything=everything), ClaimReport)
-
-
-def _now() -> int:
-    return int(time.time())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from node.cli.amounts import counted, duration, moment, parse_duration, parse_size, size, tokens
+from node.cli.amounts import coins, counted, duration, moment, parse_duration, parse_size, size
 from node.cli.audit_report import audit_document, show_audit
 from node.cli.errors import NotDone, Unusable
 from node.cli.faults import warn_of
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         GetReport,
         PutReport,
         RemoveReport,
+        ShardInfo,
     )
 
 STREAM = "-"
@@ -93,7 +94,7 @@ def put(
     piece = None if segment_size is None else parse_size(segment_size)
     streamed = str(file) == STREAM
     if not streamed and not file.is_file():
-        raise NotDone(f"{file}: {'is a directory' if file.is_dir() else 'no such file'}")
+        raise NotDone(f"{file}: {_why_no_file(file)}")
     called = name if name is not None else "" if streamed else file.name
     if not called or not called.isprintable():
         raise Unusable(f"{called!r} is no name for a file: choose another by --as NAME")
@@ -114,7 +115,7 @@ def put(
         print_json({"token": opened.token, "put": report})
         return
     stored = report.file
-    price = tokens(report.price_per_month, opened.token.decimals, opened.token.symbol)
+    price = coins(report.price_per_month, opened.token)
     warn_of(report.faults, opened.token)
     holders = counted(len(report.farmers), "farmer")
     say(f"Stored [bold]{safe(stored.name)}[/bold], {size(stored.size)}, with {holders}.")
@@ -128,6 +129,12 @@ def put(
     )
     if stored.ends_at < stored.created_at + seconds:
         note(f"Some farmers offer less than {duration(seconds)}: store it again before it ends.")
+
+
+def _why_no_file(path: Path) -> str:
+    if path.is_dir():
+        return "is a directory"
+    return f"is no regular file: read it by tithe put {STREAM} --as NAME" if path.exists() else "no such file"
 
 
 def get(
@@ -178,7 +185,7 @@ def get(
         print_json({"token": opened.token, "out": target, "get": report})
         return
     warn_of(report.faults, opened.token)
-    paid = tokens(report.paid, opened.token.decimals, opened.token.symbol)
+    paid = coins(report.paid, opened.token)
     told = f"Read {safe(name)}, {size(report.file.size)}, for {paid}"
     if streamed:
         note(f"{told}.")
@@ -260,13 +267,21 @@ def stat(
                 str(shard.segment),
                 str(shard.index),
                 short(shard.farmer),
-                shard.outcome.name if shard.outcome else "none yet",
-                moment(shard.checked_at) if shard.checked_at else "",
+                *_last_audit(shard),
                 moment(shard.ends_at),
             )
             for shard in health.shards
         ],
     )
+
+
+def _last_audit(shard: "ShardInfo") -> tuple[str, str]:
+    """What the last audit came to, and when; one that is not answered yet comes first."""
+    if shard.unanswered_since is not None:
+        return "no answer yet", moment(shard.unanswered_since)
+    if shard.outcome is None or shard.checked_at is None:
+        return "none yet", ""
+    return shard.outcome.name, moment(shard.checked_at)
 
 
 def rm(
@@ -309,7 +324,8 @@ def audit(
 ) -> None:
     """Have farmers prove now that they keep your files, and pay those that do.
 
-    tithe rent run does this on schedule. Exit code 1 if a shard is lost.
+    tithe rent run does this on schedule. Exit code 1 if a shard is lost, or
+    was not asked for, as where its farmer's channel is closed or holds too little.
 
     For example:
 
@@ -329,3 +345,6 @@ def audit(
     lost = [result for result in report.results if result.outcome.name == "FAILED"]
     if lost:
         raise NotDone(f"{counted(len(lost), 'shard')} lost: see tithe stat {lost[0].file}")
+    unasked = [result for result in report.results if result.outcome.name == "UNCHECKED"]
+    if unasked:
+        raise NotDone(f"{counted(len(unasked), 'shard')} not asked for: {unasked[0].reason}")

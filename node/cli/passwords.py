@@ -44,8 +44,8 @@ class Passwords:
             return self._read()
         if self._given is not None:
             return self._given
-        first = _prompt(what, f"New password for {what}: ")
-        if first != _prompt(what, "The same again: "):
+        first = ask_secret(what, f"New password for {what}: ")
+        if first != ask_secret(what, "The same again: "):
             raise PasswordsDiffer
         self._given = first
         return first
@@ -63,7 +63,7 @@ class Passwords:
             except wrong:
                 self._given = None
         for left in reversed(range(_TRIES)):
-            password = _prompt(what, f"Password for {what}: ")
+            password = ask_secret(what, f"Password for {what}: ")
             try:
                 opened = attempt(password)
             except wrong:
@@ -103,7 +103,8 @@ def _first_line(descriptor: int | None, file: Path | None) -> str:
     return password
 
 
-def _prompt(what: str, question: str) -> str:
+def ask_secret(what: str, question: str) -> str:
+    """Ask for something that must not be seen. Raises NoPassword where there is no terminal."""
     if not terminal_present():
         raise NoPassword(what)
     try:
@@ -113,8 +114,3 @@ def _prompt(what: str, question: str) -> str:
     if not password:
         raise PasswordUnreadable("the answer", "it is empty")
     return password
-
-
-def ask_secret(what: str, question: str) -> str:
-    """Ask for something that must not be seen. Raises NoPassword where there is no terminal."""
-    return _prompt(what, question)

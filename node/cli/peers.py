@@ -1,6 +1,8 @@
 """`tithe peers`: the farmers a renter knows, until discovery finds them."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -51,6 +53,9 @@ def add(
         from payments.errors import PaymentError
 
         for url in urls:
+            if not _is_address(url):
+                troubles.append(f"{url}: no address of a farmer: write http://HOST:PORT")
+                continue
             try:
                 added.append(await opened.renter.peers.add(url))
             except (NodeError, PaymentError) as error:
@@ -66,6 +71,13 @@ def add(
     if troubles:
         raise NotDone(f"{'; '.join(troubles)} (is the farmer running, and on your chain?)")
     note("Next: tithe channel fund")
+
+
+def _is_address(url: str) -> bool:
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    return False
 
 
 @group.command("list")
@@ -101,7 +113,7 @@ def list_(
         note("No farmer is known yet: tithe peers add URL")
         return
 
-    def coins(amount: int) -> str:
+    def shown(amount: int) -> str:
         return cell(amount, opened.token.decimals)
 
     symbol = opened.token.symbol
@@ -119,9 +131,9 @@ def list_(
             (
                 short(peer.node),
                 peer.urls[0],
-                coins(peer.quote.prices.storage_per_gb_month),
-                coins(peer.quote.prices.download_per_gb),
-                coins(peer.quote.min_deposit),
+                shown(peer.quote.prices.storage_per_gb_month),
+                shown(peer.quote.prices.download_per_gb),
+                shown(peer.quote.min_deposit),
                 size(peer.quote.free_bytes),
                 moment(peer.seen_at),
             )

@@ -55,7 +55,6 @@ def _put_aside(home: Home, record: Deployment) -> None:
         before = Deployment.load(home.chain_file(record.name))
     except MalformedDeployment:
         return
-    same = (before.genesis_hash, before.contract) == (record.genesis_hash, record.contract)
-    if not same:
-        past = home.keep_past_chain(record.name, before.genesis_hash)
+    if before.folder != record.folder:
+        past = home.keep_past_chain(record.name, before.folder)
         note(f"The record of the former chain {record.name} is kept as {safe(str(past))}")

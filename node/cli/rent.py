@@ -1,11 +1,10 @@
 """`tithe rent`: keeping files. Audit and pay on schedule, or pay ahead for the time away."""
 
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli.amounts import cell, duration, moment, parse_duration, tokens
+from node.cli.amounts import cell, coins, counted, duration, moment, parse_duration
 from node.cli.audit_report import count_outcomes
 from node.cli.errors import NotDone
 from node.cli.faults import tell_fault, warn_of
@@ -13,6 +12,7 @@ from node.cli.options import ChainName, Json, PasswordFd, PasswordFile, Yes
 from node.cli.output import confirm, note, print_json, print_line, safe, say, short, show_table, waiting, warn
 from node.cli.passwords import Passwords
 from node.cli.renter import Access, Opened, with_renter
+from node.clock import wall_clock
 
 if TYPE_CHECKING:
     from node.renter.reports import PaymentResult, TickReport
@@ -81,18 +81,25 @@ def prepay(
 ) -> None:
     """Pay all farmers ahead, for a time in which nothing audits them.
 
-    At your risk: the vouchers hold whether the farmers keep the files or not.
+    At your risk: the vouchers hold whether the farmers keep the files or not. Shows
+    what it costs and asks first. Time that is paid already is not paid again: repeat
+    it for farmers that could not be reached.
 
     For example:
 
         tithe rent prepay 14
     """
     seconds = _days(days)
-    confirm(
-        f"Pay for {duration(seconds)} ahead, without audits, whether farmers keep the files or not?", yes=yes
-    )
 
     async def work(opened: Opened) -> "tuple[Opened, tuple[PaymentResult, ...]]":
+        prices, token = opened.renter.payments.price_ahead(seconds), opened.token
+        if prices:
+            confirm(
+                f"Pay {coins(sum(prices.values()), token)} to"
+                f" {counted(len(prices), 'farmer')} for {duration(seconds)} ahead,"
+                " without audits, whether they keep the files or not?",
+                yes=yes,
+            )
         with waiting("Paying ahead", quiet=as_json):
             return opened, await opened.renter.payments.prepay(seconds)
 
@@ -119,10 +126,10 @@ def _tell_tick(tick: "TickReport", opened: Opened, *, as_json: bool) -> None:
     if as_json:
         print_line({"tick": tick})
         return
-    wait = duration(max(0, tick.next_at - int(time.time())))
+    wait = duration(max(0, tick.next_at - wall_clock()))
     if tick.audits:
         counted = ", ".join(f"{count} {name.lower()}" for name, count in count_outcomes(tick.audits).items())
-        earned = tokens(sum(one.earned for one in tick.audits), opened.token.decimals, opened.token.symbol)
+        earned = coins(sum(one.earned for one in tick.audits), opened.token)
         say(f"{moment(tick.at)}  {counted}; {earned} earned; next look in {wait}")
     if tick.trouble:
         warn(f"{moment(tick.at)}  {safe(tick.trouble)}")

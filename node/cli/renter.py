@@ -67,7 +67,7 @@ def with_renter(chain: str | None, access: Access, work: Callable[[Opened], Awai
 
     async def opened(connected: "Chain") -> T:
         token = await token_info(connected)
-        state = home().renter_state(connected.deployment.genesis_hash)
+        state = home().renter_state(connected.deployment.folder)
         database = Database.at(state.money, TABLES)
         try:
             async with await Renter.open(database, connected, keys, locks=state.locks) as renter:

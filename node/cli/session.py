@@ -109,7 +109,7 @@ def known_token(record: "Deployment") -> "TokenInfo | None":
 
 
 def _token_file(record: "Deployment") -> Path:
-    return home().root / "chains" / "tokens" / f"{record.genesis16}-{record.token.hex()}.json"
+    return home().root / "chains" / "tokens" / f"{record.folder}-{record.token.hex()}.json"
 
 
 def chain_names(incomplete: str) -> list[str]:

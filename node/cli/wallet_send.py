@@ -112,7 +112,7 @@ async def _send(chain: "Chain", call: "Call", key: "SigningKey") -> "Receipt":
     from settlement.outbox import Outbox
     from settlement.tables import TABLES
 
-    database = Database.at(home().renter_state(chain.deployment.genesis_hash).money, TABLES)
+    database = Database.at(home().renter_state(chain.deployment.folder).money, TABLES)
     try:
         outbox = Outbox(database, chain)
         return await outbox.wait(await outbox.submit("send", call, key))

@@ -131,13 +131,13 @@ _NAMES: Final = [column.name for column in _COLUMNS]
 _load: Final = Statement(select(*_COLUMNS).where(_KEY))
 _RENTER: Final = _BOOK.c.renter == bindparam("key", type_=_BOOK.c.renter.type)
 _load_of_renter: Final = Statement(select(*_COLUMNS).where(_RENTER).order_by(_BOOK.c.accepted_at))
-_PAGES: Final = (
+_BOTH: Final = (
     select(*_COLUMNS, *CHANNEL_COLUMNS)
     .join(CHANNELS, CHANNELS.c.id == _BOOK.c.channel_id)
     .order_by(_BOOK.c.accepted_at)
 )
-_load_pages: Final = Statement(_PAGES.where(_RENTER))
-_load_pages_of_many: Final = Statement(_PAGES.where(_BOOK.c.renter.in_(bindparam("renters", expanding=True))))
+_load_both: Final = Statement(_BOTH.where(_RENTER))
+_load_both_of_many: Final = Statement(_BOTH.where(_BOOK.c.renter.in_(bindparam("renters", expanding=True))))
 _insert: Final = Statement(insert(_BOOK))
 _CHANGING: Final = [name for name in _NAMES if name not in {"channel_id", "renter", "accepted_at"}]
 _update: Final = Statement(update(_BOOK).where(_KEY).values({name: bindparam(name) for name in _CHANGING}))
@@ -182,12 +182,12 @@ def list_books(conn: Connection, renter: NodeId | None = None) -> list[Book]:
     return [_read(tuple(row)) for row in conn.execute(select(*_COLUMNS).order_by(_BOOK.c.accepted_at))]
 
 
-def list_pages(conn: Connection, renters: Collection[NodeId]) -> list[tuple[Book, Channel]]:
+def list_books_with_channels(conn: Connection, renters: Collection[NodeId]) -> list[tuple[Book, Channel]]:
     """The books of these renters (some hundreds at most) with their channels, oldest first."""
     if len(renters) == 1:
-        rows = _load_pages(conn, key=next(iter(renters)))
+        rows = _load_both(conn, key=next(iter(renters)))
     else:
-        rows = _load_pages_of_many.among(conn, renters)
+        rows = _load_both_of_many.among(conn, renters)
     width = len(_COLUMNS)
     return [(_read(row[:width]), read_channel(row[width:])) for row in rows]
 

@@ -47,7 +47,7 @@ class FarmerAgreement:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class RenterSums:
     """One renter's sums. `over_since`: since when it has owed more than the limit, 0 if it does not.
 
     `longest_interval`: of all agreements it ever had, seconds.
@@ -92,8 +92,8 @@ class FarmerAgreementRow(SQLModel, table=True):
     farmer_signature: bytes | None = Field(default=None, sa_type=LargeBinary)
 
 
-class FarmerAccountRow(SQLModel, table=True):
-    """One Account."""
+class RenterSumsRow(SQLModel, table=True):
+    """One RenterSums."""
 
     __tablename__ = "farmer_account"
 
@@ -107,7 +107,7 @@ class FarmerAccountRow(SQLModel, table=True):
 
 
 _AGREEMENT: Final = table(FarmerAgreementRow)
-_ACCOUNT: Final = table(FarmerAccountRow)
+_SUMS: Final = table(RenterSumsRow)
 
 _AGREEMENT_KEY: Final = _AGREEMENT.c.id == bindparam("key", type_=_AGREEMENT.c.id.type)
 _AGREEMENT_NAMES: Final = [column.name for column in _AGREEMENT.c]
@@ -117,18 +117,18 @@ _insert: Final = Statement(insert(_AGREEMENT))
 _update: Final = Statement(
     update(_AGREEMENT).where(_AGREEMENT_KEY).values({name: bindparam(name) for name in _CHANGING})
 )
-_ACCOUNT_KEY: Final = _ACCOUNT.c.renter == bindparam("key", type_=_ACCOUNT.c.renter.type)
-_ACCOUNT_SUMS: Final = [column.name for column in _ACCOUNT.c if column.name != "renter"]
-_load_account: Final = Statement(select(*_ACCOUNT.c).where(_ACCOUNT_KEY))
-_load_accounts: Final = Statement(
-    select(*_ACCOUNT.c).where(_ACCOUNT.c.renter.in_(bindparam("renters", expanding=True)))
+_SUMS_KEY: Final = _SUMS.c.renter == bindparam("key", type_=_SUMS.c.renter.type)
+_SUMS_CHANGING: Final = [column.name for column in _SUMS.c if column.name != "renter"]
+_load_sums: Final = Statement(select(*_SUMS.c).where(_SUMS_KEY))
+_load_sums_of: Final = Statement(
+    select(*_SUMS.c).where(_SUMS.c.renter.in_(bindparam("renters", expanding=True)))
 )
-_insert_account: Final = Statement(insert(_ACCOUNT))
-_update_account: Final = Statement(
-    update(_ACCOUNT).where(_ACCOUNT_KEY).values({name: bindparam(name) for name in _ACCOUNT_SUMS})
+_insert_sums: Final = Statement(insert(_SUMS))
+_update_sums: Final = Statement(
+    update(_SUMS).where(_SUMS_KEY).values({name: bindparam(name) for name in _SUMS_CHANGING})
 )
 
-TABLES: Final[tuple[type[SQLModel], ...]] = (FarmerAgreementRow, FarmerAccountRow)
+TABLES: Final[tuple[type[SQLModel], ...]] = (FarmerAgreementRow, RenterSumsRow)
 
 
 def load_agreement(conn: Connection, agreement: bytes) -> FarmerAgreement | None:
@@ -143,7 +143,7 @@ def load_agreements(conn: Connection, ids: Iterable[bytes]) -> dict[bytes, Farme
     return {name: record for name, record in found.items() if record is not None}
 
 
-def save_agreement(conn: Connection, record: FarmerAgreement) -> Account:
+def save_agreement(conn: Connection, record: FarmerAgreement) -> RenterSums:
     """Insert an agreement or write its new state, and bring its renter's sums up to date; return them.
 
     Its terms never change. Saving twice is harmless.
@@ -154,9 +154,9 @@ def save_agreement(conn: Connection, record: FarmerAgreement) -> Account:
         _insert(conn, **values)
     else:
         _update(conn, key=record.id, **values)
-    account = load_account(conn, record.agreement.renter)
-    changed = _added(account if before is None else _added(account, before, -1), record, 1)
-    save_account(conn, changed)
+    sums = load_sums(conn, record.agreement.renter)
+    changed = _added(sums if before is None else _added(sums, before, -1), record, 1)
+    save_sums(conn, changed)
     return changed
 
 
@@ -170,15 +170,15 @@ def list_agreements(
     return [_read(tuple(row)) for row in conn.execute(query)]
 
 
-def list_overdue(conn: Connection, now: Timestamp, limit: int = BATCH) -> list[FarmerAgreement]:
-    """At most `limit` agreements that have ended, and proposals whose shard did not come in time."""
+def list_overdue(conn: Connection, now: Timestamp) -> list[FarmerAgreement]:
+    """At most BATCH agreements that have ended, and proposals whose shard did not come in time."""
     column = _AGREEMENT.c
     ended = select(_AGREEMENT).where(column.state == AgreementState.STORED.value, column.end_at <= now)
     abandoned = select(_AGREEMENT).where(
         column.state == AgreementState.PROPOSED.value, column.upload_by <= now
     )
-    rows = [*conn.execute(ended.limit(limit)), *conn.execute(abandoned.limit(limit))]
-    return [_read(tuple(row)) for row in rows[:limit]]
+    rows = [*conn.execute(ended.limit(BATCH)), *conn.execute(abandoned.limit(BATCH))]
+    return [_read(tuple(row)) for row in rows[:BATCH]]
 
 
 def stored_shards(conn: Connection) -> Iterator[bytes]:
@@ -188,63 +188,63 @@ def stored_shards(conn: Connection) -> Iterator[bytes]:
         yield row.id
 
 
-def load_account(conn: Connection, renter: NodeId) -> Account:
+def load_sums(conn: Connection, renter: NodeId) -> RenterSums:
     """A renter's sums, all zero when it is new."""
-    rows = _load_account(conn, key=renter)
-    return _read_account(rows[0]) if rows else Account(renter)
+    rows = _load_sums(conn, key=renter)
+    return _read_sums(rows[0]) if rows else RenterSums(renter)
 
 
-def load_accounts(conn: Connection, renters: Collection[NodeId]) -> dict[NodeId, Account]:
+def load_sums_of(conn: Connection, renters: Collection[NodeId]) -> dict[NodeId, RenterSums]:
     """The sums of these renters (some hundreds at most), all zero for those that are new."""
     if len(renters) == 1:
-        return {renter: load_account(conn, renter) for renter in renters}
-    known = [_read_account(row) for row in _load_accounts.among(conn, renters)]
-    return {renter: Account(renter) for renter in renters} | {one.renter: one for one in known}
+        return {renter: load_sums(conn, renter) for renter in renters}
+    known = [_read_sums(row) for row in _load_sums_of.among(conn, renters)]
+    return {renter: RenterSums(renter) for renter in renters} | {one.renter: one for one in known}
 
 
-def list_accounts(conn: Connection) -> list[Account]:
+def list_sums(conn: Connection) -> list[RenterSums]:
     """All renters that ever had an agreement."""
-    return [_read_account(tuple(row)) for row in conn.execute(select(_ACCOUNT))]
+    return [_read_sums(tuple(row)) for row in conn.execute(select(_SUMS))]
 
 
-def save_account(conn: Connection, account: Account) -> None:
+def save_sums(conn: Connection, sums: RenterSums) -> None:
     """Insert or replace a renter's sums."""
-    sums = {
-        "stored": account.stored,
-        "stored_bytes": account.stored_bytes,
-        "reserved_bytes": account.reserved_bytes,
-        "storage_rate": account.storage_rate,
-        "over_since": account.over_since,
-        "longest_interval": account.longest_interval,
+    values = {
+        "stored": sums.stored,
+        "stored_bytes": sums.stored_bytes,
+        "reserved_bytes": sums.reserved_bytes,
+        "storage_rate": sums.storage_rate,
+        "over_since": sums.over_since,
+        "longest_interval": sums.longest_interval,
     }
-    if _load_account(conn, key=account.renter):
-        _update_account(conn, key=account.renter, **sums)
+    if _load_sums(conn, key=sums.renter):
+        _update_sums(conn, key=sums.renter, **values)
     else:
-        _insert_account(conn, renter=account.renter, **sums)
+        _insert_sums(conn, renter=sums.renter, **values)
 
 
 def used_bytes(conn: Connection) -> tuple[int, int]:
     """Bytes stored and bytes reserved, over all renters."""
-    query = select(func.sum(_ACCOUNT.c.stored_bytes), func.sum(_ACCOUNT.c.reserved_bytes))
+    query = select(func.sum(_SUMS.c.stored_bytes), func.sum(_SUMS.c.reserved_bytes))
     stored, reserved = conn.execute(query).one()
     return int(stored or 0), int(reserved or 0)
 
 
-def _added(account: Account, record: FarmerAgreement, sign: int) -> Account:
+def _added(sums: RenterSums, record: FarmerAgreement, sign: int) -> RenterSums:
     length = sign * record.agreement.shard_length
     match record.state:
         case AgreementState.PROPOSED:
-            return replace(account, reserved_bytes=account.reserved_bytes + length)
+            return replace(sums, reserved_bytes=sums.reserved_bytes + length)
         case AgreementState.STORED:
             return replace(
-                account,
-                stored=account.stored + sign,
-                stored_bytes=account.stored_bytes + length,
-                storage_rate=to_amount(account.storage_rate + sign * record.storage_rate),
-                longest_interval=Seconds(max(account.longest_interval, record.agreement.audit_interval)),
+                sums,
+                stored=sums.stored + sign,
+                stored_bytes=sums.stored_bytes + length,
+                storage_rate=to_amount(sums.storage_rate + sign * record.storage_rate),
+                longest_interval=Seconds(max(sums.longest_interval, record.agreement.audit_interval)),
             )
         case _:
-            return account
+            return sums
 
 
 def _write(record: FarmerAgreement) -> dict[str, Any]:
@@ -298,9 +298,9 @@ def _read(values: Sequence[Any]) -> FarmerAgreement:
     )
 
 
-def _read_account(row: tuple[Any, ...]) -> Account:
+def _read_sums(row: tuple[Any, ...]) -> RenterSums:
     renter, stored, stored_bytes, reserved_bytes, storage_rate, over_since, longest_interval = row
-    return Account(
+    return RenterSums(
         renter=NodeId(renter),
         stored=stored,
         stored_bytes=stored_bytes,

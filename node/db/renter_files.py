@@ -1,32 +1,13 @@
-"""What a renter remembers of its files: each with its sealed manifest, each shard with its agreement.
+"""A renter's files, each with its sealed manifest, from the first byte put to the last shard deleted."""
 
-A shard is written as PROPOSED before its agreement leaves, becomes STORED with the farmer's countersignature,
-and stays until the farmer has confirmed its deletion, so that nothing is paid for that nobody remembers.
-"""
-
-from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from sqlalchemy import (
-    BigInteger,
-    Connection,
-    LargeBinary,
-    Row,
-    Select,
-    Table,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import BigInteger, Connection, LargeBinary, Row, Table, insert, select, update
 from sqlmodel import Field, SQLModel
 
-from node.agreement import Agreement
-from node.audit import Outcome
-from payments.types import Amount, NodeId, Seconds, Timestamp
-from settlement.database import AmountColumn
+from payments.types import Timestamp
 from settlement.tables import table
 
 
@@ -39,19 +20,6 @@ class FileState(Enum):
     """Every shard is countersigned."""
     REMOVED = "removed"
     """Given up by its owner; its shards are being deleted."""
-
-
-class ShardState(Enum):
-    """Where a shard stands."""
-
-    PROPOSED = "proposed"
-    """The agreement may have reached the farmer; there is no countersignature yet."""
-    STORED = "stored"
-    """Countersigned: audited and paid for."""
-    DELETING = "deleting"
-    """To be deleted; the farmer has not confirmed."""
-    GONE = "gone"
-    """Deleted, or its agreement is over."""
 
 
 class FileRow(SQLModel, table=True):
@@ -71,41 +39,10 @@ class FileRow(SQLModel, table=True):
     created_at: int = Field(sa_type=BigInteger)
 
 
-class ShardRow(SQLModel, table=True):
-    """One shard of one segment at one farmer, with the terms of its agreement."""
-
-    __tablename__ = "renter_shard"
-
-    agreement_id: bytes = Field(primary_key=True, sa_type=LargeBinary)
-    file_id: bytes = Field(index=True, foreign_key="renter_file.file_id", sa_type=LargeBinary)
-    segment: int
-    shard: int
-    state: str = Field(index=True)
-    renter: bytes = Field(sa_type=LargeBinary)
-    farmer: bytes = Field(index=True, sa_type=LargeBinary)
-    shard_length: int = Field(sa_type=BigInteger)
-    leaf_count: int = Field(sa_type=BigInteger)
-    data_root: bytes = Field(sa_type=LargeBinary)
-    step: int = Field(sa_type=AmountColumn)
-    audit_interval: int
-    response_deadline: int
-    grace: int
-    download_price: int = Field(sa_type=AmountColumn)
-    start: int = Field(sa_type=BigInteger)
-    end: int = Field(sa_type=BigInteger)
-    renter_signature: bytes = Field(sa_type=LargeBinary)
-    farmer_signature: bytes | None = Field(default=None, sa_type=LargeBinary)
-    audited: int = 0
-    outcome: str | None = None
-    checked_at: int | None = Field(default=None, sa_type=BigInteger)
-    settled_at: int = Field(sa_type=BigInteger)
-
-
-TABLES: Final[tuple[type[SQLModel], ...]] = (FileRow, ShardRow)
+TABLES: Final[tuple[type[SQLModel], ...]] = (FileRow,)
 """What this module keeps in a renter's money database."""
 
 _FILES: Final[Table] = table(FileRow)
-_SHARDS: Final[Table] = table(ShardRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,36 +59,6 @@ class FileRecord:
     sha256: bytes = b""
     segments: int = 0
     manifest: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class ShardRecord:
-    """One shard and its agreement.
-
-    audited: the last interval that had its audit. outcome, checked_at: its last audit's. settled_at:
-    until when its storage is paid (its last passed audit, or the start).
-    """
-
-    agreement_id: bytes
-    file_id: bytes
-    segment: int
-    index: int
-    state: ShardState
-    agreement: Agreement
-    renter_signature: bytes
-    settled_at: Timestamp
-    farmer_signature: bytes | None = None
-    audited: int = 0
-    outcome: Outcome | None = None
-    checked_at: Timestamp | None = None
-
-    @property
-    def lost(self) -> bool:
-        """Whether its farmer has failed an audit of it or refused a paid read: it earns nothing further."""
-        return self.outcome is Outcome.FAILED
-
-
-# Files
 
 
 def insert_file(conn: Connection, file: FileRecord) -> None:
@@ -224,169 +131,4 @@ def _file(row: Row[Any]) -> FileRecord:
         sha256=row.sha256,
         segments=row.segments,
         manifest=row.manifest,
-    )
-
-
-# Shards
-
-
-def insert_shards(conn: Connection, shards: Iterable[ShardRecord]) -> None:
-    """Write new shards, before their agreements leave."""
-    conn.execute(insert(_SHARDS), [_values(shard) for shard in shards])
-
-
-def countersign_shard(conn: Connection, agreement_id: bytes, farmer_signature: bytes) -> None:
-    """Declare a shard stored: the farmer has signed for it."""
-    conn.execute(
-        update(_SHARDS)
-        .where(_SHARDS.c.agreement_id == agreement_id, _SHARDS.c.state == ShardState.PROPOSED.value)
-        .values(state=ShardState.STORED.value, farmer_signature=farmer_signature)
-    )
-
-
-def set_shard_state(conn: Connection, agreement_ids: Iterable[bytes], state: ShardState) -> None:
-    """Move shards on."""
-    for agreement_id in agreement_ids:
-        conn.execute(update(_SHARDS).where(_SHARDS.c.agreement_id == agreement_id).values(state=state.value))
-
-
-def delete_later(conn: Connection, file_id: bytes) -> int:
-    """Mark every shard of a file for deletion; return how many."""
-    waiting = [ShardState.PROPOSED.value, ShardState.STORED.value]
-    return conn.execute(
-        update(_SHARDS)
-        .where(_SHARDS.c.file_id == file_id, _SHARDS.c.state.in_(waiting))
-        .values(state=ShardState.DELETING.value)
-    ).rowcount
-
-
-def record_check(conn: Connection, agreement_id: bytes, outcome: Outcome, at: Timestamp) -> None:
-    """Note a shard's last outcome; a passed audit settles the storage before it. What is lost stays lost."""
-    values: dict[str, Any] = {"outcome": outcome.value, "checked_at": at}
-    if outcome is Outcome.PASSED:
-        values["settled_at"] = at
-    conn.execute(
-        update(_SHARDS)
-        .where(_SHARDS.c.agreement_id == agreement_id)
-        .where(_SHARDS.c.outcome.is_distinct_from(Outcome.FAILED.value))
-        .values(**values)
-    )
-
-
-def advance_settled(conn: Connection, agreement_id: bytes, seconds: Seconds) -> None:
-    """Note that so much more of a shard's storage time is paid."""
-    later = _SHARDS.c.settled_at + seconds
-    conn.execute(update(_SHARDS).where(_SHARDS.c.agreement_id == agreement_id).values(settled_at=later))
-
-
-def mark_audited(conn: Connection, agreement_id: bytes, interval: int) -> None:
-    """Note that the audit of this interval has been issued; an earlier interval changes nothing."""
-    conn.execute(
-        update(_SHARDS)
-        .where(_SHARDS.c.agreement_id == agreement_id, _SHARDS.c.audited < interval)
-        .values(audited=interval)
-    )
-
-
-def load_shard(conn: Connection, agreement_id: bytes) -> ShardRecord | None:
-    """Return one shard."""
-    found = _shards(conn, select(_SHARDS).where(_SHARDS.c.agreement_id == agreement_id))
-    return found[0] if found else None
-
-
-def load_shards(conn: Connection, file_id: bytes) -> tuple[ShardRecord, ...]:
-    """Return the shards of a file in any state, by segment and index."""
-    query = select(_SHARDS).where(_SHARDS.c.file_id == file_id)
-    return _shards(conn, query.order_by(_SHARDS.c.segment, _SHARDS.c.shard, _SHARDS.c.start))
-
-
-def load_audited_shards(conn: Connection, now: Timestamp) -> tuple[ShardRecord, ...]:
-    """Return the shards that are to be audited: stored, not known to be lost, their agreements not over."""
-    query = select(_SHARDS).where(
-        _SHARDS.c.state == ShardState.STORED.value,
-        _SHARDS.c.outcome.is_distinct_from(Outcome.FAILED.value),
-        _SHARDS.c.end > now,
-    )
-    return _shards(conn, query.order_by(_SHARDS.c.farmer, _SHARDS.c.file_id, _SHARDS.c.segment))
-
-
-def load_farmer_shards(conn: Connection, farmer: NodeId) -> tuple[ShardRecord, ...]:
-    """Return the shards at one farmer, in any state."""
-    return _shards(conn, select(_SHARDS).where(_SHARDS.c.farmer == farmer))
-
-
-def load_deletions(conn: Connection) -> tuple[ShardRecord, ...]:
-    """Return the shards whose deletion a farmer has not confirmed yet."""
-    return _shards(conn, select(_SHARDS).where(_SHARDS.c.state == ShardState.DELETING.value))
-
-
-def shard_lengths(conn: Connection) -> dict[NodeId, tuple[int, ...]]:
-    """Return the length of each shard that a farmer stores for us, by farmer."""
-    query = select(_SHARDS.c.farmer, _SHARDS.c.shard_length).where(_SHARDS.c.state == ShardState.STORED.value)
-    found: defaultdict[NodeId, list[int]] = defaultdict(list)
-    for row in conn.execute(query):
-        found[NodeId(row.farmer)].append(row.shard_length)
-    return {farmer: tuple(lengths) for farmer, lengths in found.items()}
-
-
-def _values(shard: ShardRecord) -> dict[str, Any]:
-    terms = shard.agreement
-    return {
-        "agreement_id": shard.agreement_id,
-        "file_id": shard.file_id,
-        "segment": shard.segment,
-        "shard": shard.index,
-        "state": shard.state.value,
-        "renter": terms.renter,
-        "farmer": terms.farmer,
-        "shard_length": terms.shard_length,
-        "leaf_count": terms.leaf_count,
-        "data_root": terms.data_root,
-        "step": terms.step,
-        "audit_interval": terms.audit_interval,
-        "response_deadline": terms.response_deadline,
-        "grace": terms.grace,
-        "download_price": terms.download_price,
-        "start": terms.start,
-        "end": terms.end,
-        "renter_signature": shard.renter_signature,
-        "farmer_signature": shard.farmer_signature,
-        "audited": shard.audited,
-        "outcome": shard.outcome.value if shard.outcome else None,
-        "checked_at": shard.checked_at,
-        "settled_at": shard.settled_at,
-    }
-
-
-def _shards(conn: Connection, query: Select[Any]) -> tuple[ShardRecord, ...]:
-    return tuple(map(_shard, conn.execute(query)))
-
-
-def _shard(row: Row[Any]) -> ShardRecord:
-    return ShardRecord(
-        agreement_id=row.agreement_id,
-        file_id=row.file_id,
-        segment=row.segment,
-        index=row.shard,
-        state=ShardState(row.state),
-        agreement=Agreement(
-            renter=NodeId(row.renter),
-            farmer=NodeId(row.farmer),
-            shard_length=row.shard_length,
-            leaf_count=row.leaf_count,
-            data_root=row.data_root,
-            step=Amount(row.step),
-            audit_interval=Seconds(row.audit_interval),
-            response_deadline=Seconds(row.response_deadline),
-            grace=Seconds(row.grace),
-            download_price=Amount(row.download_price),
-            start=Timestamp(row.start),
-            end=Timestamp(row.end),
-        ),
-        renter_signature=row.renter_signature,
-        farmer_signature=row.farmer_signature,
-        settled_at=Timestamp(row.settled_at),
-        audited=row.audited,
-        outcome=Outcome(row.outcome) if row.outcome else None,
-        checked_at=None if row.checked_at is None else Timestamp(row.checked_at),
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from node.demo.errors import ImpossibleStory
+from node.segments import SEGMENT_SIZE
 from payments.types import Address, NodeId
 
 FLIP_EVERY: Final = 1024
@@ -74,7 +75,7 @@ class Shape:
     k: int = 4
     n: int = 12
     rounds: int = 3
-    segment_size: int = 64 * 2**20
+    segment_size: int = SEGMENT_SIZE
 
     def __post_init__(self) -> None:
         if not 1 <= self.k < self.n:
@@ -84,6 +85,10 @@ class Shape:
         if self.rounds < len(("before", "after")):
             raise ImpossibleStory(
                 f"{self.rounds} rounds: there must be one before and one after things go wrong"
+            )
+        if not 1 <= self.segment_size <= SEGMENT_SIZE:
+            raise ImpossibleStory(
+                f"segments of {self.segment_size} bytes: from 1 to {SEGMENT_SIZE} there may be"
             )
 
     @property

@@ -1,7 +1,7 @@
 """How a story ended: what was stored, audited, paid and returned, and whether every token is accounted for.
 
-Amounts are base units, gas is units of gas used by mined transactions. Values only; `node.demo.stage` and
-`node.demo.story` gather them.
+Amounts are base units, gas is units of gas used by mined transactions. Values only; `node.demo.stages`
+and `node.demo.story` gather them.
 """
 
 from dataclasses import asdict, dataclass

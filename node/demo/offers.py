@@ -6,8 +6,9 @@ from typing import Final
 
 from node.demo.cast import Shape
 from node.farmer.config import FarmerConfig, Offer
+from payments.policy import ClaimPolicy
 from payments.prices import Prices, read_price, step_price
-from payments.types import Address, Amount, Seconds
+from payments.types import MAX_AMOUNT, Address, Amount, Seconds
 from settlement.deployment import Deployment
 
 TOKEN: Final = 10**18
@@ -28,9 +29,15 @@ MARGIN: Final = 2
 
 
 def farmer_config(payee: Address, deployment: Deployment) -> FarmerConfig:
-    """Configure a farmer of the story for the chain it plays on."""
+    """Configure a farmer of the story for the chain it plays on; it claims when the story says so."""
     offer = replace(OFFER, min_challenge_period=deployment.challenge_period)
-    return FarmerConfig(payee, (deployment.token,), offer=offer, max_exposure=Amount(10 * TOKEN))
+    return FarmerConfig(
+        payee,
+        (deployment.token,),
+        offer=offer,
+        max_exposure=Amount(10 * TOKEN),
+        claims=ClaimPolicy(min_amount=MAX_AMOUNT),
+    )
 
 
 def deposit_for(size: int, shape: Shape) -> Amount:

@@ -18,7 +18,7 @@ class MalformedMessage(PeerFault):
         return f"malformed {self.message}: {self.reason}"
 
 
-# Requests (node.identity)
+# Requests (node.authentication)
 
 
 class BadRequest(PeerFault):
@@ -104,7 +104,7 @@ class TooManyRequests(BadRequest):
         return f"more than {self.limit} requests within the window: try again in {self.retry_after} s"
 
 
-# Node records (node.identity)
+# Node records (node.node_record)
 
 
 class BadRecord(PeerFault):

@@ -1,7 +1,8 @@
 """The trunk of the error tree: the root, four branches by whose fault it is, and how values are shown."""
 
-import re
 from typing import ClassVar
+
+from payments.errors import upper_snake
 
 
 class NodeError(Exception):
@@ -11,7 +12,7 @@ class NodeError(Exception):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls.code = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).upper()
+        cls.code = upper_snake(cls.__name__)
 
     @property
     def detail(self) -> dict[str, object]:

@@ -21,7 +21,7 @@ from node.farmer.errors import (
     WrongPayee,
 )
 from node.farmer.farm import Farm
-from node.farmer.till import see_channel
+from node.farmer.vouchers import see_channel
 from node.messages import ChannelView
 from payments.channel import Claimed, CloseRequested, Funded, apply
 from payments.ledger import Earnings
@@ -135,7 +135,7 @@ def _check_sight(farm: Farm, terms: Terms, name: ChannelId, sight: Sight) -> Non
 def _record(conn: Connection, farm: Farm, book: Book, terms: Terms, sight: Sight) -> None:
     """Write down a channel as the chain shows it. What follows from a close request is the watcher's affair.
 
-    Another channel of the same renter continues its storage clock: opening one settles nothing.
+    Another channel of the same renter continues its storage clock: opening one pays for nothing.
     """
     channel, state = record_channel(conn, farm.domain, terms), sight.state
     if not state.closes_at:

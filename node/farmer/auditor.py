@@ -14,10 +14,10 @@ from node.db import Connection
 from node.db.farmer import Held, load_held, save_held
 from node.db.farmer_agreements import FarmerAgreement, load_agreements
 from node.errors import NodeError, UnknownAgreement
+from node.farmer.agreements import running
 from node.farmer.errors import StepAboveExposure
-from node.farmer.farm import Farm, Page, check_exposure, load_page
-from node.farmer.shelf import running
-from node.farmer.till import bank, enter, evidence, told
+from node.farmer.farm import Account, Farm, check_exposure, load_account
+from node.farmer.vouchers import bank, enter, evidence, told
 from node.messages import Behind, Declined, ProofMessage, Proven
 from node.shard_store import ShardDamaged, ShardMissing, ShardStore
 from payments.errors import PaymentError, WrongCondition
@@ -96,14 +96,14 @@ async def answer_audit(
 
 async def _consider(farm: Farm, audit: Audit) -> Found | Answer:
     """Find the answer; nothing is written yet."""
-    page, held, records = farm.database.read(lambda conn: _look(conn, farm, audit))
-    if held is not None and audit.voucher == page.earnings.proven:
+    account, held, records = farm.database.read(lambda conn: _look(conn, farm, audit))
+    if held is not None and audit.voucher == account.earnings.proven:
         return Proven(proof=ProofMessage.of(held.proof))
-    if held is not None and page.earnings.unpaid:
-        return _behind(page, held)
+    if held is not None and account.earnings.unpaid:
+        return _behind(account, held)
     worth = _appraise(farm, audit, records)
-    _accept(farm, audit, page, worth)
-    farm.database.read(lambda conn: check_exposure(conn, farm, page.account, audit.now, page))
+    _accept(farm, audit, account, worth)
+    farm.database.read(lambda conn: check_exposure(conn, farm, account.sums, audit.now, account))
     proof = await farm.run(_prove, farm.store, audit.challenge, records)
     return proof if isinstance(proof, Declined) else Found(proof, worth)
 
@@ -114,14 +114,14 @@ async def _keep(farm: Farm, audit: Audit, found: Found | None) -> None:
         return
 
     def step(conn: Connection) -> list[Accepted]:
-        page, taken = load_page(conn, audit.voucher.voucher.channel_id, audit.node), []
+        account, taken = load_account(conn, audit.voucher.voucher.channel_id, audit.node), []
         if audit.paid is not None:
-            accepted, page = bank(conn, farm, page, audit.paid, signer=audit.payer)
+            accepted, account = bank(conn, farm, account, audit.paid, signer=audit.payer)
             taken.append(accepted)
         if found is not None:
-            accepted = _accept(farm, audit, page, found.worth)
-            enter(conn, page, accepted, audit.now)
-            save_held(conn, page.channel.id, Held(audit.challenge, found.proof))
+            accepted = _accept(farm, audit, account, found.worth)
+            enter(conn, account, accepted, audit.now)
+            save_held(conn, account.channel.id, Held(audit.challenge, found.proof))
             taken.append(accepted)
         return taken
 
@@ -129,30 +129,30 @@ async def _keep(farm: Farm, audit: Audit, found: Found | None) -> None:
         told(farm, accepted)
 
 
-def _look(conn: Connection, farm: Farm, audit: Audit) -> tuple[Page, Held | None, Records]:
+def _look(conn: Connection, farm: Farm, audit: Audit) -> tuple[Account, Held | None, Records]:
     """Read the channel as it is with the payment taken, the proof it holds, and the challenged agreements."""
-    page = load_page(conn, audit.voucher.voucher.channel_id, audit.node)
+    account = load_account(conn, audit.voucher.voucher.channel_id, audit.node)
     if audit.paid is not None:
         accepted = accept_payment(
             farm.domain,
-            page.channel,
-            page.earnings,
+            account.channel,
+            account.earnings,
             audit.paid,
-            storage_rate=page.account.storage_rate,
+            storage_rate=account.sums.storage_rate,
             signer=audit.payer,
         )
-        book = replace(page.book, earnings=accepted.earnings)
-        page = replace(page, channel=accepted.channel, book=book)
-    held = load_held(conn, page.channel.id)
+        book = replace(account.book, earnings=accepted.earnings)
+        account = replace(account, channel=accepted.channel, book=book)
+    held = load_held(conn, account.channel.id)
     found = load_agreements(conn, [item.agreement for item in audit.challenge.items])
-    return page, held, {name: one for name, one in found.items() if one.agreement.renter == audit.node}
+    return account, held, {name: one for name, one in found.items() if one.agreement.renter == audit.node}
 
 
-def _accept(farm: Farm, audit: Audit, page: Page, worth: Worth) -> Accepted:
+def _accept(farm: Farm, audit: Audit, account: Account, worth: Worth) -> Accepted:
     return accept_proven(
         farm.domain,
-        page.channel,
-        page.earnings,
+        account.channel,
+        account.earnings,
         audit.voucher,
         condition=audit.condition,
         step=worth.step,
@@ -189,8 +189,8 @@ def _prove(store: ShardStore, challenge: Challenge, records: Records) -> Proof |
     return Declined(agreements=tuple(lost)) if lost else Proof(tuple(parts))
 
 
-def _behind(page: Page, held: Held) -> Behind:
-    proven = page.earnings.proven
+def _behind(account: Account, held: Held) -> Behind:
+    proven = account.earnings.proven
     if proven is None:
         raise ValueError("a proof is held without its voucher")
     shown = evidence(proven, held)

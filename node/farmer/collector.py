@@ -7,17 +7,18 @@ now (no gas money, fees above the ceiling, chain away) stays in the outbox and i
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from node.audit import pack_proof
 from node.db import Connection
-from node.db.farmer import Book, list_books
-from node.db.farmer_agreements import load_account
+from node.db.farmer import Book, list_books, load_held
+from node.db.farmer_agreements import RenterSums, load_agreements, load_sums
 from node.farmer.config import FarmerConfig
-from node.farmer.farm import Farm, settled
+from node.farmer.farm import Farm, caught_up
 from payments.channel import Channel
-from payments.policy import Claimable, ClaimDecision, decide
-from payments.types import Amount, Timestamp, to_amount
-from payments.vouchers import SigningKey
+from payments.policy import Claimable, ClaimDecision, Unpaid, decide
+from payments.types import Amount, Seconds, Timestamp, to_amount
+from payments.vouchers import SigningKey, Voucher
 from settlement.chain_events import Reason
 from settlement.claims import Outcome, plan_claims, send_claims
 from settlement.client import Chain, Claim
@@ -31,18 +32,23 @@ BATCH_GAS = 45_000
 """Gas of a claim transaction before its first row, as measured."""
 ROW_GAS = 13_000
 """Gas of each row."""
+PROOF_BYTE_GAS = 37
+"""Gas of each byte of a proof at most: 25 to 37 were measured, for one leaf alone and many in a batch."""
 ALONE_GAS = BATCH_GAS + ROW_GAS
 _ETHER = 10**18
 _MAX_AMOUNT = 2**96 - 1
+_UNPROVEN = (Reason.BAD_PROOF, Reason.BAD_SIGNATURE)
+"""How the contract says that a proof does not belong to its voucher."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One channel and what could be claimed from it."""
+    """One channel and what could be claimed from it; `proof` is packed, empty where all work is paid."""
 
     channel: Channel
     book: Book
     claimable: Claimable
+    proof: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +59,58 @@ class Considered:
     fee: Amount | None
     decision: ClaimDecision
 
+    @property
+    def amount(self) -> Amount:
+        """What a claim would bring now."""
+        claimable = self.candidate.claimable
+        proven = claimable.unpaid.amount if self.decision.with_proof and claimable.unpaid else 0
+        return Amount(claimable.amount + proven)
+
+    @property
+    def claim(self) -> Claim | None:
+        """The claim of the voucher decided upon; None where there is none."""
+        one, earnings = self.candidate, self.candidate.book.earnings
+        if self.decision.with_proof and earnings.proven:
+            return Claim(one.channel.terms, earnings.proven, one.proof)
+        return Claim(one.channel.terms, earnings.paid) if one.claimable.amount and earnings.paid else None
+
 
 def find_candidates(conn: Connection, now: Timestamp) -> list[Candidate]:
-    """Every accepted channel, with what its unconditional voucher would bring."""
+    """Every accepted channel, with what its unconditional voucher would bring and its proof would add."""
     found = []
     for book in list_books(conn):
         channel = load_channel(conn, book.channel_id)
         if channel is None:
             continue
-        account = load_account(conn, book.renter)
-        current = settled(book, channel, account)
+        sums = load_sums(conn, book.renter)
+        current = caught_up(book, channel, sums)
         paid = current.earnings.paid
         amount = max(0, min(paid.total, channel.deposit) - channel.claimed) if paid else 0
         since = current.unclaimed_since or now
-        claimable = Claimable(Amount(amount), since, account.storage_rate)
-        found.append(Candidate(channel, current, claimable))
+        unpaid, proof = _find_unpaid(conn, channel, current, sums)
+        claimable = Claimable(Amount(amount), since, sums.storage_rate, unpaid)
+        found.append(Candidate(channel, current, claimable, proof))
     return found
+
+
+def _find_unpaid(
+    conn: Connection, channel: Channel, book: Book, sums: RenterSums
+) -> tuple[Unpaid | None, bytes]:
+    """Find the proven work that is not paid, and its packed proof.
+
+    Its renter has the longest grace of the agreements it shows, unless it owes too much already.
+    """
+    earnings = book.earnings
+    held = load_held(conn, channel.id) if earnings.proven and earnings.unpaid else None
+    if held is None or earnings.proven is None:
+        return None, b""
+    amount = min(earnings.proven.total, channel.deposit) - min(earnings.covered, channel.deposit)
+    if not amount:
+        return None, b""
+    shown = load_agreements(conn, [item.agreement for item in held.challenge.items]).values()
+    grace = max((one.agreement.grace for one in shown), default=Seconds(0))
+    due = sums.over_since or Timestamp(earnings.proven_at + grace)
+    return Unpaid(Amount(amount), earnings.proven_at, due), pack_proof(held.challenge, held.proof)
 
 
 def consider(
@@ -81,11 +123,16 @@ def consider(
 ) -> list[Considered]:
     """Decide about every channel; `gas_wei` is the price of a unit of gas, `show` writes amounts."""
     worth = sum(1 for candidate in candidates if candidate.claimable.amount)
-    fee = _fee(config, gas_wei, worth)
-    decisions = [
-        decide(config.claims, one.channel, one.claimable, fee=fee, now=now, show=show) for one in candidates
-    ]
-    return [Considered(one, fee, decision) for one, decision in zip(candidates, decisions, strict=True)]
+    row_gas = -(-BATCH_GAS // max(1, worth)) + ROW_GAS
+    fee = _fee(config, gas_wei, row_gas)
+
+    def judge(one: Candidate) -> ClaimDecision:
+        proof_fee = _fee(config, gas_wei, len(one.proof) * PROOF_BYTE_GAS)
+        return decide(
+            config.claims, one.channel, one.claimable, fee=fee, proof_fee=proof_fee, now=now, show=show
+        )
+
+    return [Considered(one, fee, judge(one)) for one in candidates]
 
 
 async def gas_now(chain: Chain) -> int | None:
@@ -104,6 +151,7 @@ class Collector:
         self._outbox = outbox
         self._key = key
         self._lock = asyncio.Lock()
+        self._refused: set[Voucher] = set()
         self.trouble: str | None = None
         """Why the last claim that was decided upon could not be made."""
 
@@ -117,26 +165,26 @@ class Collector:
 
     async def _collect(self, *, everything: bool) -> tuple[Outcome, ...]:
         now = self._farm.now()
-        candidates = self._farm.database.read(lambda conn: find_candidates(conn, now))
+        found = self._farm.database.read(lambda conn: find_candidates(conn, now))
         gas_wei = await gas_now(self._farm.chain)
-        due = [
-            one.candidate
-            for one in consider(self._farm.config, candidates, gas_wei=gas_wei, now=now)
-            if one.candidate.claimable.amount and (everything or one.decision.claim)
-        ]
-        if not due:
+        considered = consider(self._farm.config, [*map(self._trusted, found)], gas_wei=gas_wei, now=now)
+        due = [one.claim for one in considered if everything or one.decision.claim]
+        claims = [claim for claim in due if claim is not None]
+        if not claims:
             return ()
         if self._key is None:
             self._report("no gas key is unlocked: nothing can be claimed")
             return ()
-        return await self._claim(due, self._key)
+        return await self._claim(claims, self._key)
 
-    async def _claim(self, due: Sequence[Candidate], key: SigningKey) -> tuple[Outcome, ...]:
-        claims = [
-            Claim(one.channel.terms, one.book.earnings.paid)
-            for one in due
-            if one.book.earnings.paid is not None
-        ]
+    def _trusted(self, one: Candidate) -> Candidate:
+        """Leave a proof out that the contract has refused: what is paid is claimed without it."""
+        proven = one.book.earnings.proven
+        if proven is None or proven.voucher not in self._refused:
+            return one
+        return replace(one, claimable=replace(one.claimable, unpaid=None), proof=b"")
+
+    async def _claim(self, claims: Sequence[Claim], key: SigningKey) -> tuple[Outcome, ...]:
         chain = self._farm.chain
         try:
             plan = await plan_claims(chain, claims, key.address)
@@ -145,7 +193,11 @@ class Collector:
             self._report(str(error))
             return ()
         self.trouble = None
+        proven = {claim.voucher.voucher.channel_id: claim.voucher.voucher for claim in claims if claim.proof}
         for outcome in outcomes:
+            if outcome.reason in _UNPROVEN and outcome.channel_id in proven:
+                self._refused.add(proven[outcome.channel_id])
+                self._farm.claims_due.set()
             name = outcome.channel_id.hex()
             if outcome.claimed is not None:
                 self._farm.stats.count("claims")
@@ -163,9 +215,8 @@ class Collector:
         self.trouble = trouble
 
 
-def _fee(config: FarmerConfig, gas_wei: int | None, rows: int) -> Amount | None:
-    """One row's share of a transaction, in base units of the token."""
-    if gas_wei is None or config.gas_price is None or not rows:
+def _fee(config: FarmerConfig, gas_wei: int | None, gas: int) -> Amount | None:
+    """What so much gas costs, in base units of the token."""
+    if gas_wei is None or config.gas_price is None:
         return None
-    gas = -(-BATCH_GAS // rows) + ROW_GAS
     return to_amount(min(_MAX_AMOUNT, -(-gas * gas_wei * config.gas_price // _ETHER)))

@@ -15,10 +15,9 @@ from node.home import read_json, write_json
 from payments.errors import PaymentError
 from payments.policy import ClaimPolicy
 from payments.prices import Prices, Quote
-from payments.types import Address, Amount, NodeId, Seconds, Timestamp, to_amount
+from payments.types import GB, Address, Amount, NodeId, Seconds, Timestamp, to_amount
 
 DAY: Final = 86_400
-GB: Final = 10**9
 TOKEN: Final = 10**18
 """Base units of a token with the usual 18 decimals, in which the defaults are stated."""
 

@@ -4,9 +4,9 @@ PeerFault
 +-- ChannelRefused          WrongPayee, TokenNotAccepted, ChallengePeriodOutOfBounds, ContractSigner,
 |                           DepositTooLow, ChannelNotOpen, NodeOfAnother
 +-- NotFound                UnknownChannel, AgreementNotFound
-+-- PaymentRequired         NoChannel, ExposureExceeded, StepAboveExposure, DownloadUnpaid
++-- PaymentRequired         NoChannel, ExposureExceeded, StepAboveExposure
 +-- AgreementRefused        WrongRenter, AgreementOver, NotStored, CapacityExceeded, TooManyProposals
-+-- ShardRefused            WrongDataRoot, WrongShardLength
++-- ShardRefused            WrongDataRoot, WrongUploadLength
 +-- ReadOutOfBounds
 """
 

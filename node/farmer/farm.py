@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
+from node.clock import Clock
 from node.db import Connection
-from node.db.farmer import Book, list_pages, load_book
-from node.db.farmer_agreements import Account, load_account, load_accounts
+from node.db.farmer import Book, list_books_with_channels, load_book
+from node.db.farmer_agreements import RenterSums, load_sums, load_sums_of
 from node.db.stats import Statistics
 from node.farmer.config import FarmerConfig
 from node.farmer.errors import ExposureExceeded, UnknownChannel
@@ -24,8 +25,6 @@ from settlement.database import Database
 from settlement.tables import load_channel
 
 T = TypeVar("T")
-Clock = Callable[[], int]
-"""Wall time in unix seconds."""
 
 
 @dataclass(slots=True)
@@ -72,12 +71,12 @@ class Farm:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class Account:
     """One channel as chain and vouchers show it, and the sums of its renter."""
 
     channel: Channel
     book: Book
-    account: Account
+    sums: RenterSums
 
     @property
     def earnings(self) -> Earnings:
@@ -85,7 +84,7 @@ class Page:
         return self.book.earnings
 
 
-def load_page(conn: Connection, channel_id: ChannelId, node: NodeId) -> Page:
+def load_account(conn: Connection, channel_id: ChannelId, node: NodeId) -> Account:
     """Open the books at a channel of this renter. Raises UnknownChannel.
 
     What the chain has paid meanwhile is booked on the way: the watcher writes it to the channel only.
@@ -94,39 +93,39 @@ def load_page(conn: Connection, channel_id: ChannelId, node: NodeId) -> Page:
     channel = load_channel(conn, channel_id)
     if book is None or channel is None or book.renter != node:
         raise UnknownChannel(channel_id)
-    account = load_account(conn, node)
-    return Page(channel, settled(book, channel, account), account)
+    sums = load_sums(conn, node)
+    return Account(channel, caught_up(book, channel, sums), sums)
 
 
-def load_pages(conn: Connection, renters: Collection[NodeId]) -> dict[NodeId, dict[ChannelId, Page]]:
-    """Open the books at all channels of these renters, as `load_page` does at one."""
-    accounts = load_accounts(conn, renters)
-    pages: dict[NodeId, dict[ChannelId, Page]] = {renter: {} for renter in renters}
-    for book, channel in list_pages(conn, renters):
-        account = accounts[book.renter]
-        pages[book.renter][channel.id] = Page(channel, settled(book, channel, account), account)
-    return pages
+def load_accounts(conn: Connection, renters: Collection[NodeId]) -> dict[NodeId, dict[ChannelId, Account]]:
+    """Open the books at all channels of these renters, as `load_account` does at one."""
+    all_sums = load_sums_of(conn, renters)
+    accounts: dict[NodeId, dict[ChannelId, Account]] = {renter: {} for renter in renters}
+    for book, channel in list_books_with_channels(conn, renters):
+        sums = all_sums[book.renter]
+        accounts[book.renter][channel.id] = Account(channel, caught_up(book, channel, sums), sums)
+    return accounts
 
 
-def settled(book: Book, channel: Channel, account: Account) -> Book:
-    """Book what the chain says it has paid."""
-    earnings = record_claimed(book.earnings, channel.claimed, account.storage_rate)
+def caught_up(book: Book, channel: Channel, sums: RenterSums) -> Book:
+    """Book what the chain says it has paid meanwhile."""
+    earnings = record_claimed(book.earnings, channel.claimed, sums.storage_rate)
     waiting = book.unclaimed_since if earnings.covered > channel.claimed else Timestamp(0)
     if earnings is book.earnings and waiting == book.unclaimed_since:
         return book
     return replace(book, earnings=earnings, unclaimed_since=waiting)
 
 
-def owed(conn: Connection, account: Account, now: Timestamp, page: Page | None = None) -> Amount:
+def owed(conn: Connection, sums: RenterSums, now: Timestamp, account: Account | None = None) -> Amount:
     """What this renter owes over all its channels: the farmer's loss if it never came back.
 
-    `page` stands for what the books say of its channel, where the caller knows better.
+    `account` stands for what the books say of its channel, where the caller knows better.
     """
-    books = [page.earnings] if page else []
-    for book, channel in list_pages(conn, [account.renter]):
-        if not page or channel.id != page.channel.id:
-            books.append(settled(book, channel, account).earnings)
-    return pooled_exposure(books, account.storage_rate, now)
+    books = [account.earnings] if account else []
+    for book, channel in list_books_with_channels(conn, [sums.renter]):
+        if not account or channel.id != account.channel.id:
+            books.append(caught_up(book, channel, sums).earnings)
+    return pooled_exposure(books, sums.storage_rate, now)
 
 
 def pooled_exposure(books: list[Earnings], storage_rate: Amount, now: Timestamp) -> Amount:
@@ -141,21 +140,21 @@ def pooled_exposure(books: list[Earnings], storage_rate: Amount, now: Timestamp)
     return Amount(exposure(pooled, storage_rate, now) + others)
 
 
-def exposure_limit(config: FarmerConfig, account: Account) -> Amount:
+def exposure_limit(config: FarmerConfig, sums: RenterSums) -> Amount:
     """What this renter may owe: a few audit intervals of its own storage, never more than `max_exposure`.
 
     A missed audit is a missed payment, and a fixed sum would be nothing to a large renter and everything to
     a small one. The least deposit is lent to everybody.
     """
-    borne = storage_price(account.storage_rate, Seconds(config.max_intervals * account.longest_interval))
+    borne = storage_price(sums.storage_rate, Seconds(config.max_intervals * sums.longest_interval))
     return Amount(min(config.max_exposure, max(borne, config.offer.min_deposit)))
 
 
 def check_exposure(
-    conn: Connection, farm: Farm, account: Account, now: Timestamp, page: Page | None = None
+    conn: Connection, farm: Farm, sums: RenterSums, now: Timestamp, account: Account | None = None
 ) -> None:
-    """Serve only who owes no more than the limit; `page` as in `owed`. Raises ExposureExceeded."""
-    exposed = owed(conn, account, now, page)
-    limit = exposure_limit(farm.config, account)
+    """Serve only who owes no more than the limit; `account` as in `owed`. Raises ExposureExceeded."""
+    exposed = owed(conn, sums, now, account)
+    limit = exposure_limit(farm.config, sums)
     if exposed > limit:
         raise ExposureExceeded(exposed, limit)

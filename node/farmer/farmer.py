@@ -11,10 +11,11 @@ from dataclasses import replace
 from node.agreement import Agreement
 from node.audit import Challenge
 from node.db.farmer import list_books
-from node.farmer import admission, auditor, keeper, shelf, till
+from node.farmer import admission, agreements, auditor, downloads, upkeep, vouchers
 from node.farmer.collector import Collector
 from node.farmer.config import FarmerConfig
 from node.farmer.farm import Farm
+from node.farmer.follower import Follower
 from node.farmer.offer import Offers
 from node.farmer.status import FarmerStatus, read_status
 from node.messages import (
@@ -41,12 +42,12 @@ class Farmer:
         self.farm = farm
         self.run = run
         self._offers = Offers(farm, urls)
-        self._till = till.Till(farm)
+        self._vouchers = vouchers.VoucherQueue(farm)
         self._gas_key = gas_key
         ceiling = farm.config.max_gas_fee or DEFAULT_CEILING
         self._outbox = Outbox(farm.database, farm.chain, ceiling=ceiling)
         watcher = Watcher(farm.database, farm.chain, payees=[farm.config.payee])
-        self._follower = keeper.Follower(farm, watcher, self._outbox)
+        self._follower = Follower(farm, watcher, self._outbox)
         self._collector = Collector(farm, self._outbox, gas_key)
 
     def knows(self, node: NodeId) -> bool:
@@ -75,35 +76,37 @@ class Farmer:
 
     def channel(self, node: NodeId, channel_id: bytes) -> ChannelView:
         """GET /v1/channels/{id}."""
-        return till.see_channel(self.farm, node, ChannelId(channel_id))
+        return vouchers.see_channel(self.farm, node, ChannelId(channel_id))
 
     async def propose(self, node: NodeId, terms: Agreement, renter_signature: bytes) -> AgreementView:
         """POST /v1/agreements."""
-        return await shelf.propose(self.farm, self._offers, node, terms, renter_signature)
+        return await agreements.propose(self.farm, self._offers, node, terms, renter_signature)
 
     def data_root(self, node: NodeId, agreement: bytes) -> bytes:
         """What a shard's upload must be authenticated with. Raises AgreementNotFound."""
-        return shelf.agreed_root(self.farm, node, agreement)
+        return agreements.agreed_root(self.farm, node, agreement)
 
     async def receive_shard(
         self, node: NodeId, agreement: bytes, *, length: int, chunks: AsyncIterator[bytes]
     ) -> AgreementView:
         """PUT /v1/agreements/{id}/shard."""
-        return await shelf.receive(self.farm, node, agreement, length=length, chunks=chunks)
+        return await agreements.receive(self.farm, node, agreement, length=length, chunks=chunks)
 
     def agreement(self, node: NodeId, agreement: bytes) -> AgreementView:
         """GET /v1/agreements/{id}."""
-        return shelf.see(self.farm, node, agreement)
+        return agreements.see(self.farm, node, agreement)
 
     async def delete(self, node: NodeId, agreement: bytes) -> AgreementView:
         """DELETE /v1/agreements/{id}."""
-        return await shelf.remove(self.farm, node, agreement)
+        return await agreements.remove(self.farm, node, agreement)
 
     async def read_shard(
         self, node: NodeId, agreement: bytes, *, offset: int, length: int, payment: SignedVoucher
     ) -> bytes:
         """POST /v1/agreements/{id}/read."""
-        return await till.sell_read(self.farm, node, agreement, offset=offset, length=length, payment=payment)
+        return await downloads.sell_read(
+            self.farm, node, agreement, offset=offset, length=length, payment=payment
+        )
 
     async def audit(self, node: NodeId, request: AuditRequest) -> auditor.Answer:
         """POST /v1/audits."""
@@ -115,13 +118,13 @@ class Farmer:
 
     async def take_voucher(self, node: NodeId, voucher: SignedVoucher) -> ChannelView:
         """POST /v1/vouchers."""
-        return await self._till.take(node, voucher)
+        return await self._vouchers.take(node, voucher)
 
     # By itself
 
     async def begin(self) -> None:
         """Make disk and books agree, give queued transactions their key back, catch up with the chain."""
-        await keeper.reconcile(self.farm)
+        await upkeep.reconcile(self.farm)
         if self._gas_key is not None:
             with suppress(ChainError):  # `follow` says so, and tries again
                 await self._outbox.resume([self._gas_key])
@@ -134,7 +137,7 @@ class Farmer:
 
     async def sweep(self) -> None:
         """End what is over, delete what is not paid, write statistics."""
-        await keeper.sweep(self.farm)
+        await upkeep.sweep(self.farm)
         await self.farm.stats.flush()
 
     async def collect(self, *, everything: bool = False) -> tuple[Outcome, ...]:

@@ -8,7 +8,7 @@ from node.db import Connection
 from node.db.farmer import next_number
 from node.db.farmer_agreements import used_bytes
 from node.farmer.farm import Farm
-from node.identity import NodeRecord, SignedRecord, sign_record
+from node.node_record import NodeRecord, SignedRecord, sign_record
 from payments.prices import Quote, SignedQuote, sign_quote
 from payments.types import Timestamp
 

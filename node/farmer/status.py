@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from node.db import Connection
-from node.db.farmer_agreements import Account, list_accounts
+from node.db.farmer_agreements import RenterSums, list_sums
 from node.farmer.collector import ALONE_GAS, Considered, consider, find_candidates, gas_now
 from node.farmer.config import FarmerConfig
 from node.farmer.farm import owed
-from payments.policy import ClaimReason
+from payments.policy import ClaimDecision, ClaimReason
 from payments.types import Address, Amount, ChannelId, NodeId, Timestamp
 from settlement.client import Chain
 from settlement.database import Database
@@ -23,7 +23,9 @@ from settlement.errors import ChainError
 class ChannelStatus:
     """One channel. Amounts in base units; `proven` is what only a proof shows so far, beyond `paid`.
 
-    `why` and `when` are the claim policy's: why it is claimed now or not yet, and when it will be if known.
+    `claim`, `with_proof`, `reason`, `when` and `why` are the claim policy's: whether it is due now, and with
+    the proof of unpaid work (then part of `claimable`), why or why not, and when it will be if known. `why`
+    also tells that the gas key cannot pay for a claim that is due.
     """
 
     channel_id: ChannelId
@@ -36,6 +38,7 @@ class ChannelStatus:
     closes_at: Timestamp | None
     serving: bool
     claim: bool
+    with_proof: bool
     reason: ClaimReason
     when: Timestamp | None
     why: str
@@ -106,22 +109,22 @@ async def read_status(
         except ChainError as error:
             trouble = (*trouble, str(error))
 
-    def read(conn: Connection) -> tuple[list[Considered], list[RenterStatus], list[Account]]:
-        accounts = list_accounts(conn)
-        renters = [_renter(conn, account, now) for account in accounts]
+    def read(conn: Connection) -> tuple[list[Considered], list[RenterStatus], list[RenterSums]]:
+        all_sums = list_sums(conn)
+        renters = [_renter(conn, sums, now) for sums in all_sums]
         return (
             consider(config, find_candidates(conn, now), gas_wei=price, now=now, show=show),
             renters,
-            accounts,
+            all_sums,
         )
 
-    considered, renters, accounts = database.read(read)
-    channels = tuple(map(_channel, considered))
+    considered, renters, all_sums = database.read(read)
+    channels = tuple(_channel(one, gas) for one in considered)
     return FarmerStatus(
         payee=config.payee,
-        shards=sum(account.stored for account in accounts),
-        stored_bytes=sum(account.stored_bytes for account in accounts),
-        reserved_bytes=sum(account.reserved_bytes for account in accounts),
+        shards=sum(sums.stored for sums in all_sums),
+        stored_bytes=sum(sums.stored_bytes for sums in all_sums),
+        reserved_bytes=sum(sums.reserved_bytes for sums in all_sums),
         capacity=config.capacity,
         earned=Amount(sum(one.candidate.book.earnings.earned for one in considered)),
         claimable=Amount(sum(one.claimable for one in channels)),
@@ -140,17 +143,17 @@ async def _read_gas(chain: Chain, address: Address, price: int | None) -> GasSta
     return GasStatus(address, balance, price, balance // (price * ALONE_GAS) if price else None)
 
 
-def _renter(conn: Connection, account: Account, now: Timestamp) -> RenterStatus:
+def _renter(conn: Connection, sums: RenterSums, now: Timestamp) -> RenterStatus:
     return RenterStatus(
-        renter=account.renter,
-        shards=account.stored,
-        stored_bytes=account.stored_bytes,
-        owed=owed(conn, account, now),
-        over_since=account.over_since or None,
+        renter=sums.renter,
+        shards=sums.stored,
+        stored_bytes=sums.stored_bytes,
+        owed=owed(conn, sums, now),
+        over_since=sums.over_since or None,
     )
 
 
-def _channel(considered: Considered) -> ChannelStatus:
+def _channel(considered: Considered, gas: GasStatus | None) -> ChannelStatus:
     candidate, decision = considered.candidate, considered.decision
     channel, earnings = candidate.channel, candidate.book.earnings
     return ChannelStatus(
@@ -159,12 +162,19 @@ def _channel(considered: Considered) -> ChannelStatus:
         deposit=channel.deposit,
         paid=earnings.covered,
         proven=earnings.unpaid,
-        claimable=candidate.claimable.amount,
+        claimable=considered.amount,
         claimed=channel.claimed,
         closes_at=channel.closes_at or None,
         serving=channel.serving,
         claim=decision.claim,
+        with_proof=decision.with_proof,
         reason=decision.reason,
         when=decision.when,
-        why=decision.sentence,
+        why=_why(decision, gas),
     )
+
+
+def _why(decision: ClaimDecision, gas: GasStatus | None) -> str:
+    if not decision.claim or gas is None or gas.claims != 0:
+        return decision.sentence
+    return f"{decision.sentence} The gas key cannot pay for it: send it gas money."

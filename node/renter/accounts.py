@@ -1,16 +1,17 @@
-"""How a farmer gets its money: through a channel that is ready, and with its objections settled.
+"""How a farmer gets its money: through a channel that is ready, and with its objections removed.
 
 A channel is ready when it is funded, open, and was presented to the farmer, which thereby showed what it
-holds of ours: nothing is signed before that. Objections about money are settled here, by learning what the
+holds of ours: nothing is signed before that. Objections about money are removed here, by learning what the
 farmer has proven, by presenting the channel anew, or by paying what is owed; then the request is made again.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from node.audit import Outcome
 from node.db import Connection
-from node.db.renter import Purse
-from node.db.renter_files import ShardRecord, ShardState, advance_settled, load_farmer_shards
+from node.db.renter_purses import Purse, load_purses, save_purse
+from node.db.renter_shards import ShardRecord, ShardState, advance_paid_until, load_farmer_shards
 from node.hex import to_hex
 from node.messages import ChannelView, PayVoucher, SignedVoucherMessage
 from node.renter.channels import Channels
@@ -30,7 +31,7 @@ from node.renter.peers import Peers
 from node.renter.safety import Prepaid
 from node.transport import PeerRefused, Target
 from payments.prices import step_rate, storage_price
-from payments.types import Amount, ChannelId, NodeId, Seconds
+from payments.types import Amount, ChannelId, NodeId, Seconds, Timestamp
 
 BEHIND: Final = frozenset({"PAYMENT_TOO_LOW", "PAID_TOO_LOW", "WRONG_STEP"})
 """The farmer has proven or been paid more than we know: it can show that."""
@@ -61,7 +62,7 @@ _OWED_AFTER: Final = (None, Outcome.PASSED)
 
 
 class Accounts:
-    """Ready channels, payments that leave, and objections settled."""
+    """Ready channels, payments that leave, and objections removed."""
 
     def __init__(self, context: Context, peers: Peers, channels: Channels) -> None:
         self._context = context
@@ -110,8 +111,8 @@ class Accounts:
         await context.database.write(lambda conn: record_delivery(conn, channel, payment.voucher.total))
         return view
 
-    async def settle(self, account: Account, refusal: PeerRefused) -> bool:
-        """Settle an objection about money; tell whether to ask again.
+    async def mend(self, account: Account, refusal: PeerRefused) -> bool:
+        """Remove an objection about money; tell whether to ask again.
 
         Raises the transport's errors, Unfunded, PaymentError.
         """
@@ -154,7 +155,7 @@ class Accounts:
             if not 0 < asked <= due:
                 return None
             for shard, seconds, _ in owed:
-                advance_settled(conn, shard.agreement_id, Seconds(seconds * asked // due))
+                advance_paid_until(conn, shard.agreement_id, Seconds(seconds * asked // due))
             return issue_payment(conn, context.pen, account.channel.id, Amount(asked))
 
         payment = await context.database.write(work)
@@ -175,7 +176,7 @@ class Accounts:
             terms = shard.agreement
             if shard.state is not ShardState.STORED or shard.outcome not in _OWED_AFTER:
                 continue
-            elapsed = min(now, terms.end) - shard.settled_at - prepaid.left(shard.settled_at)
+            elapsed = min(now, terms.end) - shard.paid_until - prepaid.left(shard.paid_until)
             seconds = Seconds(max(0, elapsed))
             rate = step_rate(terms.step, terms.audit_interval)
             found.append((shard, seconds, storage_price(rate, seconds)))
@@ -185,6 +186,25 @@ class Accounts:
 def prepaid_of(purse: Purse) -> Prepaid:
     """Return what was paid ahead through a channel."""
     return Prepaid(purse.prepaid_seconds, purse.prepaid_at)
+
+
+def usable_prepaid(purse: Purse) -> Prepaid:
+    """Return what was paid ahead and is known to have arrived."""
+    return prepaid_of(purse) if purse.delivered >= purse.paid_total else Prepaid(Seconds(0), Timestamp(0))
+
+
+def share_prepaid(conn: Connection, shard: ShardRecord, now: Timestamp) -> None:
+    """A shard is stored from now on: what was paid ahead to its farmer has to do for that as well."""
+    farmer = shard.agreement.farmer
+    ahead = [purse for purse in load_purses(conn, farmer) if prepaid_of(purse).left(now)]
+    if not ahead:
+        return
+    kept = [one.agreement for one in load_farmer_shards(conn, farmer) if one.state is ShardState.STORED]
+    before = Amount(sum(step_rate(terms.step, terms.audit_interval) for terms in kept))
+    added = step_rate(shard.agreement.step, shard.agreement.audit_interval)
+    for purse in ahead:
+        prepaid = prepaid_of(purse).shared(before, Amount(before + added), now)
+        save_purse(conn, replace(purse, prepaid_seconds=prepaid.seconds, prepaid_at=prepaid.at))
 
 
 def agreement_path(agreement: bytes, what: str = "") -> str:

@@ -14,15 +14,10 @@ from operator import add
 
 from node.audit import try_times
 from node.db import Connection
-from node.db.renter import AuditRecord, load_open_audits, load_purse
-from node.db.renter_files import (
-    FileState,
-    ShardRecord,
-    load_audited_shards,
-    load_file,
-    load_file_names,
-    load_shard,
-)
+from node.db.renter_audits import AuditRecord, load_open_audits
+from node.db.renter_files import FileState, load_file, load_file_names
+from node.db.renter_purses import load_purse
+from node.db.renter_shards import ShardRecord, load_audited_shards, load_shard
 from node.renter.batches import Subject
 from node.renter.context import Context
 from node.renter.errors import UnknownFile
@@ -31,6 +26,7 @@ from node.renter.examiner import Examiner
 from node.renter.payments import Payments
 from node.renter.reports import AuditReport
 from node.renter.schedule import Duty, due, next_due
+from node.tasks import all_of
 from payments.types import NodeId, Timestamp
 
 AT_ONCE = 64
@@ -90,7 +86,7 @@ class Audits:
             for farmer, duties in groups.items()
             if farmer not in busy
         ]
-        return reduce(add, await asyncio.gather(*work), Examined())
+        return reduce(add, await all_of(work), Examined())
 
     def next_at(self) -> Timestamp | None:
         """When the calendar, or an open audit, wants attention next; None if there is nothing to wait for."""
@@ -115,7 +111,7 @@ class Audits:
             self._go_on(held[farmer], subjects) if farmer in held else self._examine(farmer, subjects)
             for farmer, subjects in by_farmer.items()
         ]
-        return reduce(add, await asyncio.gather(*work), Examined())
+        return reduce(add, await all_of(work), Examined())
 
     async def _go_on(self, waiting: _Open, subjects: Sequence[Subject]) -> Examined:
         """Send an open challenge again first; what it was not about is asked for when it is decided."""

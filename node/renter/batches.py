@@ -5,12 +5,11 @@ lends. As many leaves are asked of each shard, at most four, as leave the whole 
 a round of many shards asks for one leaf of each, in several challenges one after another.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from node.audit import MAX_CLAIM_BYTES, MAX_INDICES, Item, choose_indices, claim_bytes
-from node.db.renter_files import ShardRecord
+from node.db.renter_shards import ShardRecord
 from node.messages import MAX_ITEMS
 from payments.types import Amount
 
@@ -41,8 +40,8 @@ def group_subjects(subjects: Sequence[Subject], most: Amount | None = None) -> l
     return [tuple(group) for group in groups]
 
 
-def to_items(group: Sequence[Subject], random: Callable[[int], bytes] = os.urandom) -> tuple[Item, ...]:
-    """Choose leaves of each shard of a group: nobody can know them before."""
+def to_items(group: Sequence[Subject], random: Callable[[int], bytes]) -> tuple[Item, ...]:
+    """Choose leaves of each shard of a group, by `random(length)`: nobody can know them before."""
     leaves = leaves_each(group)
     return tuple(
         Item(

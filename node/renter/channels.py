@@ -11,7 +11,7 @@ from typing import Final
 from node.agreement import sign_node_key
 from node.audit import challenge_digest, verify_proof
 from node.db import Connection
-from node.db.renter import Purse, load_purse, save_purse
+from node.db.renter_purses import Purse, load_purse, save_purse
 from node.messages import ChannelView, OpenChannel, ProvenMessage, TermsMessage
 from node.renter.context import Context
 from node.renter.errors import UnknownChannel

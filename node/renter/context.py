@@ -1,8 +1,8 @@
 """A Context: what all parts of one renter share: database, chain, keys, transport, clock and locks."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from node.clock import Clock
 from node.identity import NodeKey
 from node.master_key import MasterKey
 from node.renter.locks import Locks
@@ -12,9 +12,6 @@ from payments.types import Address, NodeId, Timestamp
 from payments.vouchers import SignedVoucher, SigningKey, Voucher, sign_voucher
 from settlement.client import Chain
 from settlement.database import Database
-
-Clock = Callable[[], int]
-"""Wall time in unix seconds."""
 
 
 @dataclass(frozen=True, slots=True)

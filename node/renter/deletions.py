@@ -9,16 +9,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from node.db import Connection
-from node.db.renter_files import (
-    FileState,
-    ShardRecord,
-    ShardState,
-    delete_later,
-    load_deletions,
-    load_files,
-    set_file_state,
-    set_shard_state,
-)
+from node.db.renter_files import FileState, load_files, set_file_state
+from node.db.renter_shards import ShardRecord, ShardState, delete_later, load_deletions, set_shard_state
 from node.errors import NodeError
 from node.messages import AgreementView
 from node.renter.accounts import agreement_path
@@ -26,6 +18,7 @@ from node.renter.context import Context
 from node.renter.faults import to_fault
 from node.renter.peers import Peers
 from node.renter.reports import Fault
+from node.tasks import all_of
 from node.transport import PeerRefused
 from payments.types import NodeId
 
@@ -68,7 +61,7 @@ class Deletions:
         by_farmer: dict[NodeId, list[ShardRecord]] = {}
         for shard in mine:
             by_farmer.setdefault(shard.agreement.farmer, []).append(shard)
-        faults = await asyncio.gather(*(self._tell(farmer, its) for farmer, its in by_farmer.items()))
+        faults = await all_of(self._tell(farmer, its) for farmer, its in by_farmer.items())
         return tuple(fault for fault in faults if fault is not None)
 
     async def _tell(self, farmer: NodeId, shards: Iterable[ShardRecord]) -> Fault | None:

@@ -15,8 +15,8 @@ from typing import Final
 from node.audit import Outcome
 from node.cipher import Mask
 from node.db import Connection
-from node.db.renter import count_lapse
-from node.db.renter_files import ShardRecord, record_check
+from node.db.renter_peers import count_lapse
+from node.db.renter_shards import ShardRecord, record_check
 from node.errors import CheckFailed, NodeError, short
 from node.manifest import Segment
 from node.merkle import build_tree
@@ -27,7 +27,7 @@ from node.renter.errors import FileUnavailable
 from node.renter.faults import to_fault
 from node.renter.money import active_account
 from node.renter.reports import Fault, Trouble
-from node.renter.tasks import end
+from node.tasks import end
 from node.transport import PeerRefused
 from payments.errors import PaymentError
 from payments.prices import read_price
@@ -36,7 +36,7 @@ from payments.types import MIB
 HEDGE_SECONDS: Final = 3.0
 """A pause without any bytes, after which one more farmer is asked."""
 TRIES: Final = 3
-"""Times a step is paid and asked for, while objections about money can be settled."""
+"""Times a step is paid and asked for, while objections about money can be removed."""
 SERVER_FAULT: Final = 500
 
 
@@ -176,7 +176,7 @@ class Downloader:
                 try:
                     part = await self._context.transport.read(target, path, message, length)
                 except PeerRefused as refusal:
-                    if not tries_left or not await self._accounts.settle(account, refusal):
+                    if not tries_left or not await self._accounts.mend(account, refusal):
                         raise
                     if payment.added and self._accounts.holds(payment):
                         raise  # it took this very payment, and gives nothing for it

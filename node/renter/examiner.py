@@ -14,7 +14,7 @@ from typing import Final
 
 from node.audit import Answer, Challenge, Outcome, Try, Window, classify, verify_proof
 from node.db import Connection
-from node.db.renter import AuditRecord, Decision, load_audit, load_decisions, load_open_audits
+from node.db.renter_audits import AuditRecord, Decision, load_audit, load_decisions, load_open_audits
 from node.errors import NodeError, OwnFault
 from node.hex import from_hex
 from node.messages import (
@@ -40,9 +40,9 @@ from node.renter.money import (
     issue_audit,
     issue_payment,
     load_account,
+    pass_audit,
     record_delivery,
     record_try,
-    settle_audit,
 )
 from node.renter.reports import Fault
 from node.transport import PeerBrokeRules, PeerRefused, PeerUnreachable
@@ -50,7 +50,7 @@ from payments.errors import PaymentError
 from payments.types import Amount, NodeId
 
 SENDINGS: Final = 4
-"""Times a challenge is sent in one try, while the farmer's objections can be settled."""
+"""Times a challenge is sent in one try, while the farmer's objections can be removed."""
 LOST: Final = frozenset({"UNKNOWN_AGREEMENT", "AGREEMENT_NOT_FOUND", "NOT_STORED", "AGREEMENT_OVER"})
 """A farmer that signed for a shard says that it does not have it."""
 TOO_MUCH: Final = frozenset({"STEP_ABOVE_EXPOSURE", "CHALLENGE_TOO_LARGE"})
@@ -130,7 +130,7 @@ class Examiner:
     async def _open(self, account: Account, group: Sequence[Subject]) -> AuditRecord | None:
         """Write a new challenge down; None if another one is open in the channel."""
         context, channel = self._context, account.channel.id
-        items = to_items(group)
+        items = to_items(group, os.urandom)
         challenge = Challenge(os.urandom(32), items)
         terms = [subject.shard.agreement for subject in group]
         window = Window(
@@ -155,7 +155,7 @@ class Examiner:
         return await context.database.write(work)
 
     async def _try(self, account: Account, audit: AuditRecord, subjects: Sequence[Subject]) -> _Step:
-        """Send a challenge until the farmer has no objection left that we can settle."""
+        """Send a challenge until the farmer has no objection left that we can remove."""
         fault: Fault | None = None
         for _ in range(SENDINGS):
             answer = Answer.SILENT
@@ -231,7 +231,7 @@ class Examiner:
         def work(conn: Connection) -> Amount:
             record_try(conn, audit.audit_id, proven)
             record_delivery(conn, audit.channel_id, shown)
-            return settle_audit(conn, audit.audit_id, now, "proven")
+            return pass_audit(conn, audit.audit_id, now, "proven")
 
         earned = await context.database.write(work)
         return _Step(Examined(passed(subjects, earned, "proven")))
@@ -249,7 +249,7 @@ class Examiner:
             self._most[account.farmer] = Amount(audit.step // 2)
             return await self._conclude(audit, subjects, {})
         try:
-            return await self._accounts.settle(account, refusal)
+            return await self._accounts.mend(account, refusal)
         except (NodeError, PaymentError):
             return False
 

@@ -1,21 +1,15 @@
 """The renter's files: put, get, list, inspect, remove."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from node.db import Connection
-from node.db.renter import load_purses
-from node.db.renter_files import (
-    FileRecord,
-    FileState,
-    ShardRecord,
-    ShardState,
-    load_file,
-    load_files,
-    load_shards,
-)
-from node.renter.accounts import prepaid_of
+from node.db.renter_audits import load_open_audits
+from node.db.renter_files import FileRecord, FileState, load_file, load_files
+from node.db.renter_purses import load_purses
+from node.db.renter_shards import ShardRecord, ShardState, load_shards
+from node.renter.accounts import usable_prepaid
 from node.renter.context import Context
 from node.renter.deletions import Deletions
 from node.renter.errors import UnknownFile
@@ -104,10 +98,13 @@ class Files:
         """Return one file with its shards. Raises UnknownFile."""
         file = self._known(name)
         shards = self._shards(file)
+        waiting = self._context.database.read(_unanswered)
         healthy = [0] * file.segments
         for shard in shards:
             healthy[shard.segment] += not shard.lost
-        return FileHealth(self._info(file), tuple(map(_shard_info, shards)), tuple(healthy))
+        return FileHealth(
+            self._info(file), tuple(_shard_info(shard, waiting) for shard in shards), tuple(healthy)
+        )
 
     async def rm(self, name: str) -> RemoveReport:
         """Remove a file: pay its farmers what they earned, then have its shards deleted. Raises UnknownFile.
@@ -133,7 +130,7 @@ class Files:
 
     def _info(self, file: FileRecord) -> FileInfo:
         def work(conn: Connection) -> tuple[tuple[ShardRecord, ...], dict[NodeId, Prepaid]]:
-            prepaid = {purse.farmer: prepaid_of(purse) for purse in load_purses(conn)}
+            prepaid = {purse.farmer: usable_prepaid(purse) for purse in load_purses(conn)}
             return load_shards(conn, file.file_id), prepaid
 
         shards, prepaid = self._context.database.read(work)
@@ -160,7 +157,7 @@ def _keepings(
         if not shard.lost:
             terms = shard.agreement
             keeping = Keeping(
-                settled_at=shard.settled_at,
+                paid_until=shard.paid_until,
                 interval=terms.audit_interval,
                 grace=terms.grace,
                 end=terms.end,
@@ -170,7 +167,17 @@ def _keepings(
     return found
 
 
-def _shard_info(shard: ShardRecord) -> ShardInfo:
+def _unanswered(conn: Connection) -> dict[bytes, Timestamp]:
+    """Say of each agreement with an audit that waits for its answer since when."""
+    return {
+        item.agreement: Timestamp(audit.window.opened_at)
+        for audit in load_open_audits(conn)
+        if audit.tries
+        for item in audit.challenge.items
+    }
+
+
+def _shard_info(shard: ShardRecord, waiting: Mapping[bytes, Timestamp]) -> ShardInfo:
     return ShardInfo(
         segment=shard.segment,
         index=shard.index,
@@ -178,5 +185,6 @@ def _shard_info(shard: ShardRecord) -> ShardInfo:
         agreement=shard.agreement_id,
         outcome=shard.outcome,
         checked_at=shard.checked_at,
+        unanswered_since=waiting.get(shard.agreement_id),
         ends_at=shard.agreement.end,
     )

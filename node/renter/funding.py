@@ -5,13 +5,13 @@ anything is sent, so that the watcher knows them however their funding reaches t
 by a cold wallet that is given the calls.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 from node.db import Connection
-from node.db.renter import Purse, load_purse, save_purse
-from node.db.renter_files import shard_lengths
+from node.db.renter_purses import Purse, load_purse, save_purse
+from node.db.renter_shards import shard_lengths
 from node.renter.context import Context
 from node.renter.errors import NoQuote, NothingToDo, TokensMissing
 from node.renter.exits import Exits
@@ -30,14 +30,20 @@ from node.renter.targets import (
     storage_target,
 )
 from payments.channel import Status
+from payments.funding import Funding as Order
+from payments.funding import Permit, sign_permit
 from payments.types import Amount, NodeId, Seconds
 from payments.vouchers import Terms, channel_id, channel_salt
-from settlement.client import Call
+from settlement.chain_events import row as pack_row
+from settlement.client import Call, Chain
+from settlement.errors import Reverted
 from settlement.tables import record_channel
 
 OPEN_GAS: Final = 25_000
 """Gas a channel takes in a fund call that cannot be simulated yet, for want of an allowance."""
 CALL_GAS: Final = 70_000
+PERMIT_SECONDS: Final = 24 * 3600
+"""How long a permit holds: its transaction may have to wait for cheaper gas."""
 _OVER: Final = (Status.CLOSING, Status.CLOSED)
 
 
@@ -159,22 +165,39 @@ class Funding:
         )
 
     async def _calls(self, rows: list[FundingRow], total: Amount) -> tuple[list[Call], int]:
-        """Return the calls in order, an approval first if it takes one, and the gas of all."""
+        """Return the calls in order, with the allowance they need before or in them, and the gas of all."""
         chain, payer = self._context.chain, self._context.keys.payer
-        token = rows[0].terms.token
+        token, parts = rows[0].terms.token, batches(rows)
         balance = await chain.token_balance(payer, token)
         if balance < total:
             raise TokensMissing(payer, total, balance)
-        approved = await chain.allowance(payer, token) >= total
-        calls = [] if approved else [chain.approve(total, token)]
-        gas = 0 if approved else await chain.simulate(calls[0], payer)
-        for batch in batches(rows):
-            terms = batch[0].terms
-            targets = [(row.terms.payee, row.target) for row in batch]
-            call = chain.fund(terms.signer, terms.challenge_period, terms.salt, targets, terms.token)
-            gas += await chain.simulate(call, payer) if approved else CALL_GAS + OPEN_GAS * len(batch)
-            calls.append(call)
-        return calls, gas
+        calls = [_fund(chain, part) for part in parts]
+        if await chain.allowance(payer, token) >= total:
+            return calls, sum([await chain.simulate(call, payer) for call in calls])
+        permitted = await self._permit(parts[0], total)
+        if permitted is not None:
+            first, gas = permitted
+            return [first, *calls[1:]], gas + _guess(parts[1:])
+        approval = chain.approve(total, token)
+        return [approval, *calls], await chain.simulate(approval, payer) + _guess(parts)
+
+    async def _permit(self, part: Sequence[FundingRow], total: Amount) -> tuple[Call, int] | None:
+        """Fund these with a permit over the whole total; None where key or token do not allow it."""
+        chain, key = self._context.chain, self._context.keys.payer_key
+        terms = part[0].terms
+        state = None if key is None else await chain.permit_state(key.address, terms.token)
+        if key is None or state is None:
+            return None
+        head = await chain.head()
+        spender, deadline = chain.deployment.contract, head.timestamp + PERMIT_SECONDS
+        permit = Permit(key.address, spender, total, state.nonce, deadline)
+        packed = tuple(pack_row(row.terms.payee, row.target) for row in part)
+        order = Order(key.address, terms.signer, terms.token, terms.challenge_period, terms.salt, packed)
+        call = chain.fund_with_permit(order, permit, sign_permit(state.separator, permit, key))
+        try:
+            return call, await chain.simulate(call, key.address)
+        except Reverted:  # permits of another kind, such as DAI's
+            return None
 
     async def _expect(self, plan: FundingPlan) -> None:
         """Write the channels down before anybody funds them."""
@@ -187,6 +210,17 @@ class Funding:
                     save_purse(conn, Purse(channel.id, row.farmer, row.life))
 
         await self._context.database.write(work)
+
+
+def _fund(chain: Chain, part: Sequence[FundingRow]) -> Call:
+    terms = part[0].terms
+    targets = [(row.terms.payee, row.target) for row in part]
+    return chain.fund(terms.signer, terms.challenge_period, terms.salt, targets, terms.token)
+
+
+def _guess(parts: Sequence[Sequence[FundingRow]]) -> int:
+    """Bound the gas of calls that cannot be simulated before another one is mined."""
+    return sum(CALL_GAS + OPEN_GAS * len(part) for part in parts)
 
 
 def _open(accounts: list[Account]) -> Open | None:

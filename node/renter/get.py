@@ -11,7 +11,8 @@ from typing import BinaryIO, Final, Protocol
 
 from node.cipher import decrypt_segment
 from node.db import Connection
-from node.db.renter_files import FileRecord, FileState, ShardRecord, ShardState, load_file, load_shards
+from node.db.renter_files import FileRecord, FileState, load_file
+from node.db.renter_shards import ShardRecord, ShardState, load_shards
 from node.erasure import Codec
 from node.manifest import File, Segment, open_manifest
 from node.renter.accounts import Accounts
@@ -21,7 +22,7 @@ from node.renter.errors import FileCorrupt, UnknownFile
 from node.renter.output import Output, open_output
 from node.renter.peers import Peers
 from node.renter.reports import Progress
-from node.renter.tasks import end
+from node.tasks import end
 
 UNKNOWN_LAPSES: Final = 1_000
 

@@ -12,22 +12,19 @@ from dataclasses import dataclass, replace
 
 from node.audit import Answer, Challenge, Outcome, Try, Window, challenge_digest
 from node.db import Connection
-from node.db.renter import (
+from node.db.renter_audits import (
     AuditRecord,
     Decision,
-    Purse,
-    count_lapse,
     decide_items,
     insert_audit,
     load_audit,
     load_decisions,
     load_open_audits,
-    load_purse,
-    load_purses,
-    save_purse,
     update_audit,
 )
-from node.db.renter_files import mark_audited, record_check
+from node.db.renter_peers import count_lapse
+from node.db.renter_purses import Purse, load_purse, load_purses, save_purse
+from node.db.renter_shards import mark_audited, record_check
 from node.renter.context import Pen
 from node.renter.errors import AuditOpen, Unfunded, UnknownChannel
 from payments.channel import Channel, Status
@@ -213,7 +210,7 @@ def record_try(conn: Connection, audit_id: bytes, attempt: Try) -> AuditRecord |
     return audit
 
 
-def settle_audit(conn: Connection, audit_id: bytes, now: Timestamp, reason: str) -> Amount:
+def pass_audit(conn: Connection, audit_id: bytes, now: Timestamp, reason: str) -> Amount:
     """Book a verified proof: its voucher's total is earned, all items are PASSED. Return what it earned.
 
     A second time it earns nothing, for the total is the same. Raises UnknownChannel.

@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from settlement.files import sync_folder
+
 
 class Output(Protocol):
     """Takes the plaintext in order, then is committed, or discarded."""
@@ -51,7 +53,7 @@ class FileOutput:
                 self._link(self._beside)
             self._beside.replace(self._path)
         self._file.close()
-        _sync(self._path.parent)
+        sync_folder(self._path.parent)
 
     def _link(self, path: Path) -> bool:
         """Give the nameless file a name; tell whether the name was free. Raises OSError.
@@ -109,11 +111,3 @@ def _open_nameless(folder: Path) -> int | None:
         raise
     except OSError:
         return None
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -5,22 +5,22 @@ ends, the agreement is over, the channel is to be closed) it is sent by itself. 
 renter's risk: the farmer has the money whether it keeps the shards or not.
 """
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 
 from node.db import Connection
-from node.db.renter import load_purse, save_purse
-from node.db.renter_files import load_audited_shards
+from node.db.renter_purses import save_purse
+from node.db.renter_shards import load_audited_shards
 from node.errors import NodeError
 from node.renter.accounts import Accounts, prepaid_of
 from node.renter.context import Context
 from node.renter.faults import to_fault
-from node.renter.money import Account, Payment, issue_payment, list_accounts
+from node.renter.money import Account, Payment, active_account, issue_payment, list_accounts
 from node.renter.reports import Fault, PaymentResult
+from node.tasks import all_of
 from payments.errors import PaymentError
 from payments.prices import step_rate, storage_price
-from payments.types import Amount, ChannelId, NodeId, Seconds
+from payments.types import Amount, ChannelId, NodeId, Seconds, Timestamp
 
 
 class Payments:
@@ -43,35 +43,43 @@ class Payments:
             and (whom is None or account.farmer in whom)
             and (which is None or account.channel.id in which)
         ]
-        return tuple(await asyncio.gather(*(self._pay(account, Amount(0)) for account in owed)))
+        return await all_of(self._pay(account) for account in owed)
+
+    def price_ahead(self, seconds: Seconds) -> dict[NodeId, Amount]:
+        """Compute what `prepay` would pay to each farmer now."""
+        return self._context.database.read(lambda conn: _costs(conn, self._context.now(), seconds))
 
     async def prepay(self, seconds: Seconds) -> tuple[PaymentResult, ...]:
-        """Pay all farmers ahead for keeping what they store for `seconds` more, without audits.
+        """Pay all farmers for keeping what they store until `seconds` from now, without audits.
 
-        At the renter's risk. A channel that does not hold enough is told in its result; nothing is paid
-        through it then.
+        At the renter's risk. Time that is paid ahead already is not paid again, so this may be repeated for
+        farmers that could not be reached. A channel that does not hold enough is told in its result; nothing
+        is paid through it then.
         """
-        ahead = self._context.database.read(lambda conn: _costs(conn, self._context, seconds))
-        paid = await asyncio.gather(*(self._prepay(farmer, cost, seconds) for farmer, cost in ahead.items()))
-        return tuple(paid)
+        return await all_of(self._prepay(farmer, seconds) for farmer in self.price_ahead(seconds))
 
-    async def _prepay(self, farmer: NodeId, cost: Amount, seconds: Seconds) -> PaymentResult:
+    async def _prepay(self, farmer: NodeId, seconds: Seconds) -> PaymentResult:
         try:
             account = await self._accounts.ready(farmer)
         except (NodeError, PaymentError) as error:
             return _failed(farmer, ChannelId(bytes(32)), to_fault(farmer, error))
-        return await self._pay(account, cost, seconds)
+        return await self._pay(account, seconds)
 
-    async def _pay(self, account: Account, ahead: Amount, seconds: Seconds | None = None) -> PaymentResult:
-        """Sign, write down, then deliver."""
+    async def _pay(self, account: Account, seconds: Seconds | None = None) -> PaymentResult:
+        """Sign, write down, then deliver: what is earned, and `seconds` ahead."""
         context, channel = self._context, account.channel.id
 
         def work(conn: Connection) -> Payment:
+            if seconds is None:
+                return issue_payment(conn, context.pen, channel)
+            now = context.now()
+            ahead = _costs(conn, now, seconds).get(account.farmer, Amount(0))
             payment = issue_payment(conn, context.pen, channel, ahead)
-            purse = load_purse(conn, channel)
-            if seconds is not None and purse is not None:
-                prepaid = prepaid_of(purse).extended(seconds, context.now())
-                save_purse(conn, replace(purse, prepaid_seconds=prepaid.seconds, prepaid_at=prepaid.at))
+            prepaid = prepaid_of(payment.account.purse)
+            more = Seconds(max(0, seconds - prepaid.left(now)))
+            later = prepaid.extended(more, now)
+            purse = replace(payment.account.purse, prepaid_seconds=later.seconds, prepaid_at=later.at)
+            save_purse(conn, purse)
             return payment
 
         async with context.locks.hold(channel):
@@ -94,13 +102,16 @@ class Payments:
         )
 
 
-def _costs(conn: Connection, context: Context, seconds: Seconds) -> dict[NodeId, Amount]:
-    """What each farmer's storage costs for so long: its shards' rates, as the farmer adds them up."""
-    now = context.now()
+def _costs(conn: Connection, now: Timestamp, seconds: Seconds) -> dict[NodeId, Amount]:
+    """What each farmer's storage costs for so long, less what it has been paid ahead for."""
     costs: dict[NodeId, int] = {}
+    left: dict[NodeId, Seconds] = {}
     for shard in load_audited_shards(conn, now):
         terms = shard.agreement
-        time = Seconds(min(seconds, terms.end - now))
+        if terms.farmer not in left:
+            account = active_account(conn, terms.farmer)
+            left[terms.farmer] = prepaid_of(account.purse).left(now) if account else Seconds(0)
+        time = Seconds(max(0, min(seconds, terms.end - now) - left[terms.farmer]))
         cost = storage_price(step_rate(terms.step, terms.audit_interval), time)
         costs[terms.farmer] = costs.get(terms.farmer, 0) + cost
     return {farmer: Amount(cost) for farmer, cost in costs.items()}

@@ -4,18 +4,18 @@ A farmer is believed when its record and quote are signed by its node key, are c
 contract. Quotes expire; `quotes` asks for fresh ones, all farmers at once.
 """
 
-import asyncio
 from collections.abc import Iterable
 
-from node.db.renter import PeerRecord, delete_peer, load_peer, load_peers, save_peer
+from node.db.renter_peers import PeerRecord, delete_peer, load_peer, load_peers, save_peer
 from node.errors import NodeError
-from node.identity import verify_record
 from node.messages import NodeInfo, dump, parse
 from node.network import Peer
+from node.node_record import verify_record
 from node.renter.context import Context
 from node.renter.errors import OtherNetwork, OtherNode, UnknownPeer
 from node.renter.faults import to_fault
 from node.renter.reports import QuoteReport
+from node.tasks import all_of
 from node.transport import Target
 from payments.errors import PaymentError
 from payments.prices import verify_quote
@@ -66,7 +66,7 @@ class Peers:
         for node in wanted:
             if node not in known:
                 raise UnknownPeer(node)
-        return tuple(await asyncio.gather(*(self._ask(known[node]) for node in wanted)))
+        return await all_of(self._ask(known[node]) for node in wanted)
 
     async def refresh(self, node: NodeId) -> Peer:
         """Ask one farmer for its current record and quote. Raises as `add`, and UnknownPeer."""

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
+from node.erasure import MAX_SHARDS
 from node.renter.errors import ImpossibleShape, NotEnoughFarmers
 from payments.types import Amount, NodeId
 
 DEFAULT_K: Final = 29
 DEFAULT_N: Final = 80
-MOST_SHARDS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,11 @@ def choose_shape(farmers: int, k: int | None = None, n: int | None = None) -> Sh
     """
     if n is None:
         wanted = DEFAULT_N if k is None else -(-k * DEFAULT_N // DEFAULT_K)
-        n = max(k or 1, min(wanted, farmers, MOST_SHARDS))
+        n = max(k or 1, min(wanted, farmers, MAX_SHARDS))
     if k is None:
         k = max(1, n * DEFAULT_K // DEFAULT_N)
-    if not 1 <= k <= n <= MOST_SHARDS:
-        raise ImpossibleShape(k, n, MOST_SHARDS)
+    if not 1 <= k <= n <= MAX_SHARDS:
+        raise ImpossibleShape(k, n, MAX_SHARDS)
     if n > farmers:
         raise NotEnoughFarmers(n, farmers)
     return Shape(k, n)

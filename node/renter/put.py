@@ -18,6 +18,7 @@ from node.db.renter_files import FileRecord, FileState, finish_file, insert_file
 from node.erasure import Codec
 from node.errors import NodeError
 from node.manifest import File, Segment, seal_manifest
+from node.master_key import NONCE_SIZE
 from node.renter.accounts import Accounts
 from node.renter.context import Context
 from node.renter.crew import Crew, Supplier, in_order
@@ -27,8 +28,9 @@ from node.renter.faults import to_fault
 from node.renter.peers import Peers
 from node.renter.placement import Candidate, Shape, choose_shape, rank_farmers
 from node.renter.reports import Fault, Progress, QuoteReport, Trouble
-from node.renter.upload import NONCE_BYTES, Job, Sealer, Uploader
+from node.renter.upload import Job, Sealer, Uploader
 from node.segments import read_segments
+from node.tasks import all_of
 from payments.errors import PaymentError
 from payments.types import NodeId, Seconds
 
@@ -90,7 +92,7 @@ class Putter:
 
     async def _suppliers(self) -> tuple[list[Supplier], tuple[Fault, ...]]:
         """Find the farmers that answer, and have a funded channel that they accept; the best first."""
-        found = await asyncio.gather(*(self._supplier(report) for report in await self._peers.quotes()))
+        found = await all_of([self._supplier(report) for report in await self._peers.quotes()])
         suppliers = [one for one in found if isinstance(one, Supplier)]
         lapses = self._peers.lapses()
         candidates = [Candidate(one.farmer, one.price, lapses.get(one.farmer, 0)) for one in suppliers]
@@ -150,7 +152,7 @@ class Putter:
             size=reader.size,
             sha256=digest,
             segments=len(segments),
-            manifest=seal_manifest(manifest, self._context.keys.master, os.urandom(NONCE_BYTES)),
+            manifest=seal_manifest(manifest, self._context.keys.master, os.urandom(NONCE_SIZE)),
         )
         await self._context.database.write(lambda conn: finish_file(conn, stored))
         return stored

@@ -2,19 +2,18 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
 
 from sqlmodel import SQLModel
 
-from node.db import renter as money_tables
-from node.db import renter_files as file_tables
+from node.clock import Clock, wall_clock
+from node.db import renter_audits, renter_files, renter_peers, renter_purses, renter_shards
 from node.renter.accounts import Accounts
 from node.renter.audits import Audits
 from node.renter.channels import Channels
-from node.renter.context import Clock, Context, Keys
+from node.renter.context import Context, Keys
 from node.renter.deletions import Deletions
 from node.renter.examiner import Examiner
 from node.renter.exits import Exits
@@ -34,13 +33,15 @@ from settlement.errors import ChainError
 from settlement.outbox import Outbox
 from settlement.tables import TABLES as CHAIN_TABLES
 
-TABLES: Final[tuple[type[SQLModel], ...]] = (*CHAIN_TABLES, *money_tables.TABLES, *file_tables.TABLES)
+TABLES: Final[tuple[type[SQLModel], ...]] = (
+    *CHAIN_TABLES,
+    *renter_peers.TABLES,
+    *renter_purses.TABLES,
+    *renter_audits.TABLES,
+    *renter_files.TABLES,
+    *renter_shards.TABLES,
+)
 """Everything in a renter's money database."""
-
-
-def wall_clock() -> int:
-    """Wall time in unix seconds."""
-    return int(time.time())
 
 
 def ignore_tick(report: TickReport) -> None:

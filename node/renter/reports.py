@@ -82,10 +82,10 @@ class FundingRow:
 class FundingPlan:
     """Channels to open or top up, and what it costs.
 
-    `calls` are to be sent in order (an approval first where the allowance does not suffice). `gas` is
-    an estimate for all of them; `gas_cost` the same in wei at today's price. `storage_cost` is what
-    storing `stored_bytes` for `seconds` costs by the farmers' quotes (0 where explicit amounts were
-    given).
+    `calls` are to be sent in order (where the allowance does not suffice the first carries a permit, or is
+    an approval). `gas` is an estimate for all of them; `gas_cost` the same in wei at today's price.
+    `storage_cost` is what storing `stored_bytes` for `seconds` costs by the farmers' quotes (0 where explicit
+    amounts were given).
     """
 
     rows: tuple[FundingRow, ...]
@@ -176,7 +176,10 @@ class GetReport:
 
 @dataclass(frozen=True, slots=True)
 class ShardInfo:
-    """One shard of a file. `outcome` is that of its last audit, None before the first."""
+    """One shard of a file. `outcome` is that of its last decided audit, None before the first.
+
+    unanswered_since: when the audit was opened that its farmer has not answered yet, if there is one.
+    """
 
     segment: int
     index: int
@@ -184,6 +187,7 @@ class ShardInfo:
     agreement: bytes
     outcome: Outcome | None
     checked_at: Timestamp | None
+    unanswered_since: Timestamp | None
     ends_at: Timestamp
 
 

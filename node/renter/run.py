@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from node.db.renter_files import load_audited_shards
+from node.db.renter_shards import load_audited_shards
 from node.renter.audits import Audits
 from node.renter.context import Context
 from node.renter.deletions import Deletions
@@ -17,7 +17,7 @@ from node.renter.money import list_accounts
 from node.renter.payments import Payments
 from node.renter.peers import Peers
 from node.renter.reports import PaymentResult, TickReport
-from node.renter.tasks import end
+from node.tasks import end
 from payments.types import NodeId, Timestamp
 from settlement.errors import ChainError
 

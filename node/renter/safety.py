@@ -13,7 +13,7 @@ until the k-th latest of these times. A file is safe as long as each of its segm
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from payments.types import Seconds, Timestamp
+from payments.types import Amount, Seconds, Timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +23,27 @@ class Prepaid:
     seconds: Seconds
     at: Timestamp
 
-    def left(self, settled_at: Timestamp) -> Seconds:
-        """How much of it is left for the time after `settled_at`; time that has passed counts as used up."""
-        return Seconds(max(0, self.seconds - max(0, settled_at - self.at)))
+    def left(self, paid_until: Timestamp) -> Seconds:
+        """How much of it is left for the time after `paid_until`; time that has passed counts as used up."""
+        return Seconds(max(0, self.seconds - max(0, paid_until - self.at)))
 
     def extended(self, seconds: Seconds, now: Timestamp) -> "Prepaid":
         """Add time paid ahead at `now`."""
-        return Prepaid(Seconds(self.left(now) + seconds), now)
+        return Prepaid(Seconds(self.seconds + seconds), self.at) if self.left(now) else Prepaid(seconds, now)
+
+    def shared(self, before: Amount, after: Amount, now: Timestamp) -> "Prepaid":
+        """More is stored from `now` on (rates in base units a month): what is left lasts so much shorter."""
+        left = self.left(now)
+        if not left or after <= before:
+            return self
+        return Prepaid(Seconds(max(0, now - self.at) + left * before // after), self.at)
 
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """One healthy shard, and until when its farmer is paid for it (`settled_at`), `prepaid` not counted."""
+    """One healthy shard, and until when its farmer is paid for it (`paid_until`), `prepaid` not counted."""
 
-    settled_at: Timestamp
+    paid_until: Timestamp
     interval: Seconds
     grace: Seconds
     end: Timestamp
@@ -45,8 +52,8 @@ class Keeping:
     @property
     def kept_until(self) -> Timestamp:
         """The earliest time at which this farmer may delete the shard."""
-        paid_until = self.settled_at + self.prepaid.left(self.settled_at)
-        return Timestamp(min(self.end, paid_until + self.interval + self.grace))
+        covered_until = self.paid_until + self.prepaid.left(self.paid_until)
+        return Timestamp(min(self.end, covered_until + self.interval + self.grace))
 
 
 def segment_safe_until(k: int, keepings: Iterable[Keeping]) -> Timestamp:

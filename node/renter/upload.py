@@ -12,20 +12,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from node.agreement import Agreement, agreement_id, sign_agreement, verify_farmer
-from node.cipher import SEALED_CHUNK_SIZE, TAG_SIZE, Mask, encrypt_segment
-from node.db.renter_files import (
-    ShardRecord,
-    ShardState,
-    countersign_shard,
-    insert_shards,
-    set_shard_state,
-)
+from node.cipher import KEY_SIZE, SEGMENT_ID_SIZE, Mask, encrypt_segment, plaintext_length
+from node.db import Connection
+from node.db.renter_shards import ShardRecord, ShardState, countersign_shard, insert_shards, set_shard_state
 from node.erasure import Codec
 from node.errors import NodeError
 from node.manifest import Segment, Shard
+from node.master_key import NONCE_SIZE
 from node.merkle import Tree, build_tree
 from node.messages import AgreementMessage, AgreementState, AgreementView, ProposeAgreement
-from node.renter.accounts import FORGOTTEN, Accounts, agreement_path
+from node.renter.accounts import FORGOTTEN, Accounts, agreement_path, share_prepaid
 from node.renter.context import Context
 from node.renter.crew import Crew, Supplier
 from node.renter.errors import PutFailed
@@ -33,7 +29,7 @@ from node.renter.faults import to_fault
 from node.renter.peers import Peers
 from node.renter.reports import Fault
 from node.renter.schedule import agreement_end
-from node.renter.tasks import all_of
+from node.tasks import all_of
 from node.transport import PeerBrokeRules, PeerRefused
 from payments.errors import PaymentError
 from payments.prices import Quote, step_price
@@ -43,8 +39,6 @@ AT_ONCE: Final = 32
 """Shards under way at the same time."""
 STALE_TERMS: Final = frozenset({"QUOTE_EXPIRED", "PRICE_TOO_LOW", "TERM_DIFFERS"})
 """Refusals by a farmer whose prices have changed since its quote."""
-KEY_BYTES: Final = 32
-NONCE_BYTES: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +80,10 @@ class Sealer:
         chunks = next(segments, None)
         if chunks is None:
             return None
-        key, segment = os.urandom(KEY_BYTES), os.urandom(KEY_BYTES)
+        key, segment = os.urandom(KEY_SIZE), os.urandom(SEGMENT_ID_SIZE)
         sealed = encrypt_segment(key, segment, chunks, self._ciphertext)
-        length = len(sealed) - TAG_SIZE * -(-len(sealed) // SEALED_CHUNK_SIZE)
-        wrapped = self._master.wrap(segment, key, os.urandom(NONCE_BYTES))
+        length = plaintext_length(len(sealed))
+        wrapped = self._master.wrap(segment, key, os.urandom(NONCE_SIZE))
         return Sealed(number, segment, wrapped, length, self._codec.encode(sealed, self._parity))
 
 
@@ -147,7 +141,7 @@ class Uploader:
             await supplier.renew(self._peers)
             return True
         if refusal.error in FORGOTTEN:
-            return await self._accounts.settle(supplier.account, refusal)
+            return await self._accounts.mend(supplier.account, refusal)
         return False
 
     async def _terms(self, supplier: Supplier, wanted: Seconds, length: int, tree: Tree) -> Agreement:
@@ -186,7 +180,7 @@ class Uploader:
             state=ShardState.PROPOSED,
             agreement=terms,
             renter_signature=signature,
-            settled_at=terms.start,
+            paid_until=terms.start,
         )
         await context.database.write(lambda conn: insert_shards(conn, [record]))
         try:
@@ -194,7 +188,12 @@ class Uploader:
         except BaseException:
             await context.database.write(lambda conn: set_shard_state(conn, [name], ShardState.DELETING))
             raise
-        await context.database.write(lambda conn: countersign_shard(conn, name, countersigned))
+
+        def work(conn: Connection) -> None:
+            share_prepaid(conn, record, context.now())
+            countersign_shard(conn, name, countersigned)
+
+        await context.database.write(work)
         return Shard(index=index, farmer=terms.farmer, agreement=name, data_root=terms.data_root)
 
     async def _send(self, job: Job, record: ShardRecord, shard: memoryview) -> bytes:

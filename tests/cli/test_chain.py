@@ -137,7 +137,7 @@ def test_record_that_no_longer_fits_its_chain_is_told_with_the_remedy(local: Tit
     assert "deploy again" in stale("wallet", "balance", expect=4).error
     stale("chain", "deploy", "--url", record["url"], "--tokens", "0")
     (past,) = (stale.home / "chains" / "past").iterdir()
-    assert past.name == "local-1111111111111111.json"
+    assert past.name == f"local-1111111111111111-{record['contract'][2:10]}.json"
     stale("wallet", "balance")
 
 

@@ -151,6 +151,9 @@ def test_push_pays_what_was_earned_and_close_brings_back_the_rest(funded: Market
     assert tokens_of(renter, "main") == 1000 * ETHER - sum(
         int(one["claimed"]) for one in renter("channel", "list", "--json").json["channels"]
     )
+    unpaid = renter("audit", expect=1)
+    assert f"{FARMERS} shards not asked for: there is no funded channel" in unpaid.error
+    assert "not asked" in unpaid.out
 
 
 def renter_closes_and_waits(renter: Tithe) -> dict[str, str]:

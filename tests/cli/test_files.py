@@ -32,10 +32,18 @@ def test_peers_are_listed_with_their_prices(market: Market) -> None:
     assert "100 GB" in shown
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://", "farmer", "ftp://127.0.0.1", "http://[::1"])
-def test_peer_that_is_none_is_told(market: Market, url: str) -> None:
-    line = market.renter("peers", "add", url, expect=1).error
-    assert "unexpected" not in line
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("http://127.0.0.1:9", "cannot be reached"),
+        ("http://", "no address of a farmer"),
+        ("farmer", "no address of a farmer"),
+        ("ftp://127.0.0.1", "no address of a farmer"),
+        ("http://[::1", "no address of a farmer"),
+    ],
+)
+def test_peer_that_is_none_is_told(market: Market, url: str, says: str) -> None:
+    assert says in market.renter("peers", "add", url, expect=1).error
 
 
 def test_one_bad_address_does_not_stop_the_others(market: Market) -> None:
@@ -53,6 +61,24 @@ def test_farmer_of_another_chain_is_refused(market: Market, tmp_path: Path) -> N
         assert "not on ours" in stranger("peers", "add", market.farms[0].url, expect=1).error
     finally:
         stranger("chain", "down")
+
+
+def test_another_contract_on_the_same_chain_has_books_of_its_own(shop: Market) -> None:
+    renter = shop.renter
+    before = renter("ls", "--json").json
+    channels = renter("channel", "list", "--json").json["channels"]
+    renter("chain", "deploy", "--name", "second", "--tokens", "0")
+    try:
+        assert renter("ls", "--json").json == []
+        assert renter("peers", "list", "--json").json["peers"] == []
+        assert renter("channel", "list", "--json").json["channels"] == []
+        assert renter("audit", "--json").json["report"]["results"] == []
+        assert "nothing to close" in renter("channel", "close", "--yes", expect=1).error
+    finally:
+        renter("chain", "use", "local")
+        (renter.home / "chains" / "second.json").unlink()
+    assert renter("ls", "--json").json == before
+    assert renter("channel", "list", "--json").json["channels"] == channels
 
 
 def test_forgotten_farmer_can_be_met_again(market: Market) -> None:
@@ -126,13 +152,14 @@ def test_unknown_file_is_one_line(shop: Market, command: tuple[str, ...]) -> Non
     [
         (("absent",), 1, "no such file"),
         (("/",), 1, "is a directory"),
+        (("/dev/null",), 1, "is no regular file"),
         (("-",), 2, "--as"),
         (("story.bin",), 1, "already"),
         (("story.bin", "--as", "x", "--k", "3", "--n", "2"), 1, "no shape"),
         (("story.bin", "--as", "x", "--n", "9"), 1, "9 farmers needed"),
         (("story.bin", "--as", "x", "--k", "0"), 2, "--k"),
         (("story.bin", "--as", "x", "--for", "soon"), 2, "no duration"),
-        (("story.bin", "--as", "x", "--segment-size", "1TB"), 1, ""),
+        (("story.bin", "--as", "x", "--segment-size", "1TB"), 1, "not within 1 and 67108864"),
         (("story.bin", "--as", "b\x1b[31m"), 2, "no name for a file"),
         (("story.bin", "--as", ""), 2, "no name for a file"),
     ],
@@ -220,10 +247,18 @@ def test_prepay_makes_files_safe_for_longer(shop: Market) -> None:
 
     before = safe_until()
     assert "--yes" in shop.renter("rent", "prepay", "14", expect=1).error
+    asked = shop.renter.at_terminal(
+        "rent", "prepay", "14", answers=[("Password", PASSWORD), ("[y/N]", "n")], expect=1
+    )
+    assert f"TITHE to {FARMERS} farmers for 14d ahead" in asked
+    assert safe_until() == before
     told = shop.renter("rent", "prepay", "14", "--yes", "--json").json
     assert told["seconds"] == 14 * 86_400
     assert len(told["payments"]) == FARMERS
     assert safe_until() >= before + 13 * 86_400
+    again = shop.renter("rent", "prepay", "14", "--yes", "--json").json["payments"]
+    first = {payment["farmer"]: int(payment["added"]) for payment in told["payments"]}
+    assert all(int(payment["added"]) < first[payment["farmer"]] / 100 for payment in again)
     assert shop.renter("rent", "prepay", "forever", "--yes", expect=2).error
 
 
@@ -263,6 +298,7 @@ def test_lost_and_unreachable_shards_are_told(shop: Market) -> None:
     shown = shop.renter("stat", "story.bin").out
     assert "2 of 3 shards" in shown
     assert "FAILED" in shown
+    assert "no answer yet" in shown
     out = shop.renter.folder / "rescued.bin"
     shop.renter("get", "story.bin", "-o", out)
     assert out.read_bytes() == CONTENT

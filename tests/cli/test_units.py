@@ -21,7 +21,6 @@ from payments.types import Amount
 from settlement.errors import (
     ChainUnreachable,
     ContractDifferent,
-    DeploymentUnfinished,
     MalformedDeployment,
     OutOfGasMoney,
 )
@@ -106,7 +105,6 @@ def test_errors_are_one_tame_line_with_a_code() -> None:
     assert exit_code(ChainUnreachable("http://x", "refused")) == 4
     assert exit_code(ContractDifferent("http://x", bytes(20))) == 4
     assert exit_code(MalformedDeployment("x.json", "empty")) == 4
-    assert exit_code(DeploymentUnfinished(bytes(20), "no answer")) == 4
     assert exit_code(ValueError("x")) == 1
     assert one_line(ValueError("a\nb\x1b[31m")).startswith("unexpected ValueError: a b [31m")
     assert "--debug" in one_line(RuntimeError("x"))

@@ -9,6 +9,9 @@ import pytest
 
 Tell = Callable[..., dict[str, Any]]
 
+CLAIM_GAS = 80_000
+"""More than one claim of one channel takes, less than two: every farmer claims once, when told to."""
+
 
 def check_money(story: dict[str, Any]) -> None:
     """Every token the renter no longer has is with a farmer, and every farmer's token had a voucher."""
@@ -36,6 +39,7 @@ def test_demo_returns_the_file_and_accounts_for_every_token(tell: Tell, tmp_path
     assert story["audits"]["offline"] >= 1
     check_money(story)
     assert all(story["gas"][part] > 0 for part in ("fund", "claim", "withdraw"))
+    assert story["gas"]["claim"] < 12 * CLAIM_GAS
 
 
 def test_demo_with_other_shape_keeps_its_promises(tell: Tell) -> None:
@@ -49,4 +53,10 @@ def test_demo_refuses_a_shape_that_cannot_be(tell: Tell, tmp_path: Path) -> None
     with pytest.raises(AssertionError, match="exit 2"):
         tell("--k", "5", "--n", "4")
     with pytest.raises(AssertionError, match="exit 2"):
+        tell("--segment-size", "0")
+    with pytest.raises(AssertionError, match="exit 2"):
+        tell("--segment-size", "65MiB")
+    with pytest.raises(AssertionError, match="exit 2"):
         tell(str(tmp_path / "no such file"))
+    with pytest.raises(AssertionError, match="exit 2"):
+        tell("/dev/null")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from node.audit import Outcome
-from node.db.renter_files import load_deletions
+from node.db.renter_shards import load_deletions
 from node.demo.cast import Shape
 from node.demo.errors import StageCollapsed
 from node.demo.farmers import LocalFarmer
@@ -26,12 +26,12 @@ from tests.end_to_end.village import (
     Farmer,
     Side,
     Village,
+    build_village,
     check_all,
     check_risen,
     passed,
     port_of,
     run,
-    settle,
     sides,
     undecided,
     until,
@@ -70,7 +70,7 @@ def test_farmers_killed_in_audits_lose_no_voucher_and_earn_each_audit_once(
     tmp_path: Path, source: Path
 ) -> None:
     async def story() -> None:
-        async with settle(tmp_path, N) as village, village.open_renter() as opened:
+        async with build_village(tmp_path, N) as village, village.open_renter() as opened:
             await opened.put(source, "harvest")
             await audit_in_peace(village, opened)
             await audit_with_deaths(village, opened)
@@ -171,7 +171,7 @@ AUDIT_DEATHS = [(AUDIT, Moment.WORKING, 0), (AUDIT, Moment.ANSWERED, 1), (VOUCHE
 
 def test_killed_renter_goes_on_where_it_was_and_pays_nothing_twice(tmp_path: Path, source: Path) -> None:
     async def story() -> None:
-        async with settle(tmp_path, N) as village:
+        async with build_village(tmp_path, N) as village:
             async with village.open_renter() as opened:
                 await opened.put(source, "kept")
                 await audit_in_peace(village, opened)
@@ -263,7 +263,7 @@ def test_farmers_of_the_embedded_chain_go_on_from_disk(source: Path) -> None:
 
 def test_farmer_outlives_its_chain_and_keeps_what_is_queued(tmp_path: Path, source: Path) -> None:
     async def story() -> None:
-        async with settle(tmp_path, 2) as village, village.open_renter() as opened:
+        async with build_village(tmp_path, 2) as village, village.open_renter() as opened:
             await opened.put(source, "harvest", k=1, n=2)
             await audit_in_peace(village, opened)
             farmer = village.farmers[0]

@@ -21,10 +21,11 @@ from node.api.owner import StatusMessage
 from node.audit import Outcome
 from node.db import farmer as farmer_tables
 from node.db.farmer import list_books
-from node.db.renter import count_outcomes
-from node.db.renter_files import load_shard
+from node.db.renter_audits import count_outcomes
+from node.db.renter_shards import load_shard
 from node.demo.offers import farmer_config
 from node.demo.processes import ProcessFarmer
+from node.farmer.config import FarmerConfig
 from node.home import Home, read_json, write_json
 from node.identity import NodeKey
 from node.renter.money import list_accounts
@@ -100,9 +101,15 @@ class Farmer(ProcessFarmer):
         super().__init__(name, folder, chain, new_key().address, self.gas_key)
         self.relay = relay
         self.home = Home(folder)
-        self._genesis = chain.deployment.genesis_hash
+        self._deployment = chain.deployment.folder
         config = farmer_config(self.payee, chain.deployment)
         replace(config, port=relay.target, urls=(relay.url,), claims=NEVER).save(self.home.farm_config)
+
+    def set_rules(self, *, grace: int, gas_price: int) -> None:
+        """Change what its owner decides."""
+        config = FarmerConfig.load(self.home.farm_config)
+        offer = replace(config.offer, grace=Seconds(grace))
+        replace(config, offer=offer, gas_price=Amount(gas_price)).save(self.home.farm_config)
 
     @property
     def alive(self) -> bool:
@@ -115,7 +122,7 @@ class Farmer(ProcessFarmer):
 
     def evidence(self) -> Evidence:
         """Read the books beside the process, or without it."""
-        money = self.home.farm_state(self._genesis).money
+        money = self.home.farm_state(self._deployment).money
         with closing(Database.at(money, [*CHAIN_TABLES, *farmer_tables.TABLES])) as database:
             books = database.read(list_books)
         assert len(books) <= 1
@@ -179,7 +186,7 @@ class Village:
 
 
 @asynccontextmanager
-async def settle(folder: Path, farmers: int) -> AsyncIterator[Village]:
+async def build_village(folder: Path, farmers: int) -> AsyncIterator[Village]:
     """Found a village with funded channels, and end all of it afterwards."""
     async with AsyncExitStack() as stack:
         anvil = await asyncio.to_thread(LocalChain.start, ChainKind.ANVIL, block_time=0.2)
@@ -188,7 +195,7 @@ async def settle(folder: Path, farmers: int) -> AsyncIterator[Village]:
         rpc = await Rpc.open(wire.url)
         stack.push_async_callback(rpc.close)
         chain = await Chain.connect(rpc, await deploy(rpc, dev_keys(1)[0], "village"))
-        settlers = []
+        built = []
         for number in range(farmers):
             place = folder / f"farmer-{number}"
             place.mkdir()
@@ -196,12 +203,12 @@ async def settle(folder: Path, farmers: int) -> AsyncIterator[Village]:
             farmer = Farmer(f"farmer {number}", place, chain, relay)
             await give(chain.rpc, farmer.gas_key.address, GAS_MONEY)
             stack.push_async_callback(farmer.kill)
-            settlers.append(farmer)
-        village = Village(chain, anvil, wire, tuple(settlers), folder / "renter")
+            built.append(farmer)
+        village = Village(chain, anvil, wire, tuple(built), folder / "renter")
         await village.start()
         make_renter(village.renter, chain.deployment)
         async with village.open_renter() as opened:
-            for farmer in settlers:
+            for farmer in built:
                 await opened.renter.peers.add(farmer.relay.url)
             funding = opened.renter.funding
             await funding.fund(await funding.plan(amount=DEPOSIT))

@@ -50,9 +50,9 @@ def test_many_farmers_live_in_one_loop_and_leave_nothing_behind(tmp_path: Path) 
     asyncio.run(main())
 
 
-def test_shards_of_another_chain_are_left_alone(tmp_path: Path) -> None:
+def test_shards_of_another_deployment_are_left_alone(tmp_path: Path) -> None:
     async def story(rig: Rig) -> None:
-        theirs = rig.places.shards / ("0" * 16) / "ab" / ("ab" * 32 + ".shard")
+        theirs = rig.places.shards / "0000000000000000-00000000" / "ab" / ("ab" * 32 + ".shard")
         theirs.parent.mkdir(parents=True)
         theirs.write_bytes(b"stored while another chain was used")
         async with rig.renter() as renter:
@@ -227,7 +227,7 @@ def test_a_round_that_fails_is_logged_and_the_next_one_comes(
             calls.append(1)
             raise RuntimeError("one bad round")
 
-        monkeypatch.setattr("node.farmer.keeper.sweep", fail)
+        monkeypatch.setattr("node.farmer.upkeep.sweep", fail)
         async with asyncio.timeout(10):
             while len(calls) < 3:  # noqa: ASYNC110 - no event is raised here
                 await asyncio.sleep(0.02)

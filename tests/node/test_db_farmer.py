@@ -14,7 +14,7 @@ from node.audit import Challenge, Item, ItemProof, Proof
 from node.db import blobs
 from node.db import farmer as books
 from node.db import farmer_agreements as agreements
-from node.db.farmer_agreements import Account, FarmerAgreement
+from node.db.farmer_agreements import FarmerAgreement, RenterSums
 from node.messages import AgreementState
 from payments.ledger import Earnings
 from payments.types import MAX_AMOUNT, Amount, ChannelId, NodeId, Seconds, Timestamp
@@ -171,15 +171,15 @@ def test_an_agreement_comes_back_as_it_was(database: Database) -> None:
 def test_sums_follow_the_states_of_agreements(database: Database) -> None:
     rate = record().storage_rate
 
-    def save(saved: FarmerAgreement) -> Account:
+    def save(saved: FarmerAgreement) -> RenterSums:
         return put(database, agreements.save_agreement, saved)
 
-    assert save(record()) == Account(RENTER, reserved_bytes=5_000)
-    assert save(record()) == Account(RENTER, reserved_bytes=5_000)
+    assert save(record()) == RenterSums(RENTER, reserved_bytes=5_000)
+    assert save(record()) == RenterSums(RENTER, reserved_bytes=5_000)
     stored = record(state=AgreementState.STORED)
     interval = stored.agreement.audit_interval
-    assert save(stored) == Account(RENTER, 1, 5_000, 0, rate, longest_interval=interval)
-    assert save(stored) == Account(RENTER, 1, 5_000, 0, rate, longest_interval=interval)
+    assert save(stored) == RenterSums(RENTER, 1, 5_000, 0, rate, longest_interval=interval)
+    assert save(stored) == RenterSums(RENTER, 1, 5_000, 0, rate, longest_interval=interval)
     save(record(1, AgreementState.STORED))
     save(record(2, renter=ANOTHER))
     assert database.read(agreements.used_bytes) == (10_000, 5_000)
@@ -188,9 +188,9 @@ def test_sums_follow_the_states_of_agreements(database: Database) -> None:
     save(record(1, AgreementState.EXPIRED))
     save(record(2, AgreementState.EXPIRED, ANOTHER))
     assert database.read(agreements.used_bytes) == (0, 0)
-    assert database.read(agreements.list_accounts) == [
-        Account(RENTER, longest_interval=interval),
-        Account(ANOTHER),
+    assert database.read(agreements.list_sums) == [
+        RenterSums(RENTER, longest_interval=interval),
+        RenterSums(ANOTHER),
     ]
 
 

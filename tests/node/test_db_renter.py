@@ -9,17 +9,23 @@ from sqlalchemy.exc import IntegrityError
 
 from node.agreement import Agreement
 from node.audit import Answer, Challenge, Item, Outcome, Try, Window
-from node.db import renter as money
+from node.db import renter_audits as audits
 from node.db import renter_files as files
-from node.db.renter import AuditRecord, Decision, PeerRecord, Purse
-from node.db.renter_files import FileRecord, FileState, ShardRecord, ShardState
+from node.db import renter_peers as peers
+from node.db import renter_purses as purses
+from node.db import renter_shards as shards
+from node.db.renter_audits import AuditRecord, Decision
+from node.db.renter_files import FileRecord, FileState
+from node.db.renter_peers import PeerRecord
+from node.db.renter_purses import Purse
+from node.db.renter_shards import ShardRecord, ShardState
 from payments.types import MAX_AMOUNT, Amount, ChannelId, NodeId, Seconds, Timestamp
 from payments.vouchers import SignedVoucher, Voucher
 from settlement.database import Database
 
 NODE = NodeId(b"n" * 32)
 CHANNEL = ChannelId(b"c" * 32)
-TABLES = (*money.TABLES, *files.TABLES)
+TABLES = (*peers.TABLES, *purses.TABLES, *audits.TABLES, *files.TABLES, *shards.TABLES)
 
 
 def reopened(path: Path, database: Database) -> Database:
@@ -67,22 +73,22 @@ FILE = FileRecord(b"f" * 16, "näme", FileState.PUTTING, 4, 12, Timestamp(5))
 
 def test_peers_keep_their_age_and_lapses_when_refreshed(tmp_path: Path, database: Database) -> None:
     for number in (3, 1, 2):
-        database.write_sync(partial(money.save_peer, peer=peer(number)))
-    database.write_sync(lambda conn: money.count_lapse(conn, peer(1).node, passed=False))
-    database.write_sync(lambda conn: money.count_lapse(conn, peer(1).node, passed=False))
+        database.write_sync(partial(peers.save_peer, peer=peer(number)))
+    database.write_sync(lambda conn: peers.count_lapse(conn, peer(1).node, passed=False))
+    database.write_sync(lambda conn: peers.count_lapse(conn, peer(1).node, passed=False))
     fresh = replace(
         peer(1), url="http://moved", info='{"new":1}', added_at=Timestamp(99), seen_at=Timestamp(99)
     )
-    database.write_sync(lambda conn: money.save_peer(conn, fresh))
+    database.write_sync(lambda conn: peers.save_peer(conn, fresh))
     database = reopened(tmp_path, database)
-    known = database.read(money.load_peers)
+    known = database.read(peers.load_peers)
     assert [one.node[0] for one in known] == [1, 2, 3]
     assert known[0] == replace(fresh, added_at=Timestamp(1), lapses=2)
-    database.write_sync(lambda conn: money.count_lapse(conn, peer(1).node, passed=True))
-    assert database.write_sync(lambda conn: money.delete_peer(conn, peer(2).node))
-    assert not database.write_sync(lambda conn: money.delete_peer(conn, peer(2).node))
-    assert [one.lapses for one in database.read(money.load_peers)] == [0, 0]
-    assert database.read(lambda conn: money.load_peer(conn, peer(2).node)) is None
+    database.write_sync(lambda conn: peers.count_lapse(conn, peer(1).node, passed=True))
+    assert database.write_sync(lambda conn: peers.delete_peer(conn, peer(2).node))
+    assert not database.write_sync(lambda conn: peers.delete_peer(conn, peer(2).node))
+    assert [one.lapses for one in database.read(peers.load_peers)] == [0, 0]
+    assert database.read(lambda conn: peers.load_peer(conn, peer(2).node)) is None
     database.close()
 
 
@@ -97,12 +103,12 @@ def test_purses_come_back_as_they_were(tmp_path: Path, database: Database) -> No
         prepaid_seconds=Seconds(2**40),
         prepaid_at=Timestamp(2**35),
     )
-    database.write_sync(lambda conn: money.save_purse(conn, purse))
-    assert database.read(lambda conn: money.load_purse(conn, CHANNEL)) == purse
-    database.write_sync(lambda conn: money.save_purse(conn, full))
+    database.write_sync(lambda conn: purses.save_purse(conn, purse))
+    assert database.read(lambda conn: purses.load_purse(conn, CHANNEL)) == purse
+    database.write_sync(lambda conn: purses.save_purse(conn, full))
     database = reopened(tmp_path, database)
-    assert database.read(lambda conn: money.load_purses(conn, NODE)) == (full,)
-    assert database.read(lambda conn: money.load_purses(conn, NodeId(bytes(32)))) == ()
+    assert database.read(lambda conn: purses.load_purses(conn, NODE)) == (full,)
+    assert database.read(lambda conn: purses.load_purses(conn, NodeId(bytes(32)))) == ()
     assert full.paid_total == MAX_AMOUNT
     assert purse.paid_total == 0
     database.close()
@@ -110,36 +116,36 @@ def test_purses_come_back_as_they_were(tmp_path: Path, database: Database) -> No
 
 def test_audits_come_back_as_they_were(tmp_path: Path, database: Database) -> None:
     first = audit()
-    database.write_sync(lambda conn: money.insert_audit(conn, first))
+    database.write_sync(lambda conn: audits.insert_audit(conn, first))
     voucher = SignedVoucher(Voucher(CHANNEL, Amount(99), b"h" * 32), b"t" * 64)
     tries = (Try(1_000, Answer.UNREACHABLE), Try(1_020, Answer.SILENT))
     changed = replace(first, voucher=voucher, tries=tries)
-    database.write_sync(lambda conn: money.update_audit(conn, changed))
+    database.write_sync(lambda conn: audits.update_audit(conn, changed))
     database = reopened(tmp_path, database)
-    assert database.read(lambda conn: money.load_audit(conn, first.audit_id)) == changed
-    assert database.read(lambda conn: money.load_open_audits(conn, CHANNEL)) == (changed,)
-    database.write_sync(lambda conn: money.update_audit(conn, replace(changed, open=False)))
-    assert database.read(money.load_open_audits) == ()
+    assert database.read(lambda conn: audits.load_audit(conn, first.audit_id)) == changed
+    assert database.read(lambda conn: audits.load_open_audits(conn, CHANNEL)) == (changed,)
+    database.write_sync(lambda conn: audits.update_audit(conn, replace(changed, open=False)))
+    assert database.read(audits.load_open_audits) == ()
     database.close()
 
 
 def test_an_audit_id_is_never_used_twice(database: Database) -> None:
-    database.write_sync(lambda conn: money.insert_audit(conn, audit()))
+    database.write_sync(lambda conn: audits.insert_audit(conn, audit()))
     with pytest.raises(IntegrityError):
-        database.write_sync(lambda conn: money.insert_audit(conn, audit(total=8)))
+        database.write_sync(lambda conn: audits.insert_audit(conn, audit(total=8)))
     database.close()
 
 
 def test_a_late_proof_replaces_another_outcome_and_nothing_replaces_it(database: Database) -> None:
-    database.write_sync(lambda conn: money.insert_audit(conn, audit()))
+    database.write_sync(lambda conn: audits.insert_audit(conn, audit()))
     name = audit().audit_id
 
     def decide(outcome: Outcome, at: int) -> None:
         decision = Decision(b"x" * 32, outcome, outcome.name, Timestamp(at))
-        database.write_sync(lambda conn: money.decide_items(conn, name, [decision]))
+        database.write_sync(lambda conn: audits.decide_items(conn, name, [decision]))
 
     def known() -> list[tuple[Outcome, str, int]]:
-        decisions = database.read(lambda conn: money.load_decisions(conn, name))
+        decisions = database.read(lambda conn: audits.load_decisions(conn, name))
         return [(one.outcome, one.reason, one.at) for one in decisions]
 
     decide(Outcome.OFFLINE, 1)
@@ -147,14 +153,14 @@ def test_a_late_proof_replaces_another_outcome_and_nothing_replaces_it(database:
     decide(Outcome.PASSED, 2)
     decide(Outcome.FAILED, 3)
     assert known() == [(Outcome.PASSED, "PASSED", 2)]
-    assert database.read(money.count_outcomes) == {b"x" * 32: {Outcome.PASSED: 1}}
+    assert database.read(audits.count_outcomes) == {b"x" * 32: {Outcome.PASSED: 1}}
     database.close()
 
 
 def test_files_and_shards_come_back_as_they_were(tmp_path: Path, database: Database) -> None:
     database.write_sync(lambda conn: files.insert_file(conn, FILE))
-    database.write_sync(lambda conn: files.insert_shards(conn, [shard(), shard(b"y")]))
-    database.write_sync(lambda conn: files.countersign_shard(conn, b"x" * 32, b"g" * 64))
+    database.write_sync(lambda conn: shards.insert_shards(conn, [shard(), shard(b"y")]))
+    database.write_sync(lambda conn: shards.countersign_shard(conn, b"x" * 32, b"g" * 64))
     stored = replace(
         FILE, state=FileState.STORED, size=2**45, sha256=b"h" * 32, segments=9, manifest=b"sealed"
     )
@@ -164,8 +170,8 @@ def test_files_and_shards_come_back_as_they_were(tmp_path: Path, database: Datab
     assert database.read(lambda conn: files.load_file(conn, "näme", FileState.PUTTING)) is None
     assert database.read(lambda conn: files.load_files(conn, FileState.STORED)) == (stored,)
     signed = replace(shard(), state=ShardState.STORED, farmer_signature=b"g" * 64)
-    assert database.read(lambda conn: files.load_shards(conn, FILE.file_id)) == (signed, shard(b"y"))
-    assert database.read(files.shard_lengths) == {NODE: (5_000,)}
+    assert database.read(lambda conn: shards.load_shards(conn, FILE.file_id)) == (signed, shard(b"y"))
+    assert database.read(shards.shard_lengths) == {NODE: (5_000,)}
     database.close()
 
 
@@ -173,41 +179,41 @@ def test_only_stored_good_running_shards_are_audited(database: Database) -> None
     names = (b"a", b"b", b"c", b"d")
     database.write_sync(lambda conn: files.insert_file(conn, FILE))
     records = [shard(b"a"), shard(b"b"), shard(b"c", end=2_000), shard(b"d")]
-    database.write_sync(lambda conn: files.insert_shards(conn, records))
+    database.write_sync(lambda conn: shards.insert_shards(conn, records))
     for name in names[:3]:
-        sign = partial(files.countersign_shard, agreement_id=name * 32, farmer_signature=b"g" * 64)
+        sign = partial(shards.countersign_shard, agreement_id=name * 32, farmer_signature=b"g" * 64)
         database.write_sync(sign)
     now = Timestamp(2_000)
-    database.write_sync(lambda conn: files.record_check(conn, b"b" * 32, Outcome.FAILED, now))
-    database.write_sync(lambda conn: files.record_check(conn, b"b" * 32, Outcome.PASSED, now))
-    audited = database.read(lambda conn: files.load_audited_shards(conn, now))
+    database.write_sync(lambda conn: shards.record_check(conn, b"b" * 32, Outcome.FAILED, now))
+    database.write_sync(lambda conn: shards.record_check(conn, b"b" * 32, Outcome.PASSED, now))
+    audited = database.read(lambda conn: shards.load_audited_shards(conn, now))
     assert [record.agreement_id for record in audited] == [b"a" * 32]
-    lost = database.read(lambda conn: files.load_shard(conn, b"b" * 32))
+    lost = database.read(lambda conn: shards.load_shard(conn, b"b" * 32))
     assert lost is not None
     assert lost.lost
     database.close()
 
 
-def test_an_audit_settles_time_and_an_interval_is_marked_once(database: Database) -> None:
+def test_an_audit_pays_for_time_and_an_interval_is_marked_once(database: Database) -> None:
     database.write_sync(lambda conn: files.insert_file(conn, FILE))
-    database.write_sync(lambda conn: files.insert_shards(conn, [shard()]))
-    database.write_sync(lambda conn: files.mark_audited(conn, b"x" * 32, 4))
-    database.write_sync(lambda conn: files.mark_audited(conn, b"x" * 32, 3))
-    database.write_sync(lambda conn: files.record_check(conn, b"x" * 32, Outcome.OFFLINE, Timestamp(1_500)))
-    database.write_sync(lambda conn: files.record_check(conn, b"x" * 32, Outcome.PASSED, Timestamp(1_600)))
-    database.write_sync(lambda conn: files.record_check(conn, b"x" * 32, Outcome.OFFLINE, Timestamp(1_700)))
-    database.write_sync(lambda conn: files.advance_settled(conn, b"x" * 32, Seconds(30)))
-    found = database.read(lambda conn: files.load_shard(conn, b"x" * 32))
+    database.write_sync(lambda conn: shards.insert_shards(conn, [shard()]))
+    database.write_sync(lambda conn: shards.mark_audited(conn, b"x" * 32, 4))
+    database.write_sync(lambda conn: shards.mark_audited(conn, b"x" * 32, 3))
+    database.write_sync(lambda conn: shards.record_check(conn, b"x" * 32, Outcome.OFFLINE, Timestamp(1_500)))
+    database.write_sync(lambda conn: shards.record_check(conn, b"x" * 32, Outcome.PASSED, Timestamp(1_600)))
+    database.write_sync(lambda conn: shards.record_check(conn, b"x" * 32, Outcome.OFFLINE, Timestamp(1_700)))
+    database.write_sync(lambda conn: shards.advance_paid_until(conn, b"x" * 32, Seconds(30)))
+    found = database.read(lambda conn: shards.load_shard(conn, b"x" * 32))
     assert found is not None
-    assert (found.audited, found.settled_at, found.checked_at) == (4, 1_630, 1_700)
+    assert (found.audited, found.paid_until, found.checked_at) == (4, 1_630, 1_700)
     assert found.outcome is Outcome.OFFLINE
     database.close()
 
 
 def test_a_file_given_up_has_its_shards_deleted(database: Database) -> None:
     database.write_sync(lambda conn: files.insert_file(conn, FILE))
-    database.write_sync(lambda conn: files.insert_shards(conn, [shard(), shard(b"y"), shard(b"z")]))
-    database.write_sync(lambda conn: files.set_shard_state(conn, [b"z" * 32], ShardState.GONE))
-    assert database.write_sync(lambda conn: files.delete_later(conn, FILE.file_id)) == 2
-    assert len(database.read(files.load_deletions)) == 2
+    database.write_sync(lambda conn: shards.insert_shards(conn, [shard(), shard(b"y"), shard(b"z")]))
+    database.write_sync(lambda conn: shards.set_shard_state(conn, [b"z" * 32], ShardState.GONE))
+    assert database.write_sync(lambda conn: shards.delete_later(conn, FILE.file_id)) == 2
+    assert len(database.read(shards.load_deletions)) == 2
     database.close()

@@ -9,14 +9,11 @@ from node.home import (
     Config,
     Home,
     create_private,
-    genesis16,
     make_private_directory,
     read_json,
     write_json,
     write_private,
 )
-
-GENESIS = bytes.fromhex("00112233445566778899aabbccddeeff" * 2)
 
 
 def mode(path: Path) -> int:
@@ -48,13 +45,12 @@ def test_naming_paths_creates_nothing(tmp_path: Path) -> None:
     assert not home.root.exists()
 
 
-def test_state_is_kept_by_genesis(tmp_path: Path) -> None:
+def test_state_is_kept_by_deployment(tmp_path: Path) -> None:
     home = Home(tmp_path)
-    state = home.renter_state(GENESIS)
-    assert state.money == tmp_path / "renter" / "0011223344556677" / "money.db"
-    assert state.stats == tmp_path / "renter" / "0011223344556677" / "stats.db"
-    assert home.farm_state(GENESIS).money == tmp_path / "farm" / genesis16(GENESIS) / "money.db"
-    assert home.renter_state(bytes(32)).money.parent != state.money.parent
+    state = home.renter_state("0011-22")
+    assert state.money == tmp_path / "renter" / "0011-22" / "money.db"
+    assert state.stats == tmp_path / "renter" / "0011-22" / "stats.db"
+    assert home.farm_state("0011-22").money == tmp_path / "farm" / "0011-22" / "money.db"
     assert mode(state.money.parent) == 0o700
 
 
@@ -147,10 +143,10 @@ def test_bytes_that_are_no_text_are_a_damaged_file(tmp_path: Path) -> None:
         read_json(tmp_path / "absent.json")
 
 
-def test_record_of_a_chain_that_is_gone_is_kept_by_its_genesis(tmp_path: Path) -> None:
+def test_record_of_a_deployment_that_is_gone_is_kept_by_its_folder(tmp_path: Path) -> None:
     home = Home(tmp_path)
     write_json(home.chain_file("local"), {"name": "local"})
-    past = home.keep_past_chain("local", GENESIS)
-    assert past == tmp_path / "chains" / "past" / "local-0011223344556677.json"
+    past = home.keep_past_chain("local", "0011-22")
+    assert past == tmp_path / "chains" / "past" / "local-0011-22.json"
     assert json.loads(past.read_text()) == {"name": "local"}
     assert home.chain_names() == []

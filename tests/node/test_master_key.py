@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from node.errors import AlreadyThere, CorruptKeyFile, WrongMasterKey, WrongPassphrase
-from node.key_file import change_passphrase, create_master_key, load_master_key
+from node.key_file import create_master_key, load_master_key
 from node.master_key import (
     LEAST_COST,
     WRAPPED_KEY_SIZE,
@@ -102,14 +102,3 @@ def test_the_key_file_is_private_and_never_replaced(tmp_path: Path) -> None:
         create_master_key(path, "pass", LEAST_COST)
     assert load_master_key(path, "pass").mask_key == master.mask_key
     assert list(path.parent.iterdir()) == [path]
-
-
-def test_changing_the_passphrase_keeps_the_key(tmp_path: Path) -> None:
-    path = tmp_path / "master.key"
-    master = create_master_key(path, "old", LEAST_COST)
-    with pytest.raises(WrongPassphrase):
-        change_passphrase(path, "wrong", "new", LEAST_COST)
-    change_passphrase(path, "old", "new", LEAST_COST)
-    assert load_master_key(path, "new").mask_key == master.mask_key
-    with pytest.raises(WrongPassphrase):
-        load_master_key(path, "old")

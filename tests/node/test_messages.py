@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from node.agreement import Agreement, sign_agreement
 from node.audit import Challenge, Item, ItemProof, Proof, challenge_digest
 from node.errors import MalformedMessage
-from node.identity import NodeRecord, SignedRecord, sign_record
 from node.messages import (
     AUDIT_LIMIT,
     CONTROL_LIMIT,
@@ -47,6 +46,7 @@ from node.messages import (
     dump,
     parse,
 )
+from node.node_record import NodeRecord, SignedRecord, sign_record
 from payments.prices import Prices, Quote, SignedQuote, sign_quote
 from payments.types import MAX_AMOUNT, Address, Amount, ChannelId, NodeId, Seconds, Timestamp
 from payments.vouchers import SignedVoucher, SigningKey, Terms, Voucher, sign_voucher

@@ -9,14 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
+from node.authentication import ReplayGuard, body_hash, read_authentication, verify_request
 from node.errors import WrongRun
-from node.identity import (
-    NodeKey,
-    ReplayGuard,
-    body_hash,
-    read_authentication,
-    verify_request,
-)
+from node.identity import NodeKey
 from node.messages import AgreementState, AgreementView, PayVoucher, SignedVoucherMessage, dump
 from node.transport import (
     Patience,

@@ -26,8 +26,8 @@ from payments.ledger import (
     Earnings,
     accept_payment,
     accept_proven,
-    begin_storage,
     exposure,
+    grow_storage,
     next_payment,
     next_step,
     recall_voucher,
@@ -44,6 +44,11 @@ CHANNEL = make_channel(1000)
 CLOSES_AT = Timestamp(NOW + 600)
 
 
+def begun(at: Timestamp = NOW) -> Earnings:
+    """An account whose first agreement was stored then."""
+    return grow_storage(Earnings(), Amount(0), RATE, at)
+
+
 def pay(channel: Channel, earnings: Earnings, total: int, *, spent: int = 0, rate: Amount = RATE) -> Accepted:
     return accept_payment(
         DOMAIN, channel, earnings, make_voucher(total), storage_rate=rate, spent=Amount(spent)
@@ -57,7 +62,7 @@ def prove(channel: Channel, earnings: Earnings, total: int, step: int = 10, at: 
 
 def proven_once(at: Timestamp = NOW) -> Accepted:
     """An account with 10 proven and not paid, its storage begun a hundred seconds before."""
-    return prove(CHANNEL, begin_storage(Earnings(), Timestamp(NOW - 100)), 10, at=at)
+    return prove(CHANNEL, begun(Timestamp(NOW - 100)), 10, at=at)
 
 
 # --- the farmer takes payments
@@ -216,22 +221,63 @@ def test_nothing_stored_and_nothing_proven_owes_nothing() -> None:
 
 
 def test_storage_time_since_the_last_paid_audit_is_owed() -> None:
-    stored = begin_storage(Earnings(), NOW)
+    stored = begun()
     assert exposure(stored, RATE, NOW) == 0
     assert exposure(stored, RATE, Timestamp(NOW + 60)) == 60
     assert exposure(stored, RATE, Timestamp(NOW - 60)) == 0
 
 
-def test_begin_storage_never_turns_the_clock_back() -> None:
-    stored = begin_storage(Earnings(), NOW)
-    assert begin_storage(stored, Timestamp(NOW - 60)) == stored
+def test_the_first_storage_never_turns_the_clock_back() -> None:
+    stored = begun()
+    again = grow_storage(stored, Amount(0), RATE, Timestamp(NOW - 60))
+    assert again.last_paid_audit == stored.last_paid_audit
+
+
+@pytest.mark.parametrize("growth", [1, 2, 3, 7, 1_000])
+def test_what_is_stored_later_owes_nothing_for_the_time_before(growth: int) -> None:
+    later, after = Timestamp(NOW + 600), Amount(RATE * growth)
+    grown = grow_storage(begun(), RATE, after, later)
+    assert 600 - growth < exposure(grown, after, later) <= 600
+    assert exposure(grown, after, Timestamp(later + 10)) == exposure(grown, after, later) + 10 * growth
+
+
+def test_a_prepayment_lasts_the_shorter_the_more_is_stored() -> None:
+    prepaid = pay(CHANNEL, begun(), 100).earnings
+    later, after = Timestamp(NOW + 40), Amount(3 * RATE)
+    grown = grow_storage(prepaid, RATE, after, later)
+    assert exposure(grown, after, Timestamp(later + 20)) == 0
+    assert 27 <= exposure(grown, after, Timestamp(later + 30)) <= 30
+
+
+def test_an_audit_paid_after_more_was_stored_settles_the_time_before_it() -> None:
+    proven = proven_once(at=Timestamp(NOW - 10))
+    after = Amount(4 * RATE)
+    grown = grow_storage(proven.earnings, RATE, after, NOW)
+    paid = pay(proven.channel, grown, 10, rate=after).earnings
+    assert 10 - 4 < exposure(paid, after, NOW) <= 10 + 4
+
+
+def test_a_part_that_was_proven_stays_that_part_when_more_is_stored() -> None:
+    half = accept_proven(
+        DOMAIN,
+        CHANNEL,
+        begun(Timestamp(NOW - 100)),
+        make_voucher(10, CONDITION),
+        condition=CONDITION,
+        step=Amount(10),
+        now=NOW,
+        rate=Amount(RATE // 2),
+    )
+    after = Amount(2 * RATE)
+    paid = pay(half.channel, grow_storage(half.earnings, RATE, after, NOW), 10, rate=after).earnings
+    assert 48 <= exposure(paid, after, NOW) <= 52
 
 
 def test_proven_and_unpaid_work_is_owed_besides() -> None:
     assert exposure(proven_once().earnings, RATE, NOW) == 10 + 100
 
 
-def test_paid_audit_settles_the_storage_before_it() -> None:
+def test_paid_audit_pays_for_the_storage_before_it() -> None:
     proven = proven_once()
     taken = pay(proven.channel, proven.earnings, 10)
     assert taken.earnings.last_paid_audit == NOW
@@ -239,19 +285,19 @@ def test_paid_audit_settles_the_storage_before_it() -> None:
 
 
 def test_prepayment_offsets_storage_time() -> None:
-    stored = pay(CHANNEL, begin_storage(Earnings(), NOW), 50).earnings
+    stored = pay(CHANNEL, begun(), 50).earnings
     assert exposure(stored, RATE, Timestamp(NOW + 50)) == 0
     assert exposure(stored, RATE, Timestamp(NOW + 80)) == 30
 
 
 def test_prepayment_does_not_pay_for_proven_work() -> None:
-    stored = pay(CHANNEL, begin_storage(Earnings(), NOW), 50)
+    stored = pay(CHANNEL, begun(), 50)
     proven = prove(stored.channel, stored.earnings, 60)
     assert exposure(proven.earnings, RATE, NOW) == 10
 
 
 def test_time_away_is_taken_from_the_prepayment_at_the_next_paid_audit() -> None:
-    stored = pay(CHANNEL, begin_storage(Earnings(), NOW), 50)
+    stored = pay(CHANNEL, begun(), 50)
     back = Timestamp(NOW + 40)
     proven = prove(stored.channel, stored.earnings, 60, at=back)
     paid = pay(proven.channel, proven.earnings, 60).earnings
@@ -259,13 +305,13 @@ def test_time_away_is_taken_from_the_prepayment_at_the_next_paid_audit() -> None
 
 
 def test_regular_audits_leave_the_prepayment_alone() -> None:
-    stored = pay(CHANNEL, begin_storage(Earnings(), NOW), 50)
+    stored = pay(CHANNEL, begun(), 50)
     proven = prove(stored.channel, stored.earnings, 60, at=Timestamp(NOW + 10))
     assert pay(proven.channel, proven.earnings, 60).earnings.prepaid == 50
 
 
 def test_prepayment_used_up_is_zero_not_less() -> None:
-    stored = pay(CHANNEL, begin_storage(Earnings(), NOW), 50)
+    stored = pay(CHANNEL, begun(), 50)
     proven = prove(stored.channel, stored.earnings, 60, at=Timestamp(NOW + 500))
     assert pay(proven.channel, proven.earnings, 60).earnings.prepaid == 0
 

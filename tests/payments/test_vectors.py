@@ -1,8 +1,10 @@
-"""The committed vectors: eth-account made them, payments and ethers.js must agree with every one."""
+"""The committed vectors: eth-account made them, payments, ethers.js and viem must agree with every one."""
 
 import subprocess
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from payments.eip712 import Domain, keccak, type_hash, typed_digest
 from payments.types import Address, Amount, ChannelId, Seconds
@@ -95,8 +97,9 @@ def test_vouchers_verify(vectors: list[dict[str, Any]]) -> None:
             verify_voucher(read_domain(vector), signed, Address(unhex(vector["signer"])))
 
 
-def test_ethers_agrees(node: str, vectors: list[dict[str, Any]]) -> None:
-    script = Path(__file__).with_name("vectors_ethers.mjs")
+@pytest.mark.parametrize("library", ["ethers", "viem"])
+def test_javascript_agrees(node: str, vectors: list[dict[str, Any]], library: str) -> None:
+    script = Path(__file__).with_name(f"vectors_{library}.mjs")
     ran = subprocess.run(
         [node, script, make_vectors.FILE], capture_output=True, text=True, check=False, timeout=120
     )

@@ -70,11 +70,9 @@ def open_channel(deployed: Deployed, payee: int) -> Terms:
 def claim(deployed: Deployed, terms: Terms, signed: SignedVoucher) -> None:
     row = (
         deployed.payer,
-        checksum(terms.signer),
-        checksum(terms.payee),
-        terms.challenge_period,
+        terms.signer + terms.challenge_period.to_bytes(12),
+        terms.payee + signed.total.to_bytes(12),
         terms.salt,
-        signed.total,
         signed.signature[:32],
         signed.signature[32:],
     )

@@ -97,7 +97,7 @@ def test_what_is_tested_is_what_runs() -> None:
     assert len(pins("requirements-node.lock")) == 1
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock", "requirements-node.lock"])
+@pytest.mark.parametrize("lock", sorted(path.name for path in ROOT.glob("requirements*.lock")))
 def test_every_locked_package_has_hashes(lock: str) -> None:
     blocks = re.split(r"^(?=[a-zA-Z])", (ROOT / lock).read_text(), flags=re.MULTILINE)[1:]
     assert blocks
@@ -113,7 +113,7 @@ def test_the_npm_lock_names_no_registry_and_knows_every_platform() -> None:
         assert all(f"node_modules/{name}" in packages for name in wanted)
 
 
-@pytest.mark.parametrize("script", ["check", "demo", "lock", "setup", "test", "../.ci/run"])
+@pytest.mark.parametrize("script", ["bench_gas", "check", "demo", "lock", "setup", "test", "../.ci/run"])
 def test_scripts_can_be_run(script: str) -> None:
     path = ROOT / "scripts" / script
     assert os.access(path, os.X_OK)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from web3.providers import AsyncBaseProvider
@@ -31,7 +31,8 @@ def run(story: Coroutine[Any, Any, T]) -> T:
 
 @dataclass(frozen=True)
 class World:
-    """Keys with money and a chain. Every world has its own contracts and its own signer."""
+    """Keys with money and a chain. Every world has its own token, payer and signer, and looks at its own days
+    only: worlds on one chain share PaymentChannels."""
 
     chain: Chain
     payer: SigningKey
@@ -82,7 +83,10 @@ async def world(
     try:
         payer = new_key()
         await send_now(rpc, rich, payer.address, value=100 * 10**18)
+        before = await rpc.block()
+        assert before is not None
         record = await deploy(rpc, payer, "test", confirmations=confirmations)
+        record = replace(record, deployed_block=max(record.deployed_block, before.number + 1))
         chain = await Chain.connect(rpc, record)
         await send_now(rpc, payer, record.token, chain.approve(allowance).data)
         yield World(chain, payer, new_key(), stranger, channel_salt(record.genesis_hash, 0))

@@ -21,6 +21,7 @@ from settlement.tables import TABLES
 from settlement.transactions import send_now
 from settlement.wallet import new_key
 from tests.settlement.conftest import Endpoint
+from tests.settlement.proofs import proven, tampered
 from tests.settlement.support import PERIOD, World, payee, run, world
 
 ALICE, BOB, CAROL, DAVE, EVE = (payee(number) for number in range(1, 6))
@@ -88,6 +89,79 @@ def test_a_bad_row_never_blocks_the_others(endpoint: Endpoint, database: Databas
             alone = await plan_claims(w.chain, [forged], w.stranger.address)
             assert alone.batches == ()
             assert told(alone.left_out, w) == {"B": (None, Reason.BAD_SIGNATURE)}
+
+    run(story())
+
+
+def test_a_conditional_voucher_is_claimed_with_its_proof(endpoint: Endpoint, database: Database) -> None:
+    async def story() -> None:
+        async with world(endpoint()) as w:
+            await w.fund((ALICE, 100))
+            claim = proven(w, ALICE, 40, leaves=9, indices=(0, 3, 8), items=2)
+            plan = await plan_claims(w.chain, [claim], w.stranger.address)
+            outcomes = await send_claims(w.chain, Outbox(database, w.chain), plan, w.stranger)
+            assert told(outcomes, w) == {"A": (40, Reason.NONE)}
+            assert await w.chain.token_balance(ALICE) == 40
+
+    run(story())
+
+
+def test_without_its_proof_a_conditional_voucher_is_worth_nothing(endpoint: Endpoint) -> None:
+    async def story() -> None:
+        async with world(endpoint()) as w:
+            await w.fund((ALICE, 100))
+            claim = proven(w, ALICE, 40)
+            for bad in (replace(claim, proof=b""), tampered(claim), proven(w, ALICE, 41)):
+                row = replace(bad, voucher=claim.voucher)
+                plan = await plan_claims(w.chain, [row], w.stranger.address)
+                assert (plan.batches, told(plan.left_out, w)) == ((), {"A": (None, Reason.BAD_SIGNATURE)})
+            cut = replace(claim, proof=claim.proof[:-1])
+            plan = await plan_claims(w.chain, [cut], w.stranger.address)
+            assert told(plan.left_out, w) == {"A": (None, Reason.BAD_PROOF)}
+
+    run(story())
+
+
+def test_a_tampered_proof_gets_nothing_and_the_rest_of_the_sweep_is_paid(
+    endpoint: Endpoint, database: Database
+) -> None:
+    async def story() -> None:
+        async with world(endpoint()) as w:
+            await w.fund(*((who, 100) for who in (ALICE, BOB, CAROL, DAVE)))
+            rows = [
+                w.voucher(ALICE, 10),
+                tampered(proven(w, BOB, 20)),
+                proven(w, CAROL, 30),
+                w.voucher(DAVE, 40),
+            ]
+            plan = await plan_claims(w.chain, rows, w.stranger.address)
+            assert len(plan.batches) == 1
+            outcomes = await send_claims(w.chain, Outbox(database, w.chain), plan, w.stranger)
+            assert told(outcomes, w) == {
+                "A": (10, Reason.NONE),
+                "B": (None, Reason.BAD_SIGNATURE),
+                "C": (30, Reason.NONE),
+                "D": (40, Reason.NONE),
+            }
+            balances = [await w.chain.token_balance(who) for who in (ALICE, BOB, CAROL, DAVE)]
+            assert balances == [10, 0, 30, 40]
+
+    run(story())
+
+
+def test_a_sweep_with_proofs_is_cut_to_what_pools_take(anvil: LocalChain, database: Database) -> None:
+    async def story() -> None:
+        async with world(anvil.url) as w:
+            farmers = [payee(200 + number) for number in range(70)]
+            await w.fund(*((farmer, 1_000) for farmer in farmers))
+            rows = [proven(w, farmer, 10, leaves=2_000, indices=(1, 1_999)) for farmer in farmers[:60]]
+            rows += [w.voucher(farmer, 10) for farmer in farmers[60:]]
+            plan = await plan_claims(w.chain, rows, w.stranger.address)
+            sizes = [len(batch.call.data) for batch in plan.batches]
+            assert max(sizes) <= claims_module.MAX_CALL_BYTES
+            assert len(sizes) == -(-sum(sizes) // claims_module.MAX_CALL_BYTES)  # none more than it takes
+            outcomes = await send_claims(w.chain, Outbox(database, w.chain), plan, w.stranger)
+            assert [one.claimed for one in outcomes] == [10] * 70
 
     run(story())
 

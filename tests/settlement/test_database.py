@@ -1,6 +1,7 @@
 """The database: durability of what was acknowledged, isolation of what failed, named faults of the disk."""
 
 import asyncio
+import os
 import signal
 import sqlite3
 import subprocess
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -206,6 +208,20 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
         Database.at(tmp_path / "money.db", [Entry])
 
 
+def test_a_database_that_cannot_be_opened_for_want_of_room_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "money.db").mkdir()  # for SQLite as good as a file that it cannot make
+    room = os.statvfs(tmp_path)
+    full = SimpleNamespace(f_bavail=0)
+    monkeypatch.setattr("settlement.database.os.statvfs", lambda _: full)
+    with pytest.raises(StorageFull):
+        Database.at(tmp_path / "money.db", [Entry])
+    monkeypatch.setattr("settlement.database.os.statvfs", lambda _: room)
+    with pytest.raises(StorageFailed, match="unable to open"):
+        Database.at(tmp_path / "money.db", [Entry])
+
+
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:
     with pytest.raises(StorageFailed, match="unable to open"):
         Database.at(tmp_path / "nowhere" / "money.db", [Entry])
@@ -214,6 +230,7 @@ def test_a_missing_directory_is_named(tmp_path: Path) -> None:
 CHILD = """
 import asyncio, os, sys
 from pathlib import Path
+from types import SimpleNamespace
 from sqlmodel import Field, SQLModel
 from sqlalchemy import insert
 from settlement.database import Database

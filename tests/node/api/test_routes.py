@@ -11,7 +11,8 @@ import pytest
 
 from node.api.limits import Limits
 from node.api.owner import ClaimAll, ClaimReport, StatusMessage
-from node.identity import NodeKey, body_hash, sign_request
+from node.authentication import body_hash, sign_request
+from node.identity import NodeKey
 from node.messages import ErrorBody, NodeInfo, PayVoucher, SignedVoucherMessage, dump, parse
 from node.transport import Patience, Transport
 from payments.prices import verify_quote
@@ -278,7 +279,7 @@ def test_a_crash_within_is_told_by_name_only(
         def crash(*_: object) -> None:
             raise RuntimeError("an inner secret")
 
-        monkeypatch.setattr("node.farmer.till.see_channel", crash)
+        monkeypatch.setattr("node.farmer.vouchers.see_channel", crash)
         got, said = await raw.send("GET", f"/v1/channels/0x{renter.channel.hex()}")
         assert (got, said["error"], said["detail"]) == (500, "INTERNAL", {})
         assert "secret" not in json.dumps(said)

@@ -95,7 +95,18 @@ def test_a_shape_says_who_turns_bad_and_how_many_die() -> None:
     assert Shape(farmers=3, k=2, n=3).killed == 0
 
 
-@pytest.mark.parametrize("shape", [{"k": 0}, {"k": 12}, {"n": 13}, {"rounds": 1}, {"farmers": 11}])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"k": 0},
+        {"k": 12},
+        {"n": 13},
+        {"rounds": 1},
+        {"farmers": 11},
+        {"segment_size": 0},
+        {"segment_size": 64 * 2**20 + 1},
+    ],
+)
 def test_a_shape_that_cannot_be_is_refused(shape: dict[str, int]) -> None:
     with pytest.raises(ImpossibleStory):
         Shape(**shape)

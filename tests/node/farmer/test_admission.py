@@ -124,6 +124,9 @@ def test_a_signer_may_be_delegated_but_no_contract(tmp_path: Path, code: str, ac
                 await rpc.request("anvil_setCode", renter.signer.address, "0x" + code)
                 if accepted:
                     assert (await renter.open()).serving
+                    await renter.pay(renter.voucher(700))
+                    (outcome,) = await rig.farmer.collect()  # its key still signs, on the chain too
+                    assert outcome.claimed == 700
                 else:
                     assert (await refusal(renter.open())).error == "CONTRACT_SIGNER"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from node.db.farmer_agreements import list_accounts
+from node.db.farmer_agreements import list_sums
 from node.farmer.farm import exposure_limit
 from node.transport import PeerRefused
 from payments.types import Amount, Seconds
@@ -38,12 +38,12 @@ def test_the_limit_is_a_few_intervals_of_what_is_stored(tmp_path: Path) -> None:
         farm = rig.farmer.farm
         async with rig.renter() as renter:
             terms = await renter.store(content(5_000))
-            (account,) = farm.database.read(list_accounts)
+            (sums,) = farm.database.read(list_sums)
             own = replace(farm.config, offer=replace(farm.config.offer, min_deposit=Amount(0)))
-            few = exposure_limit(own, account)
+            few = exposure_limit(own, sums)
             assert own.max_intervals * terms.step <= few <= own.max_intervals * terms.step + 1
-            assert exposure_limit(replace(own, max_exposure=Amount(few - 1)), account) == few - 1
-            assert exposure_limit(farm.config, account) == max(few, farm.config.offer.min_deposit)
-            assert exposure_limit(own, replace(account, longest_interval=Seconds(0))) == 0
+            assert exposure_limit(replace(own, max_exposure=Amount(few - 1)), sums) == few - 1
+            assert exposure_limit(farm.config, sums) == max(few, farm.config.offer.min_deposit)
+            assert exposure_limit(own, replace(sums, longest_interval=Seconds(0))) == 0
 
     run(tmp_path, story, max_exposure=PLENTY)

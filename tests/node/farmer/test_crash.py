@@ -127,10 +127,10 @@ def test_a_voucher_and_proof_on_disk_survive_a_kill_before_the_answer(
 
 def test_a_voucher_that_was_not_on_disk_was_not_acknowledged(anvil: LocalChain, tmp_path: Path) -> None:
     async def story(rig: Rig, renter: Renter) -> None:
-        with child(rig, die="node.farmer.till:save_books") as process:
+        with child(rig, die="node.farmer.vouchers:save_books") as process:
             await renter.open()
             await killed(process, renter.pay(renter.voucher(500)))
-        with child(rig, die="node.farmer.till:told") as process:
+        with child(rig, die="node.farmer.vouchers:told") as process:
             assert (await renter.see()).paid is None
             await killed(process, renter.pay(renter.voucher(500)))
         with child(rig):
@@ -145,9 +145,9 @@ def test_a_voucher_that_was_not_on_disk_was_not_acknowledged(anvil: LocalChain, 
     "step",
     [
         "node.shard_store:IncomingShard.finish",
-        "node.shard_store:_sync_folder",
-        "node.farmer.shelf:countersign_agreement",
-        "node.farmer.shelf:save_book",
+        "node.shard_store:sync_folder",
+        "node.farmer.agreements:countersign_agreement",
+        "node.farmer.agreements:save_book",
     ],
 )
 def test_an_upload_cut_by_a_kill_leaves_no_file_and_may_be_repeated(
@@ -176,7 +176,7 @@ def test_a_countersigned_shard_survives_a_kill_before_the_answer(anvil: LocalCha
     async def story(rig: Rig, renter: Renter) -> None:
         with child(rig, die="node.farmer.admission:see_channel") as process:
             await killed(process, renter.open())
-        with child(rig, die="node.farmer.shelf:view") as process:
+        with child(rig, die="node.farmer.agreements:view") as process:
             await renter.open()
             terms = await renter.agree(DATA)
             await killed(process, renter.propose(terms))

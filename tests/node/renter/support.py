@@ -186,7 +186,7 @@ class Village:
 
 
 @asynccontextmanager
-async def settle_village(
+async def build_village(
     folder: Path,
     farmers: int,
     *,
@@ -234,7 +234,7 @@ def tell(
     """Tell a story about a village."""
 
     async def main() -> None:
-        async with settle_village(folder, farmers, **changes) as place:
+        async with build_village(folder, farmers, **changes) as place:
             await story(place)
 
     asyncio.run(main())

@@ -8,8 +8,8 @@ import pytest
 
 from node.audit import Outcome
 from node.db.farmer import list_books
-from node.db.renter import load_open_audits
-from node.db.renter_files import load_farmer_shards
+from node.db.renter_audits import load_open_audits
+from node.db.renter_shards import load_farmer_shards
 from node.renter.errors import UnknownFile
 from node.renter.reports import AuditReport, Trouble
 from payments.types import Amount, NodeId
@@ -143,9 +143,12 @@ def test_an_absent_farmer_is_offline_and_catches_up_later(tmp_path: Path) -> Non
         assert not any(result.decided for result in report.results if result.farmer == absent.node)
         assert {fault.trouble for fault in report.faults} == {Trouble.OFFLINE}
         assert still_open(place) == 1
+        shards = place.renter.files.stat("file").shards
+        assert {one.farmer for one in shards if one.unanswered_since == place.clock.now} == {absent.node}
         await absent.start()
         report = await place.renter.audits.audit()
         assert of(report, absent) == {"PASSED": 3}
+        assert not any(one.unanswered_since for one in place.renter.files.stat("file").shards)
         assert place.earned(absent.node) == step(place, absent.node)
         assert still_open(place) == 0
 

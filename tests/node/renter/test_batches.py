@@ -1,5 +1,6 @@
 """How a round is cut into challenges, and how many leaves each asks for."""
 
+import os
 from dataclasses import replace
 
 from hypothesis import given
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 
 from node.agreement import Agreement
 from node.audit import MAX_CLAIM_BYTES, claim_bytes, good_indices
-from node.db.renter_files import ShardRecord, ShardState
+from node.db.renter_shards import ShardRecord, ShardState
 from node.messages import MAX_ITEMS
 from node.renter.batches import Subject, group_subjects, leaves_each, to_items
 from payments.types import Amount, NodeId, Seconds, Timestamp
@@ -45,7 +46,7 @@ def subjects(count: int, leaves: int = 2_260) -> list[Subject]:
 def test_few_shards_are_asked_for_four_leaves_each() -> None:
     (group,) = group_subjects(subjects(10))
     assert leaves_each(group) == 4
-    assert all(len(item.indices) == 4 for item in to_items(group))
+    assert all(len(item.indices) == 4 for item in to_items(group, os.urandom))
 
 
 def test_many_shards_are_asked_for_one_leaf_each_in_several_challenges() -> None:
@@ -56,8 +57,8 @@ def test_many_shards_are_asked_for_one_leaf_each_in_several_challenges() -> None
 
 
 def test_small_shards_have_fewer_leaves() -> None:
-    assert all(item.indices == (0,) for item in to_items(subjects(5, leaves=1)))
-    assert all(item.indices == (0, 1) for item in to_items(subjects(5, leaves=2)))
+    assert all(item.indices == (0,) for item in to_items(subjects(5, leaves=1), os.urandom))
+    assert all(item.indices == (0, 1) for item in to_items(subjects(5, leaves=2), os.urandom))
 
 
 def test_a_challenge_is_worth_no_more_than_the_farmer_lends() -> None:
@@ -76,7 +77,7 @@ def test_every_challenge_fits_a_claim_and_a_message(count: int, leaves: int) -> 
     groups = group_subjects(asked)
     assert [subject for group in groups for subject in group] == asked
     for group in groups:
-        items = to_items(group)
+        items = to_items(group, os.urandom)
         assert len(items) <= MAX_ITEMS
         assert sum(map(claim_bytes, items)) <= MAX_CLAIM_BYTES
         assert all(map(good_indices, items))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from node.renter import targets
 from node.renter.errors import (
     NoQuote,
     NothingToDo,
@@ -15,15 +16,18 @@ from node.renter.errors import (
     UnknownPeer,
     WithdrawalNotOpen,
 )
-from node.renter.tasks import end
+from node.tasks import end
 from payments.channel import Status
 from payments.types import Amount, ChannelId, NodeId, Seconds
 from settlement.client import Chain
 from settlement.local_chain import mine, warp
-from settlement.outbox_store import Phase, add_wish, list_queued
+from settlement.outbox_store import Phase, add_wish, list_open
+from settlement.transactions import send_now
+from tests.contracts.compiler import load_script
 from tests.node.renter.support import Village, content, tell
 
 DAY = 86_400
+TOKENS = "tests/contracts/support/Tokens.sol"
 
 
 def lose(folder: Path) -> None:
@@ -60,23 +64,91 @@ def test_one_transaction_opens_channels_to_all_farmers(tmp_path: Path) -> None:
     tell(tmp_path, story, farmers=3)
 
 
-def test_an_approval_comes_first_where_it_is_needed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("farmers", [1, 2])
+def test_a_permit_makes_one_transaction_of_approval_and_funding(tmp_path: Path, farmers: int) -> None:
+    async def story(place: Village) -> None:
+        chain = place.world.chain
+        await place.world.send(chain.approve(0))
+        await place.meet()
+        plan = await place.renter.funding.plan(amount=Amount(10**16))
+        assert [call.to for call in plan.calls] == [chain.deployment.contract]
+        sent = await place.renter.funding.fund(plan)
+        assert len(sent.receipts) == 1
+        assert 0 <= plan.gas - sent.gas < 20_500  # what the chain gives back for an allowance used up
+        assert await chain.allowance(place.keys.payer) == 0
+        assert {info.channel.deposit for info in place.renter.channels.list()} == {10**16}
+        again = await place.renter.funding.plan(amount=Amount(2 * 10**16))
+        await place.renter.funding.fund(again)
+        assert {info.channel.deposit for info in place.renter.channels.list()} == {2 * 10**16}
+
+    tell(tmp_path, story, farmers=farmers)
+
+
+def test_a_permit_serves_all_calls_of_a_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(targets, "MOST_ROWS", 2)
+
     async def story(place: Village) -> None:
         chain = place.world.chain
         await place.world.send(chain.approve(0))
         await place.meet()
         plan = await place.renter.funding.plan(amount=Amount(10**16))
         assert len(plan.calls) == 2
-        assert plan.calls[0].to == chain.deployment.token
         sent = await place.renter.funding.fund(plan)
         assert len(sent.receipts) == 2
+        assert sent.gas <= plan.gas
+        assert await chain.allowance(place.keys.payer) == 0
+        assert {info.channel.deposit for info in place.renter.channels.list()} == {10**16}
+
+    tell(tmp_path, story, farmers=3)
+
+
+def test_a_token_without_permits_is_approved_first(tmp_path: Path) -> None:
+    async def story(place: Village) -> None:
+        await place.close_renter()
+        built = load_script().compile_files([TOKENS])["BlocklistToken"]
+        made = await send_now(
+            place.world.chain.rpc,
+            place.world.payer,
+            None,
+            bytes.fromhex(built["bytecode"].removeprefix("0x")),
+        )
+        assert made.contract is not None
+        record = replace(place.world.chain.deployment, token=made.contract)
+        place.world = replace(place.world, chain=Chain(place.world.chain.rpc, record))
+        await place.open_renter()
+        await place.meet()
+        plan = await place.renter.funding.plan(amount=Amount(10**16))
+        assert [call.to for call in plan.calls] == [record.token, record.contract]
+        await place.renter.funding.fund(plan)
+        assert {info.channel.deposit for info in place.renter.channels.list()} == {10**16}
+
+    tell(tmp_path, story, farmers=2)
+
+
+def test_an_approval_comes_first_where_the_key_is_not_here(tmp_path: Path) -> None:
+    async def story(place: Village) -> None:
+        chain = place.world.chain
+        await place.world.send(chain.approve(0))
+        place.keys = replace(place.keys, payer_key=None)
+        await place.restart_renter()
+        await place.meet()
+        plan = await place.renter.funding.plan(amount=Amount(10**16))
+        assert len(plan.calls) == 2
+        assert plan.calls[0].to == chain.deployment.token
+        for call in await place.renter.funding.fund_unsigned(plan):
+            await place.world.send(call)
+        await place.renter.channels.refresh()
         assert await chain.allowance(place.keys.payer) == 0
         assert {info.channel.deposit for info in place.renter.channels.list()} == {10**16}
 
     tell(tmp_path, story, farmers=2)
 
 
-def test_the_next_call_does_not_wait_for_confirmations(tmp_path: Path) -> None:
+def test_the_next_call_does_not_wait_for_confirmations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(targets, "MOST_ROWS", 1)
+
     async def story(place: Village) -> None:
         async def go_on() -> None:
             while True:
@@ -88,6 +160,7 @@ def test_the_next_call_does_not_wait_for_confirmations(tmp_path: Path) -> None:
         await place.world.send(place.world.chain.approve(0))
         await place.meet()
         plan = await place.renter.funding.plan(amount=Amount(10**16))
+        assert len(plan.calls) == 2
         miner = asyncio.create_task(go_on())
         try:
             sent = await place.renter.funding.fund(plan)
@@ -95,10 +168,10 @@ def test_the_next_call_does_not_wait_for_confirmations(tmp_path: Path) -> None:
             await end([miner])
         first, second = (receipt.block_number for receipt in sent.receipts)
         assert 0 < second - first < 8
-        (info,) = place.renter.channels.list()
-        assert (info.channel.status, info.channel.deposit) == (Status.FUNDED, 10**16)
+        for info in place.renter.channels.list():
+            assert (info.channel.status, info.channel.deposit) == (Status.FUNDED, 10**16)
 
-    tell(tmp_path, story, farmers=1)
+    tell(tmp_path, story, farmers=2)
 
 
 def test_a_transaction_of_a_killed_process_is_sent_and_followed(tmp_path: Path) -> None:
@@ -109,11 +182,11 @@ def test_a_transaction_of_a_killed_process_is_sent_and_followed(tmp_path: Path) 
         place.database.write_sync(lambda conn: add_wish(conn, "fund", place.keys.payer, call))
         await place.restart_renter()
         assert await world.chain.allowance(place.keys.payer) == 7
-        (queued,) = place.database.read(list_queued)
+        (queued,) = place.database.read(list_open)
         assert queued.phase is Phase.SENT
         await mine(world.chain.rpc)
         await place.renter.tick()
-        assert place.database.read(list_queued) == []
+        assert place.database.read(list_open) == []
 
     tell(tmp_path, story, farmers=1)
 

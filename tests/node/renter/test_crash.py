@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from node.db.renter_files import FileState, load_deletions, load_files
+from node.db.renter_files import FileState, load_files
+from node.db.renter_shards import load_deletions
 from tests.node.renter.support import Village, content, tell
 
 DATA = content(5_000)

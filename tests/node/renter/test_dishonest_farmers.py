@@ -5,9 +5,9 @@ from typing import Any
 
 from node.audit import Outcome
 from node.db.farmer import list_books, load_held
-from node.db.renter_files import load_farmer_shards
+from node.db.renter_shards import load_farmer_shards
 from node.farmer.errors import ExposureExceeded
-from node.farmer.till import evidence
+from node.farmer.vouchers import evidence
 from tests.node.renter.support import INTERVAL, Neighbour, Village, content, outcomes, tell
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from node.db.renter_files import FileState, load_deletions, load_files
+from node.db.renter_files import FileState, load_files
+from node.db.renter_shards import load_deletions
 from node.errors import LengthOutOfRange
 from node.renter.errors import NameTaken, NotEnoughFarmers, PutFailed, UnknownFile
 from node.renter.reports import Trouble

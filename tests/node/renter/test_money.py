@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from node.audit import Answer, Challenge, Item, Outcome, Try, Window, challenge_digest
 from node.db import Connection
-from node.db.renter import Decision, Purse, load_audit, load_decisions, load_open_audits, save_purse
+from node.db.renter_audits import Decision, load_audit, load_decisions, load_open_audits
+from node.db.renter_purses import Purse, save_purse
 from node.renter import TABLES, money
 from node.renter.context import Pen
 from node.renter.errors import AuditOpen, Unfunded, UnknownChannel
@@ -61,8 +62,8 @@ class Books:
         )
         return challenge.audit_id
 
-    def settle(self, name: bytes) -> int:
-        return self.do(lambda conn: money.settle_audit(conn, name, NOW, "proven"))
+    def pass_audit(self, name: bytes) -> int:
+        return self.do(lambda conn: money.pass_audit(conn, name, NOW, "proven"))
 
     def change(self, event: Funded | CloseRequested) -> None:
         def work(conn: Connection) -> None:
@@ -124,8 +125,8 @@ def test_payments_add_up_and_are_signed_by_the_signer(books: Books) -> None:
 def test_an_audit_earns_its_step_once(books: Books) -> None:
     name = books.audit(100)
     assert books.totals == (0, 0, 100)
-    assert books.settle(name) == 100
-    assert books.settle(name) == 0
+    assert books.pass_audit(name) == 100
+    assert books.pass_audit(name) == 0
     assert books.totals == (0, 100, 100)
     assert books.account.owes
     assert books.pay().voucher.total == 100
@@ -140,7 +141,7 @@ def test_an_audit_that_fails_earns_nothing_and_the_next_one_replaces_its_promise
     failed = [Decision(b"a" * 32, Outcome.FAILED, "gone", NOW)]
     books.do(lambda conn: money.close_audit(conn, audit, failed))
     assert books.totals == (0, 0, 100)
-    books.settle(books.audit(40))
+    books.pass_audit(books.audit(40))
     assert books.totals == (0, 40, 100)
 
 
@@ -159,7 +160,7 @@ def test_a_payment_gives_an_open_audit_a_voucher_on_top_with_the_same_condition(
     assert audit is not None
     assert audit.voucher.voucher.condition == challenge_digest(DOMAIN, challenge_of(name))
     verify_voucher(DOMAIN, audit.voucher, KEY.address)
-    assert books.settle(name) == 100
+    assert books.pass_audit(name) == 100
     assert books.totals == (30, 130, 130)
 
 
@@ -178,7 +179,7 @@ def test_nothing_is_promised_above_the_deposit(books: Books) -> None:
 
 
 def test_a_closing_channel_promises_nothing_more_but_pays_what_is_earned(books: Books) -> None:
-    books.settle(books.audit(100))
+    books.pass_audit(books.audit(100))
     books.change(CloseRequested(Timestamp(5_000)))
     with pytest.raises(ChannelClosing):
         books.pay(1)
@@ -220,7 +221,7 @@ def test_a_late_proof_passes_and_is_paid_once(books: Books) -> None:
     assert books.open() == [150]
     outcomes = {one.outcome for one in books.do(lambda conn: load_decisions(conn, name))}
     assert outcomes == {Outcome.PASSED}
-    assert books.settle(other) == 50
+    assert books.pass_audit(other) == 50
     assert books.totals[1] == 150
 
 
@@ -232,7 +233,7 @@ def test_tries_are_kept(books: Books) -> None:
     assert audit is not None
     assert [one.at for one in audit.tries] == [NOW, 1_020]
     assert books.do(lambda conn: money.record_try(conn, bytes(32), attempt)) is None
-    assert books.settle(bytes(32)) == 0
+    assert books.pass_audit(bytes(32)) == 0
 
 
 def test_an_unknown_channel_is_named(books: Books) -> None:
@@ -266,7 +267,7 @@ def test_whatever_happens_totals_rise_are_covered_and_each_audit_counts_once(
                     audit = books.do(partial(load_audit, audit_id=waiting[0]))
                     assert audit is not None
                     if audit.voucher.total == owed + waiting[1]:
-                        books.settle(waiting[0])
+                        books.pass_audit(waiting[0])
                         owed, waiting = owed + waiting[1], None
                 case "fail" if waiting is not None:
                     audit = books.do(partial(load_audit, audit_id=waiting[0]))

@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 
 from node.db.farmer import list_books
-from node.db.renter import load_open_audits
-from node.db.renter_files import load_farmer_shards
+from node.db.renter_audits import load_open_audits
+from node.db.renter_shards import load_farmer_shards
 from node.renter.reports import TickReport
 from node.renter.run import IDLE_SECONDS
 from tests.node.renter.support import DEADLINE, INTERVAL, Neighbour, Village, content, tell

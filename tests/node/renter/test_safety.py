@@ -1,18 +1,18 @@
 """Until when a file outlives its renter's silence."""
 
 from node.renter.safety import Keeping, Prepaid, file_safe_until, segment_safe_until
-from payments.types import Seconds, Timestamp
+from payments.types import Amount, Seconds, Timestamp
 
 DAY = 86_400
 
 
-def keeping(settled: int, prepaid: int = 0, end: int = 400 * DAY) -> Keeping:
+def keeping(paid_until: int, prepaid: int = 0, end: int = 400 * DAY) -> Keeping:
     return Keeping(
-        settled_at=Timestamp(settled),
+        paid_until=Timestamp(paid_until),
         interval=Seconds(DAY),
         grace=Seconds(7 * DAY),
         end=Timestamp(end),
-        prepaid=Prepaid(Seconds(prepaid), Timestamp(settled)),
+        prepaid=Prepaid(Seconds(prepaid), Timestamp(paid_until)),
     )
 
 
@@ -52,6 +52,17 @@ def test_time_paid_ahead_is_used_up_by_the_clock() -> None:
 
 def test_paying_ahead_again_adds_to_what_is_left() -> None:
     prepaid = Prepaid(Seconds(30 * DAY), Timestamp(100 * DAY))
-    assert prepaid.extended(Seconds(5 * DAY), Timestamp(120 * DAY)) == Prepaid(
-        Seconds(15 * DAY), Timestamp(120 * DAY)
-    )
+    longer = prepaid.extended(Seconds(5 * DAY), Timestamp(120 * DAY))
+    assert longer.left(Timestamp(120 * DAY)) == 15 * DAY
+    assert longer.left(Timestamp(100 * DAY)) == 35 * DAY
+    late = prepaid.extended(Seconds(5 * DAY), Timestamp(140 * DAY))
+    assert late == Prepaid(Seconds(5 * DAY), Timestamp(140 * DAY))
+
+
+def test_what_is_left_lasts_shorter_when_more_is_stored() -> None:
+    prepaid = Prepaid(Seconds(30 * DAY), Timestamp(100 * DAY))
+    shared = prepaid.shared(Amount(1), Amount(4), Timestamp(110 * DAY))
+    assert shared.left(Timestamp(110 * DAY)) == 5 * DAY
+    assert shared.left(Timestamp(100 * DAY)) == 15 * DAY
+    assert shared.shared(Amount(4), Amount(4), Timestamp(111 * DAY)) == shared
+    assert shared.shared(Amount(4), Amount(8), Timestamp(200 * DAY)) == shared

@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from node.db.farmer import list_books
-from node.db.renter_files import FileState, load_deletions, load_farmer_shards, load_files
+from node.db.renter_files import FileState, load_files
+from node.db.renter_shards import load_deletions, load_farmer_shards
 from node.renter import TABLES, Renter
 from settlement.database import Database
 from tests.node.renter.support import QUICK, Village, content, outcomes, tell

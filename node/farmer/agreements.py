@@ -1,4 +1,4 @@
-"""The shelf: agreements from proposal to end, and the shards they are about.
+"""Agreements as a farmer keeps them, from proposal to end, and the shards they are about.
 
 A proposal reserves room; its shard streams to a temporary file while its root is computed; only when root
 and length are the agreed ones, and the file is durable under its final name, the agreement is countersigned
@@ -19,11 +19,11 @@ from node.agreement import (
 from node.db import Connection
 from node.db.farmer import list_books, save_book
 from node.db.farmer_agreements import (
-    Account,
     FarmerAgreement,
+    RenterSums,
     list_agreements,
-    load_account,
     load_agreement,
+    load_sums,
     save_agreement,
     used_bytes,
 )
@@ -46,7 +46,7 @@ from node.messages import AgreementState, AgreementView
 from node.shard_store import IncomingShard
 from payments.channel import Status
 from payments.errors import PaymentError
-from payments.ledger import begin_storage
+from payments.ledger import grow_storage
 from payments.prices import storage_price
 from payments.types import NodeId, Timestamp, to_amount
 from settlement.tables import load_channel
@@ -199,20 +199,20 @@ def _reserve(conn: Connection, farm: Farm, proposed: FarmerAgreement, now: Times
     waiting = list_agreements(conn, state=AgreementState.PROPOSED, renter=terms.renter, limit=MAX_WAITING)
     if len(waiting) == MAX_WAITING:
         raise TooManyProposals(MAX_WAITING)
-    check_exposure(conn, farm, load_account(conn, terms.renter), now)
+    check_exposure(conn, farm, load_sums(conn, terms.renter), now)
     free = farm.config.capacity - sum(used_bytes(conn))
     if terms.shard_length > free:
         raise CapacityExceeded(terms.shard_length, max(0, free))
-    account = save_agreement(conn, proposed)
-    _check_interval(farm, account, [*waiting, proposed], proposed)
+    sums = save_agreement(conn, proposed)
+    _check_interval(farm, sums, [*waiting, proposed], proposed)
     return proposed
 
 
 def _check_interval(
-    farm: Farm, account: Account, waiting: list[FarmerAgreement], proposed: FarmerAgreement
+    farm: Farm, sums: RenterSums, waiting: list[FarmerAgreement], proposed: FarmerAgreement
 ) -> None:
     """Take no more than this farmer lends for one audit interval: it could never be kept."""
-    rate = to_amount(account.storage_rate + sum(one.storage_rate for one in waiting))
+    rate = to_amount(sums.storage_rate + sum(one.storage_rate for one in waiting))
     due = storage_price(rate, proposed.agreement.audit_interval)
     if due > farm.config.max_exposure:
         raise ExposureExceeded(due, farm.config.max_exposure)
@@ -280,9 +280,10 @@ async def _countersign(farm: Farm, record: FarmerAgreement) -> FarmerAgreement:
         if known.state is not AgreementState.PROPOSED:
             return known
         stored = replace(known, state=AgreementState.STORED, since=now, farmer_signature=signature)
-        if save_agreement(conn, stored).stored == 1:
-            for book in list_books(conn, record.agreement.renter):
-                save_book(conn, replace(book, earnings=begin_storage(book.earnings, now)))
+        after = save_agreement(conn, stored).storage_rate
+        before = to_amount(after - stored.storage_rate)
+        for book in list_books(conn, record.agreement.renter):
+            save_book(conn, replace(book, earnings=grow_storage(book.earnings, before, after, now)))
         return stored
 
     stored = await farm.database.write(step)

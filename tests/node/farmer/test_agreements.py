@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from node.agreement import verify_farmer
-from node.farmer import shelf
+from node.farmer import agreements
 from node.messages import AgreementState
 from node.shard_store import StoreFull
 from payments.prices import Prices
@@ -116,7 +116,7 @@ def test_proposals_reserve_no_more_than_the_farmer_would_lend_for(tmp_path: Path
 
 
 def test_only_so_many_proposals_may_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shelf, "MAX_WAITING", 2)
+    monkeypatch.setattr(agreements, "MAX_WAITING", 2)
 
     async def story(rig: Rig) -> None:
         async with rig.renter() as renter:

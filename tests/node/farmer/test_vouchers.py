@@ -179,7 +179,7 @@ def test_a_full_database_acknowledges_nothing(tmp_path: Path, monkeypatch: pytes
                     fault.sqlite_errorcode = sqlite3.SQLITE_FULL
                     raise fault
 
-                patch.setattr("node.farmer.till.save_books", full)
+                patch.setattr("node.farmer.vouchers.save_books", full)
                 refused = await refusal(renter.pay(renter.voucher(200)))
             assert (refused.status, refused.error) == (507, "STORAGE_FULL")
             assert str(tmp_path) not in refused.message
@@ -248,7 +248,7 @@ def test_auditing_the_smallest_shard_does_not_pay_for_all(tmp_path: Path) -> Non
     run(tmp_path, story)
 
 
-def test_auditing_all_in_one_go_settles_all(tmp_path: Path) -> None:
+def test_auditing_all_in_one_go_pays_for_all(tmp_path: Path) -> None:
     async def story(rig: Rig) -> None:
         async with rig.renter() as renter:
             both = [await renter.store(content(1_000)), await renter.store(content(400_000))]

@@ -1,4 +1,4 @@
-"""Grouped: requests that arrive while others are being served form the next group, and are served as one.
+"""GroupQueue: requests that arrive while others are being served form the next group, and are served as one.
 
 Nobody waits for company: the first request is served at once. The busier the farmer, the larger its groups,
 and what a group shares (queries, a commit) costs each of its requests less.
@@ -16,7 +16,7 @@ MAX_GROUP: Final = 128
 the group before it are answered and may come again, so under load several groups are better than one."""
 
 
-class Grouped(Generic[Q, A]):
+class GroupQueue(Generic[Q, A]):
     """A queue in front of `serve`, which answers a whole group in its order: a value or an error for each."""
 
     def __init__(self, serve: Callable[[list[Q]], Awaitable[list[A | Exception]]]) -> None:

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from node.farmer import grouped
-from node.farmer.grouped import Grouped
+from node.farmer import group_queue
+from node.farmer.group_queue import GroupQueue
 
 
 class Echo:
@@ -28,7 +28,7 @@ class Echo:
 def test_what_comes_in_meanwhile_is_the_next_group() -> None:
     async def story() -> None:
         echo = Echo()
-        queue: Grouped[int, int] = Grouped(echo)
+        queue: GroupQueue[int, int] = GroupQueue(echo)
         echo.open.clear()
         first = asyncio.create_task(queue.ask(1))
         await asyncio.sleep(0.01)
@@ -44,7 +44,7 @@ def test_what_comes_in_meanwhile_is_the_next_group() -> None:
 
 def test_a_refused_request_is_refused_alone() -> None:
     async def story() -> None:
-        queue: Grouped[int, int] = Grouped(Echo())
+        queue: GroupQueue[int, int] = GroupQueue(Echo())
         one, bad, two = await asyncio.gather(*(queue.ask(n) for n in (1, -7, 2)), return_exceptions=True)
         assert (one, two) == (2, 4)
         assert isinstance(bad, ValueError)
@@ -55,7 +55,7 @@ def test_a_refused_request_is_refused_alone() -> None:
 def test_a_fault_is_told_to_the_whole_group_and_the_next_is_served() -> None:
     async def story() -> None:
         echo = Echo()
-        queue: Grouped[int, int] = Grouped(echo)
+        queue: GroupQueue[int, int] = GroupQueue(echo)
         echo.fault = OSError("disk full")
         told = await asyncio.gather(queue.ask(1), queue.ask(2), return_exceptions=True)
         assert all(isinstance(one, OSError) for one in told)
@@ -68,7 +68,7 @@ def test_a_fault_is_told_to_the_whole_group_and_the_next_is_served() -> None:
 def test_who_leaves_is_not_waited_for() -> None:
     async def story() -> None:
         echo = Echo()
-        queue: Grouped[int, int] = Grouped(echo)
+        queue: GroupQueue[int, int] = GroupQueue(echo)
         echo.open.clear()
         leaving, staying = asyncio.create_task(queue.ask(1)), asyncio.create_task(queue.ask(2))
         await asyncio.sleep(0.01)
@@ -82,11 +82,11 @@ def test_who_leaves_is_not_waited_for() -> None:
 
 
 def test_groups_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grouped, "MAX_GROUP", 2)
+    monkeypatch.setattr(group_queue, "MAX_GROUP", 2)
 
     async def story() -> None:
         echo = Echo()
-        queue: Grouped[int, int] = Grouped(echo)
+        queue: GroupQueue[int, int] = GroupQueue(echo)
         await asyncio.gather(*(queue.ask(number) for number in range(5)))
         assert echo.groups == [[0, 1], [2, 3], [4]]
 

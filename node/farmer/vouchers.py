@@ -1,4 +1,4 @@
-"""The till: takes vouchers, sells reads, and tells what a channel has come to.
+"""Vouchers as a farmer takes them, alone or in company, and what it tells of a channel after them.
 
 Every step that changes books is one function on one transaction of the money database, so vouchers of one
 channel are taken one after another. Vouchers that come in together are counted together and share a commit.
@@ -8,22 +8,19 @@ What is returned is on disk.
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from node.agreement import Agreement
 from node.db import Connection
-from node.db.farmer import Held, Purchase, load_held, load_purchase, save_books, save_purchase
-from node.farmer.errors import ReadOutOfBounds, UnknownChannel
+from node.db.farmer import Held, load_held, save_books
+from node.farmer.errors import UnknownChannel
 from node.farmer.farm import (
+    Account,
     Farm,
-    Page,
-    check_exposure,
     exposure_limit,
-    load_page,
-    load_pages,
+    load_account,
+    load_accounts,
     owed,
     pooled_exposure,
 )
-from node.farmer.grouped import Grouped
-from node.farmer.shelf import stored_agreement
+from node.farmer.group_queue import GroupQueue
 from node.messages import (
     ChallengeMessage,
     ChannelView,
@@ -33,8 +30,7 @@ from node.messages import (
 )
 from payments.errors import PaymentError
 from payments.ledger import Accepted, accept_payment
-from payments.prices import read_price
-from payments.types import MIB, Address, Amount, ChannelId, NodeId, Timestamp
+from payments.types import Address, Amount, ChannelId, NodeId, Timestamp
 from payments.vouchers import SignedVoucher, voucher_signer
 from settlement.tables import save_promises
 
@@ -55,22 +51,22 @@ class Counted:
     """A voucher in the books, and what its renter is told: what it owes, and the proof it has not paid."""
 
     accepted: Accepted
-    page: Page
+    account: Account
     exposed: Amount
     held: Held | None
 
 
-class Till:
-    """Where unconditional vouchers are taken, for proven work or ahead of it."""
+class VoucherQueue:
+    """Where unconditional vouchers come in, for proven work or ahead of it."""
 
     def __init__(self, farm: Farm) -> None:
         self._farm = farm
-        self._queue: Grouped[Offered, Counted] = Grouped(self._serve)
+        self._queue: GroupQueue[Offered, Counted] = GroupQueue(self._serve)
 
     async def take(self, node: NodeId, signed: SignedVoucher) -> ChannelView:
         """Take a voucher and tell how its channel stands then. Raises PaymentError, UnknownChannel."""
         counted = await self.count(node, signed)
-        return view(self._farm, counted.page, counted.exposed, counted.held)
+        return view(self._farm, counted.account, counted.exposed, counted.held)
 
     async def count(self, node: NodeId, signed: SignedVoucher) -> Counted:
         """Take a voucher; it is on disk when this returns. Raises PaymentError, UnknownChannel."""
@@ -86,119 +82,87 @@ class Till:
 def count_vouchers(conn: Connection, farm: Farm, group: list[Offered]) -> list[Counted | Exception]:
     """Take every voucher of a group in its order, or say why not, and write what has changed."""
     now = farm.now()
-    pages = load_pages(conn, {offered.node for offered in group})
-    before = {name: page for mine in pages.values() for name, page in mine.items()}
-    answers = [_count(conn, farm, pages[offered.node], offered, now) for offered in group]
-    after = {name: page for mine in pages.values() for name, page in mine.items()}
-    save_pages(conn, [(before[name], page) for name, page in after.items()])
+    accounts = load_accounts(conn, {offered.node for offered in group})
+    before = {name: account for mine in accounts.values() for name, account in mine.items()}
+    answers = [_count(conn, farm, accounts[offered.node], offered, now) for offered in group]
+    after = {name: account for mine in accounts.values() for name, account in mine.items()}
+    save_accounts(conn, [(before[name], account) for name, account in after.items()])
     return answers
 
 
 def _count(
-    conn: Connection, farm: Farm, pages: dict[ChannelId, Page], offered: Offered, now: Timestamp
+    conn: Connection, farm: Farm, accounts: dict[ChannelId, Account], offered: Offered, now: Timestamp
 ) -> Counted | Exception:
-    """Take one voucher; `pages`, all the renter's channels, are brought up to date."""
+    """Take one voucher; `accounts`, all the renter's channels, are brought up to date."""
     name = offered.signed.voucher.channel_id
-    if name not in pages:
+    if name not in accounts:
         return UnknownChannel(name)
     try:
-        accepted, page = accept(farm, pages[name], offered.signed, now, signer=offered.signer)
+        accepted, account = accept(farm, accounts[name], offered.signed, now, signer=offered.signer)
     except PaymentError as refusal:
         return refusal
-    pages[name] = page
-    exposed = pooled_exposure([one.earnings for one in pages.values()], page.account.storage_rate, now)
-    return Counted(accepted, page, exposed, load_held(conn, name) if page.earnings.unpaid else None)
-
-
-async def sell_read(
-    farm: Farm, node: NodeId, agreement: bytes, *, offset: int, length: int, payment: SignedVoucher
-) -> bytes:
-    """Sell up to 1 MiB of a shard; a voucher buys the same bytes as often as they are asked for.
-
-    The bytes are read before the voucher is taken: nobody pays for what the disk does not give. Raises
-    PaymentError, PaymentRequired, NotFound, ReadOutOfBounds, AgreementRefused, ShardMissing, ShardDamaged.
-    """
-    now = farm.now()
-    record = farm.database.read(lambda conn: stored_agreement(conn, agreement, node, now))
-    _check_range(record.agreement, offset, length)
-    data = await farm.run(farm.store.read, agreement, offset, length)
-    wanted = Purchase(payment.total, agreement, offset, length)
-    price = read_price(record.agreement.download_price, length)
-
-    def step(conn: Connection) -> Accepted | None:
-        page = load_page(conn, payment.voucher.channel_id, node)
-        if load_purchase(conn, page.channel.id, payment.total) == wanted:
-            return None
-        check_exposure(conn, farm, page.account, now)
-        accepted, _ = bank(conn, farm, page, payment, spent=price)
-        if price:
-            save_purchase(conn, page.channel.id, wanted)
-        return accepted
-
-    accepted = await farm.database.write(step)
-    if accepted is not None:
-        told(farm, accepted)
-    farm.stats.count("bytes_sold", length)
-    return data
+    accounts[name] = account
+    exposed = pooled_exposure([one.earnings for one in accounts.values()], account.sums.storage_rate, now)
+    return Counted(accepted, account, exposed, load_held(conn, name) if account.earnings.unpaid else None)
 
 
 def bank(
     conn: Connection,
     farm: Farm,
-    page: Page,
+    account: Account,
     signed: SignedVoucher,
     *,
     spent: Amount = _NOTHING,
     signer: Address | None = None,
-) -> tuple[Accepted, Page]:
+) -> tuple[Accepted, Account]:
     """Put an unconditional voucher into the books. Raises PaymentError, and then nothing has changed."""
-    accepted, after = accept(farm, page, signed, farm.now(), spent=spent, signer=signer)
-    save_pages(conn, [(page, after)])
+    accepted, after = accept(farm, account, signed, farm.now(), spent=spent, signer=signer)
+    save_accounts(conn, [(account, after)])
     return accepted, after
 
 
-def enter(conn: Connection, page: Page, accepted: Accepted, now: Timestamp) -> Page:
+def enter(conn: Connection, account: Account, accepted: Accepted, now: Timestamp) -> Account:
     """Write what a voucher has changed."""
-    after = turned(page, accepted, now)
-    save_pages(conn, [(page, after)])
+    after = credited(account, accepted, now)
+    save_accounts(conn, [(account, after)])
     return after
 
 
 def accept(
     farm: Farm,
-    page: Page,
+    account: Account,
     signed: SignedVoucher,
     now: Timestamp,
     *,
     spent: Amount = _NOTHING,
     signer: Address | None = None,
-) -> tuple[Accepted, Page]:
+) -> tuple[Accepted, Account]:
     """Take an unconditional voucher; nothing is written yet. Raises PaymentError."""
     accepted = accept_payment(
         farm.domain,
-        page.channel,
-        page.earnings,
+        account.channel,
+        account.earnings,
         signed,
-        storage_rate=page.account.storage_rate,
+        storage_rate=account.sums.storage_rate,
         spent=spent,
         signer=signer,
     )
-    return accepted, turned(page, accepted, now)
+    return accepted, credited(account, accepted, now)
 
 
-def turned(page: Page, accepted: Accepted, now: Timestamp) -> Page:
-    """Put what a voucher has changed on the page; the same page if it brought nothing."""
-    if accepted.earnings is page.earnings:
-        return page
-    waiting = page.book.unclaimed_since
+def credited(account: Account, accepted: Accepted, now: Timestamp) -> Account:
+    """Put what a voucher has changed on the account; the same account if it brought nothing."""
+    if accepted.earnings is account.earnings:
+        return account
+    waiting = account.book.unclaimed_since
     if not waiting and accepted.earnings.covered > accepted.channel.claimed:
         waiting = now
-    book = replace(page.book, earnings=accepted.earnings, unclaimed_since=waiting)
-    return replace(page, channel=accepted.channel, book=book)
+    book = replace(account.book, earnings=accepted.earnings, unclaimed_since=waiting)
+    return replace(account, channel=accepted.channel, book=book)
 
 
-def save_pages(conn: Connection, changes: Collection[tuple[Page, Page]]) -> None:
-    """Write the pages, each given as it was and as it is, that have changed."""
+def save_accounts(conn: Connection, changes: Collection[tuple[Account, Account]]) -> None:
+    """Write the accounts, each given as it was and as it is, that have changed."""
     save_promises(conn, [after.channel for before, after in changes if after.channel is not before.channel])
     save_books(conn, [after.book for before, after in changes if after.book is not before.book])
 
@@ -210,12 +174,12 @@ def told(farm: Farm, accepted: Accepted) -> None:
         farm.claims_due.set()
 
 
-def view(farm: Farm, page: Page, exposed: Amount, held: Held | None) -> ChannelView:
+def view(farm: Farm, account: Account, exposed: Amount, held: Held | None) -> ChannelView:
     """Tell the renter how its channel stands, with the evidence that a restored renter needs.
 
     exposed: what it owes over all its channels. held: the proof of work it has not paid, if there is any.
     """
-    earnings, channel = page.earnings, page.channel
+    earnings, channel = account.earnings, account.channel
     return ChannelView(
         channel_id=channel.id,
         deposit=channel.deposit,
@@ -224,7 +188,7 @@ def view(farm: Farm, page: Page, exposed: Amount, held: Held | None) -> ChannelV
         paid=SignedVoucherMessage.of(earnings.paid) if earnings.paid else None,
         proven=evidence(earnings.proven, held) if earnings.proven and held else None,
         exposure=exposed,
-        serving=channel.serving and exposed <= exposure_limit(farm.config, page.account),
+        serving=channel.serving and exposed <= exposure_limit(farm.config, account.sums),
     )
 
 
@@ -233,9 +197,9 @@ def see_channel(farm: Farm, node: NodeId, channel: ChannelId) -> ChannelView:
     now = farm.now()
 
     def look(conn: Connection) -> ChannelView:
-        page = load_page(conn, channel, node)
-        held = load_held(conn, channel) if page.earnings.unpaid else None
-        return view(farm, page, owed(conn, page.account, now, page), held)
+        account = load_account(conn, channel, node)
+        held = load_held(conn, channel) if account.earnings.unpaid else None
+        return view(farm, account, owed(conn, account.sums, now, account), held)
 
     return farm.database.read(look)
 
@@ -247,8 +211,3 @@ def evidence(proven: SignedVoucher, held: Held) -> ProvenMessage:
         challenge=ChallengeMessage.of(held.challenge),
         proof=ProofMessage.of(held.proof),
     )
-
-
-def _check_range(agreement: Agreement, offset: int, length: int) -> None:
-    if not 1 <= length <= MIB or offset + length > agreement.shard_length:
-        raise ReadOutOfBounds(offset, length, agreement.shard_length)

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from node.audit import Proof
 from node.daemon import Rhythm
+from node.db import Connection
+from node.db.farmer import load_held, save_held
 from node.messages import AgreementState
 from payments.policy import ClaimPolicy, ClaimReason
 from payments.types import Amount
+from settlement.chain_events import Reason
 from settlement.errors import ChainUnreachable
 from settlement.local_chain import warp
 from settlement.rpc import Rpc
@@ -51,6 +55,7 @@ def test_a_close_request_stops_the_channel_and_is_claimed_at_once(tmp_path: Path
             voucher = renter.conditional(challenge, 5_000 + terms.step)
             assert (await refusal(renter.audit(challenge, voucher))).error == "CHANNEL_CLOSING"
             assert (await refusal(renter.propose(await renter.agree(b"x")))).error == "NO_CHANNEL"
+            await rig.farmer.follow()
             seen = await renter.see()
             assert (seen.serving, seen.claimed) == (False, 5_000)
             assert seen.closes_at
@@ -79,10 +84,126 @@ def test_a_payment_for_proven_work_is_taken_and_claimed_even_while_the_channel_c
             await rig.farmer.follow()
             await rig.farmer.collect()
             assert await balance(rig) == 0
+            (channel,) = (await rig.farmer.status()).channels
+            assert channel.reason is ClaimReason.PROOF_TOO_DEAR
             await renter.pay(renter.voucher(earned))
             await until(earned, rig)
 
+    run(tmp_path, story, gas_price=Amount(10**18))
+
+
+def test_a_close_request_is_answered_with_the_proof_of_what_is_unpaid(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            terms = await renter.store(DATA)
+            earned = await renter.pass_audit([terms], await renter.pass_audit([terms], 0))
+            gas_key, rig.gas_key = rig.gas_key, None
+            await rig.restart()  # all it needs is in the books
+            await renter.close()
+            await rig.farmer.follow()
+            (channel,) = (await rig.farmer.status()).channels
+            assert (channel.paid, channel.proven, channel.claimable) == (terms.step, terms.step, earned)
+            assert (channel.claim, channel.with_proof) == (True, True)
+            assert channel.reason is ClaimReason.CLOSE_REQUESTED
+            assert "is unpaid and goes with its proof" in channel.why
+            rig.gas_key = gas_key
+            await rig.restart()
+            (outcome,) = await rig.farmer.collect()
+            assert outcome.claimed == earned == await balance(rig) == 2 * terms.step
+            await check_settled(rig, earned)
+
     run(tmp_path, story)
+
+
+async def check_settled(rig: Rig, earned: int) -> None:
+    """The books agree with the chain: nothing is unpaid, nothing is left to claim."""
+    status = await rig.farmer.status()
+    (channel,) = status.channels
+    assert (channel.claimed, channel.paid, channel.proven, channel.claimable) == (earned, earned, 0, 0)
+    assert (status.earned, status.claimed, status.claimable) == (earned, earned, 0)
+    assert channel.reason is ClaimReason.NOTHING_TO_CLAIM
+    assert await rig.farmer.collect(everything=True) == ()
+
+
+def test_work_unpaid_beyond_its_grace_is_claimed_with_its_proof(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            terms = await renter.store(DATA)
+            earned = await renter.pass_audit([terms], 0)
+            rig.clock.now += terms.grace - 1
+            assert await rig.farmer.collect(everything=True) == ()
+            (channel,) = (await rig.farmer.status()).channels
+            assert (channel.reason, channel.when) == (ClaimReason.NOTHING_TO_CLAIM, rig.clock.now + 1)
+            assert (channel.claimable, channel.proven) == (0, earned)
+            rig.clock.now += 1
+            (channel,) = (await rig.farmer.status()).channels
+            assert (channel.reason, channel.claimable) == (ClaimReason.RENTER_DEFAULTS, earned)
+            (outcome,) = await rig.farmer.collect()
+            assert outcome.claimed == earned == await balance(rig)
+            await check_settled(rig, earned)
+            again = await renter.pass_audit([terms], earned)  # who comes back may go on
+            assert again == 2 * terms.step
+
+    run(tmp_path, story, gas_price=Amount(1), max_intervals=30)
+
+
+def test_work_of_a_renter_that_owes_too_much_is_claimed_with_its_proof(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            terms = await renter.store(DATA)
+            earned = await renter.pass_audit([terms], 0)
+            rig.farmer.reconfigure(replace(rig.config, max_exposure=Amount(terms.step * 2)))
+            rig.clock.now += 2 * 86_400
+            await rig.farmer.sweep()
+            (channel,) = (await rig.farmer.status()).channels
+            assert channel.reason is ClaimReason.RENTER_DEFAULTS
+            (outcome,) = await rig.farmer.collect()
+            assert outcome.claimed == earned == await balance(rig)
+
+    run(tmp_path, story, gas_price=Amount(1))
+
+
+def test_a_proof_too_dear_for_its_step_waits(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            terms = await renter.store(DATA)
+            await renter.pass_audit([terms], 0)
+            rig.clock.now += terms.grace
+            (channel,) = (await rig.farmer.status()).channels
+            assert (channel.claim, channel.reason) == (False, ClaimReason.PROOF_TOO_DEAR)
+            assert "was not paid, but its proof would cost about" in channel.why
+            assert await rig.farmer.collect(everything=True) == ()
+
+    run(tmp_path, story, gas_price=Amount(10**18))
+
+
+def test_a_proof_the_contract_refuses_does_not_keep_what_is_paid_from_being_claimed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            terms = await renter.store(DATA)
+            await renter.pass_audit([terms], await renter.pass_audit([terms], 0))
+            await spoil_proof(rig, renter)
+            await renter.close()
+            await rig.farmer.follow()
+            await until(terms.step, rig)
+            assert f"reason={Reason.BAD_SIGNATURE.name}" in caplog.text
+
+    run(tmp_path, story)
+
+
+async def spoil_proof(rig: Rig, renter: Renter) -> None:
+    """Turn a bit of the proof in the farmer's books."""
+
+    def step(conn: Connection) -> None:
+        held = load_held(conn, renter.channel)
+        assert held is not None
+        (part,) = held.proof.items
+        leaf = bytes((part.leaves[0][0] ^ 1,)) + part.leaves[0][1:]
+        save_held(conn, renter.channel, replace(held, proof=Proof((replace(part, leaves=(leaf,)),))))
+
+    await rig.farmer.farm.database.write(step)
 
 
 def test_claims_wait_for_the_minimum_and_say_so(tmp_path: Path) -> None:
@@ -161,10 +282,14 @@ def test_without_gas_money_the_claim_waits_and_the_status_says_why(tmp_path: Pat
             assert status.gas is not None
             assert (status.gas.balance, status.gas.claims) == (0, 0)
             assert "send it gas money" in status.trouble[0]
+            assert status.channels[0].why.startswith("Due to be claimed")
+            assert status.channels[0].why.endswith("The gas key cannot pay for it: send it gas money.")
             await send_now(rpc, rig.world.payer, renter.signer.address, value=10**18)
             (outcome,) = await rig.farmer.collect()
             assert outcome.claimed == 700 == await balance(rig)
-            assert (await rig.farmer.status()).trouble == ()
+            after = await rig.farmer.status()
+            assert after.trouble == ()
+            assert "gas" not in after.channels[0].why
 
     run(tmp_path, story)
 

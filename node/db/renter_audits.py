@@ -1,8 +1,7 @@
-"""What a renter remembers of farmers and money: its peers, its side of each channel, its audits.
+"""A renter's audits: challenges with their conditional vouchers, tries to have them answered, outcomes.
 
-The channels themselves stand in `settlement.tables`. A `Purse` says to whom a channel belongs and keeps the
-newest unconditional voucher, so that it can be shown again. An `AuditRecord` is written before its voucher
-leaves and is what a retry sends again: one audit raises the total once.
+An `AuditRecord` is written before its voucher leaves and is what a retry sends again: one audit raises the
+total once.
 """
 
 import json
@@ -10,43 +9,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, LargeBinary, Row, Table, delete, insert, select, update
+from sqlalchemy import BigInteger, Connection, LargeBinary, Row, Table, insert, select, update
 from sqlmodel import Field, SQLModel
 
 from node.audit import Answer, Challenge, Item, Outcome, Try, Window
-from payments.types import Amount, ChannelId, NodeId, Seconds, Timestamp, to_amount
+from payments.types import Amount, ChannelId, Timestamp
 from payments.vouchers import SignedVoucher, Voucher
 from settlement.database import AmountColumn
 from settlement.tables import table
-
-
-class PeerRow(SQLModel, table=True):
-    """A farmer: what it last said of itself (JSON), how many audits in a row it has not passed."""
-
-    __tablename__ = "renter_peer"
-
-    node: bytes = Field(primary_key=True, sa_type=LargeBinary)
-    url: str
-    info: str
-    added_at: int = Field(sa_type=BigInteger)
-    seen_at: int = Field(sa_type=BigInteger)
-    lapses: int = 0
-
-
-class PurseRow(SQLModel, table=True):
-    """The renter's own side of a channel."""
-
-    __tablename__ = "renter_purse"
-
-    channel_id: bytes = Field(primary_key=True, sa_type=LargeBinary)
-    farmer: bytes = Field(index=True, sa_type=LargeBinary)
-    life: int
-    paid: int | None = Field(default=None, sa_type=AmountColumn)
-    paid_signature: bytes | None = Field(default=None, sa_type=LargeBinary)
-    delivered: int = Field(default=0, sa_type=AmountColumn)
-    presented: bool = False
-    prepaid_seconds: int = Field(default=0, sa_type=BigInteger)
-    prepaid_at: int = Field(default=0, sa_type=BigInteger)
 
 
 class AuditRow(SQLModel, table=True):
@@ -83,147 +53,11 @@ class AuditItemRow(SQLModel, table=True):
     decided_at: int | None = Field(default=None, sa_type=BigInteger)
 
 
-TABLES: Final[tuple[type[SQLModel], ...]] = (PeerRow, PurseRow, AuditRow, AuditItemRow)
+TABLES: Final[tuple[type[SQLModel], ...]] = (AuditRow, AuditItemRow)
 """What this module keeps in a renter's money database."""
 
-_PEERS: Final[Table] = table(PeerRow)
-_PURSES: Final[Table] = table(PurseRow)
 _AUDITS: Final[Table] = table(AuditRow)
 _ITEMS: Final[Table] = table(AuditItemRow)
-
-
-# Peers
-
-
-@dataclass(frozen=True, slots=True)
-class PeerRecord:
-    """A farmer as stored: the address its owner gave us, the JSON in which it last described itself."""
-
-    node: NodeId
-    url: str
-    info: str
-    added_at: Timestamp
-    seen_at: Timestamp
-    lapses: int = 0
-
-
-def save_peer(conn: Connection, peer: PeerRecord) -> None:
-    """Add a farmer, or refresh what it says of itself; when it was added and its lapses stay."""
-    fresh = {"url": peer.url, "info": peer.info, "seen_at": peer.seen_at}
-    if not conn.execute(update(_PEERS).where(_PEERS.c.node == peer.node).values(**fresh)).rowcount:
-        first = {"node": peer.node, "added_at": peer.added_at, "lapses": peer.lapses}
-        conn.execute(insert(_PEERS).values(**first, **fresh))
-
-
-def load_peers(conn: Connection) -> tuple[PeerRecord, ...]:
-    """Every farmer, oldest acquaintance first."""
-    rows = conn.execute(select(_PEERS).order_by(_PEERS.c.added_at, _PEERS.c.node))
-    return tuple(map(_peer, rows))
-
-
-def load_peer(conn: Connection, node: NodeId) -> PeerRecord | None:
-    """One farmer."""
-    row = conn.execute(select(_PEERS).where(_PEERS.c.node == node)).one_or_none()
-    return None if row is None else _peer(row)
-
-
-def delete_peer(conn: Connection, node: NodeId) -> bool:
-    """Forget a farmer; tell whether it was known."""
-    return conn.execute(delete(_PEERS).where(_PEERS.c.node == node)).rowcount > 0
-
-
-def count_lapse(conn: Connection, node: NodeId, *, passed: bool) -> None:
-    """Count an audit that a farmer did not pass; one that it passed forgives those before it."""
-    lapses = 0 if passed else _PEERS.c.lapses + 1
-    conn.execute(update(_PEERS).where(_PEERS.c.node == node).values(lapses=lapses))
-
-
-def _peer(row: Row[Any]) -> PeerRecord:
-    return PeerRecord(
-        node=NodeId(row.node),
-        url=row.url,
-        info=row.info,
-        added_at=Timestamp(row.added_at),
-        seen_at=Timestamp(row.seen_at),
-        lapses=row.lapses,
-    )
-
-
-# Purses
-
-
-@dataclass(frozen=True, slots=True)
-class Purse:
-    """A channel's owner and newest payment.
-
-    life: which of the channels between the two this is (0, 1, 2...). paid: newest unconditional voucher.
-    delivered: the total that the farmer is known to hold without condition. presented: whether the farmer
-    has accepted the channel. prepaid_seconds: storage time paid ahead, as of prepaid_at.
-    """
-
-    channel_id: ChannelId
-    farmer: NodeId
-    life: int
-    paid: SignedVoucher | None = None
-    delivered: Amount = Amount(0)  # noqa: RUF009 - a NewType is no call at run time
-    presented: bool = False
-    prepaid_seconds: Seconds = Seconds(0)  # noqa: RUF009
-    prepaid_at: Timestamp = Timestamp(0)  # noqa: RUF009
-
-    @property
-    def paid_total(self) -> Amount:
-        """Total of the newest unconditional voucher, 0 before the first."""
-        return self.paid.total if self.paid else to_amount(0)
-
-
-def save_purse(conn: Connection, purse: Purse) -> None:
-    """Write a purse, new or changed."""
-    values = {
-        "farmer": purse.farmer,
-        "life": purse.life,
-        "paid": purse.paid.total if purse.paid else None,
-        "paid_signature": purse.paid.signature if purse.paid else None,
-        "delivered": purse.delivered,
-        "presented": purse.presented,
-        "prepaid_seconds": purse.prepaid_seconds,
-        "prepaid_at": purse.prepaid_at,
-    }
-    known = _PURSES.c.channel_id == purse.channel_id
-    if not conn.execute(update(_PURSES).where(known).values(**values)).rowcount:
-        conn.execute(insert(_PURSES).values(channel_id=purse.channel_id, **values))
-
-
-def load_purse(conn: Connection, channel_id: ChannelId) -> Purse | None:
-    """One channel's purse."""
-    row = conn.execute(select(_PURSES).where(_PURSES.c.channel_id == channel_id)).one_or_none()
-    return None if row is None else _purse(row)
-
-
-def load_purses(conn: Connection, farmer: NodeId | None = None) -> tuple[Purse, ...]:
-    """The purses of all channels, or of those to one farmer; by farmer, then by life."""
-    query = select(_PURSES).order_by(_PURSES.c.farmer, _PURSES.c.life)
-    if farmer is not None:
-        query = query.where(_PURSES.c.farmer == farmer)
-    return tuple(map(_purse, conn.execute(query)))
-
-
-def _purse(row: Row[Any]) -> Purse:
-    paid = None
-    if row.paid is not None:
-        paid = SignedVoucher(Voucher(ChannelId(row.channel_id), row.paid), row.paid_signature)
-    return Purse(
-        channel_id=ChannelId(row.channel_id),
-        farmer=NodeId(row.farmer),
-        life=row.life,
-        paid=paid,
-        delivered=row.delivered,
-        presented=row.presented,
-        prepaid_seconds=Seconds(row.prepaid_seconds),
-        prepaid_at=Timestamp(row.prepaid_at),
-    )
-
-
-# Audits
 
 
 @dataclass(frozen=True, slots=True)

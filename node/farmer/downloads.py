@@ -1,0 +1,50 @@
+"""Downloads: a farmer sells reads of its shards, step by step, each paid by a voucher before it is given."""
+
+from node.agreement import Agreement
+from node.db import Connection
+from node.db.farmer import Purchase, load_purchase, save_purchase
+from node.farmer.agreements import stored_agreement
+from node.farmer.errors import ReadOutOfBounds
+from node.farmer.farm import Farm, check_exposure, load_account
+from node.farmer.vouchers import bank, told
+from payments.ledger import Accepted
+from payments.prices import read_price
+from payments.types import MIB, NodeId
+from payments.vouchers import SignedVoucher
+
+
+async def sell_read(
+    farm: Farm, node: NodeId, agreement: bytes, *, offset: int, length: int, payment: SignedVoucher
+) -> bytes:
+    """Sell up to 1 MiB of a shard; a voucher buys the same bytes as often as they are asked for.
+
+    The bytes are read before the voucher is taken: nobody pays for what the disk does not give. Raises
+    PaymentError, PaymentRequired, NotFound, ReadOutOfBounds, AgreementRefused, ShardMissing, ShardDamaged.
+    """
+    now = farm.now()
+    record = farm.database.read(lambda conn: stored_agreement(conn, agreement, node, now))
+    _check_range(record.agreement, offset, length)
+    data = await farm.run(farm.store.read, agreement, offset, length)
+    wanted = Purchase(payment.total, agreement, offset, length)
+    price = read_price(record.agreement.download_price, length)
+
+    def step(conn: Connection) -> Accepted | None:
+        account = load_account(conn, payment.voucher.channel_id, node)
+        if load_purchase(conn, account.channel.id, payment.total) == wanted:
+            return None
+        check_exposure(conn, farm, account.sums, now)
+        accepted, _ = bank(conn, farm, account, payment, spent=price)
+        if price:
+            save_purchase(conn, account.channel.id, wanted)
+        return accepted
+
+    accepted = await farm.database.write(step)
+    if accepted is not None:
+        told(farm, accepted)
+    farm.stats.count("bytes_sold", length)
+    return data
+
+
+def _check_range(agreement: Agreement, offset: int, length: int) -> None:
+    if not 1 <= length <= MIB or offset + length > agreement.shard_length:
+        raise ReadOutOfBounds(offset, length, agreement.shard_length)
