@@ -22,7 +22,7 @@ abstract contract Checks is WorldSteps {
         CLAIM_MONO(found);
         NO_EARLY_EXIT(found);
         CONSERVE(sums);
-        CLAIM_WINS(found, channelAt(0, steps % (PAYERS * PAYEES)));
+        CLAIM_WINS(found);
         vm.assertTrue(bytes(wrong).length == 0, wrong);
     }
 
@@ -82,11 +82,17 @@ abstract contract Checks is WorldSteps {
         }
     }
 
-    /// @dev And SHORT_KEEPS. Tries one channel of the good token at a time.
-    function CLAIM_WINS(IPaymentChannels.Channel[] memory found, uint256 i) private {
+    /// @dev And SHORT_KEEPS. Tries the next channel of the good token with an unpaid voucher and something to pay it from,
+    /// or open to it.
+    function CLAIM_WINS(IPaymentChannels.Channel[] memory found) private {
+        uint256 j = steps;
+        uint256 i;
+        do {
+            if (++j == steps + PAYERS * PAYEES) return;
+            i = channelAt(0, j % (PAYERS * PAYEES));
+        } while (tracks[ids[i]].promised <= found[i].claimed || isSpent(found[i]));
         IPaymentChannels.Channel memory it = found[i];
         uint96 promised = tracks[ids[i]].promised;
-        if (promised <= it.claimed || it.claimed == it.deposit) return;
         vm.warp(time);
         uint256 due = promised < it.deposit ? promised : it.deposit;
         pays(i, due - it.claimed, "CLAIM_WINS: a valid voucher was not paid in full");

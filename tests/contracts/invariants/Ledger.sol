@@ -67,20 +67,15 @@ abstract contract Ledger is Rules {
     /// @dev Make the call, compare, remember.
     function run(Turn memory turn, address caller, bytes memory data) internal returns (bool success) {
         (bool accepted, uint256 answer) = attempt(caller, data);
-        if (turn.foreseen) {
-            string memory name = turn.token == 1 ? "HOSTILE_TOKEN" : "LIVENESS";
-            note(accepted || turn.refused, string.concat(name, ": a call was refused against the rules"));
-            note(!accepted || !turn.refused, "DOMAIN_FENCE: a call was accepted against the rules");
-            note(!accepted || answer == turn.expected, "CONSERVE: a call answers another sum than foretold");
-        }
         IPaymentChannels.Channel[] memory found = channels.channels(ids);
         if (!accepted) turn.forecast = turn.before;
         if (accepted) rememberExits(turn, found);
         bool fired = turn.armed && address(moody.hook()) == address(0);
         if (fired) ++counts["called back"].successes;
         if (fired) rememberPlan(turn, answer);
-        compare(turn, found, fired);
         if (accepted) rememberFees(turn, found);
+        compare(turn, found, fired);
+        if (turn.foreseen) compare(turn, accepted, answer);
         success = accepted && answer != 0;
         if (success) ++counts[turn.name].successes;
         if (success && turn.foreseen && turn.dice.oneIn(4)) repeat(turn, caller, data);
@@ -105,6 +100,13 @@ abstract contract Ledger is Rules {
         bool same = once == keccak256(abi.encode(channels.channels(ids)));
         note(same && answer == 0 && held == balance(turn.token, address(channels)), "REPLAY_NOOP: a call acts twice");
         ++counts["repeated"].successes;
+    }
+
+    function compare(Turn memory turn, bool accepted, uint256 answer) private {
+        string memory name = turn.token == 1 ? "HOSTILE_TOKEN" : "LIVENESS";
+        note(accepted || turn.refused, string.concat(name, ": a call was refused against the rules"));
+        note(!accepted || !turn.refused, "DOMAIN_FENCE: a call was accepted against the rules");
+        note(!accepted || answer == turn.expected, "CONSERVE: a call answers another sum than foretold");
     }
 
     function compare(Turn memory turn, IPaymentChannels.Channel[] memory found, bool fired) private {
