@@ -160,7 +160,7 @@ def test_a_close_request_claims_unpaid_work_with_its_proof() -> None:
     assert (decision.claim, decision.reason, decision.with_proof) == (True, ClaimReason.CLOSE_REQUESTED, True)
     assert decision.when == CLOSES_AT
     assert decision.sentence == (
-        "Claiming now: the payer asked to close, claims count until 2027-01-15 08:10 UTC; "
+        "Due to be claimed: the payer asked to close, claims count until 2027-01-15 08:10 UTC; "
         "50 TITHE of it is unpaid and goes with its proof."
     )
 
@@ -206,7 +206,7 @@ def test_a_renter_in_default_is_claimed_against_whatever_the_minimum(amount: int
     assert (decision.claim, decision.reason) == (True, ClaimReason.RENTER_DEFAULTS)
     assert (decision.when, decision.with_proof) == (NOW, True)
     assert decision.sentence == (
-        "Claiming now: 4 TITHE, proven on 2027-01-08 08:00 UTC, was not paid, and goes with its proof."
+        "Due to be claimed: 4 TITHE, proven on 2027-01-08 08:00 UTC, was not paid, and goes with its proof."
     )
 
 

@@ -70,15 +70,23 @@ abstract contract WorldSteps is Ledger {
     /// @dev Arm the token, which calls the intruder, who has planned something as payer or payee, in either token.
     function scheme(Turn memory turn) private {
         Deed deed = Deed(turn.dice.below(uint256(type(Deed).max) + 1));
-        uint256 g = INTRUDER * TOKENS + turn.dice.below(TOKENS);
-        uint256 e = deed == Deed.RELEASE ? PAYEES - 1 : turn.dice.below(PAYEES);
-        if (deed == Deed.CLAIM || deed == Deed.RELEASE) g = turn.dice.below(GROUPS);
-        uint256 i = g * PAYEES + e;
+        uint256 i = turn.dice.below(CHANNELS);
+        for (uint256 k; k < CHANNELS && !isWithin(turn, deed, i); ++k) {
+            i = (i + 1) % CHANNELS;
+        }
         plan = Plan(deed, ids[i]);
-        Intruder who = deed == Deed.RELEASE ? Intruder(payees[e]) : intruder;
+        Intruder who = deed == Deed.RELEASE ? Intruder(payees[PAYEES - 1]) : intruder;
         who.plan(deedData(turn, deed, i));
         moody.arm(who, turn.dice.oneIn(2));
         ++counts["schemes"].successes;
+    }
+
+    /// @dev Whether the intruder has the right to do this to a channel, and for exits whether it is closing.
+    function isWithin(Turn memory turn, Deed deed, uint256 i) private pure returns (bool) {
+        IPaymentChannels.Channel memory it = turn.before[i];
+        if (isExit(deed) && (it.closesAt == 0 || isSpent(it))) return false;
+        if (deed == Deed.RELEASE) return i % PAYEES == PAYEES - 1;
+        return deed == Deed.CLAIM || payerOf(i) == INTRUDER;
     }
 
     function deedData(Turn memory turn, Deed deed, uint256 i) private view returns (bytes memory) {
