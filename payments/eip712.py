@@ -16,6 +16,7 @@ NAME: Final = "Tithebarn"
 VERSION: Final = "1"
 DOMAIN_TYPE: Final = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 _ADDRESS_PAD: Final = bytes(12)
+_VERSION_BYTES: Final = b"\x19\x01"
 
 
 def keccak(data: bytes) -> bytes:
@@ -64,10 +65,15 @@ class Domain:
     def __post_init__(self) -> None:
         separator = domain_separator(NAME, VERSION, self.chain_id, self.contract)
         object.__setattr__(self, "separator", separator)
-        object.__setattr__(self, "prefix", b"\x19\x01" + separator)
+        object.__setattr__(self, "prefix", _VERSION_BYTES + separator)
 
 
 def typed_digest(domain: Domain, struct_hash: bytes) -> bytes:
     """Finish a digest: `struct_hash` is keccak(typeHash || fields), 32 bytes. Source: EIP-712, "encode"."""
     digest: bytes = keccak_256(domain.prefix + struct_hash).digest()
     return digest
+
+
+def foreign_digest(separator: bytes, struct_hash: bytes) -> bytes:
+    """Finish a digest in somebody else's domain, a token's or Permit2's, of which the separator is known."""
+    return keccak(_VERSION_BYTES + separator + struct_hash)

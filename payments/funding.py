@@ -8,7 +8,7 @@ nonce or witness. Digests are packed by hand, as those of vouchers are.
 from dataclasses import dataclass
 from typing import Final
 
-from payments.eip712 import Domain, address_word, keccak, type_hash, typed_digest, word
+from payments.eip712 import Domain, address_word, foreign_digest, keccak, type_hash, typed_digest, word
 from payments.errors import MalformedSignature
 from payments.types import Address, Seconds, to_address, to_bytes32, to_uint
 from payments.vouchers import SigningKey
@@ -124,29 +124,29 @@ def funding_digest(domain: Domain, funding: Funding) -> bytes:
 
 def permit_digest(separator: bytes, permit: Permit) -> bytes:
     """Compute what the owner signs; `separator` is that of the token's own domain. Source: ERC-2612."""
-    return _digest(
-        separator,
+    struct_hash = keccak(
         _PERMIT_TYPE_HASH
         + address_word(permit.owner)
         + address_word(permit.spender)
         + word(permit.value)
         + word(permit.nonce)
-        + word(permit.deadline),
+        + word(permit.deadline)
     )
+    return foreign_digest(separator, struct_hash)
 
 
 def authorization_digest(separator: bytes, it: Authorization) -> bytes:
     """Compute what the payer signs; `separator` is that of the token's own domain. Source: EIP-3009."""
-    return _digest(
-        separator,
+    struct_hash = keccak(
         _RECEIVE_TYPE_HASH
         + address_word(it.payer)
         + address_word(it.receiver)
         + word(it.value)
         + word(it.valid_after)
         + word(it.valid_before)
-        + to_bytes32("nonce", it.nonce),
+        + to_bytes32("nonce", it.nonce)
     )
+    return foreign_digest(separator, struct_hash)
 
 
 def transfer_digest(chain_id: int, it: WitnessedTransfer) -> bytes:
@@ -155,15 +155,15 @@ def transfer_digest(chain_id: int, it: WitnessedTransfer) -> bytes:
         type_hash(PERMIT2_DOMAIN_TYPE) + keccak(b"Permit2") + word(chain_id) + address_word(PERMIT2)
     )
     permitted = keccak(_PERMISSIONS_TYPE_HASH + address_word(it.token) + word(it.amount))
-    return _digest(
-        separator,
+    struct_hash = keccak(
         _TRANSFER_TYPE_HASH
         + permitted
         + address_word(it.spender)
         + word(it.nonce)
         + word(it.deadline)
-        + funding_hash(it.funding),
+        + funding_hash(it.funding)
     )
+    return foreign_digest(separator, struct_hash)
 
 
 def sign_permit(separator: bytes, permit: Permit, key: SigningKey) -> SplitSignature:
@@ -187,7 +187,3 @@ def split_signature(signature: bytes) -> SplitSignature:
         raise MalformedSignature(len(signature))
     vs = int.from_bytes(signature[32:])
     return SplitSignature(27 + (vs >> _PARITY_BIT), signature[:32], word(vs & ((1 << _PARITY_BIT) - 1)))
-
-
-def _digest(separator: bytes, struct: bytes) -> bytes:
-    return keccak(b"\x19\x01" + separator + keccak(struct))

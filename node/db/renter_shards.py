@@ -166,13 +166,20 @@ def load_shards(conn: Connection, file_id: bytes) -> tuple[ShardRecord, ...]:
     return _shards(conn, query.order_by(_SHARDS.c.segment, _SHARDS.c.shard, _SHARDS.c.start))
 
 
-def load_audited_shards(conn: Connection, now: Timestamp) -> tuple[ShardRecord, ...]:
-    """Return the shards that are to be audited: stored, not known to be lost, their agreements not over."""
+def load_audited_shards(
+    conn: Connection, now: Timestamp, farmer: NodeId | None = None
+) -> tuple[ShardRecord, ...]:
+    """Return the shards that are to be audited: stored, not known to be lost, their agreements not over.
+
+    Those of all farmers, or of one.
+    """
     query = select(_SHARDS).where(
         _SHARDS.c.state == ShardState.STORED.value,
         _SHARDS.c.outcome.is_distinct_from(Outcome.FAILED.value),
         _SHARDS.c.end > now,
     )
+    if farmer is not None:
+        query = query.where(_SHARDS.c.farmer == farmer)
     return _shards(conn, query.order_by(_SHARDS.c.farmer, _SHARDS.c.file_id, _SHARDS.c.segment))
 
 

@@ -73,7 +73,7 @@ class Payments:
             if seconds is None:
                 return issue_payment(conn, context.pen, channel)
             now = context.now()
-            ahead = _costs(conn, now, seconds).get(account.farmer, Amount(0))
+            ahead = _costs(conn, now, seconds, account.farmer).get(account.farmer, Amount(0))
             payment = issue_payment(conn, context.pen, channel, ahead)
             prepaid = prepaid_of(payment.account.purse)
             more = Seconds(max(0, seconds - prepaid.left(now)))
@@ -102,11 +102,13 @@ class Payments:
         )
 
 
-def _costs(conn: Connection, now: Timestamp, seconds: Seconds) -> dict[NodeId, Amount]:
-    """What each farmer's storage costs for so long, less what it has been paid ahead for."""
+def _costs(
+    conn: Connection, now: Timestamp, seconds: Seconds, farmer: NodeId | None = None
+) -> dict[NodeId, Amount]:
+    """What each farmer's storage costs for so long, or one's, less what it has been paid ahead for."""
     costs: dict[NodeId, int] = {}
     left: dict[NodeId, Seconds] = {}
-    for shard in load_audited_shards(conn, now):
+    for shard in load_audited_shards(conn, now, farmer):
         terms = shard.agreement
         if terms.farmer not in left:
             account = active_account(conn, terms.farmer)
