@@ -104,7 +104,9 @@ class LocalChain:
                 child.wait()
                 output.seek(0)
                 said = output.read().decode(errors="replace").strip().splitlines()
-        raise LocalChainFailed(kind, said[-1] if said else f"port {chosen} is taken, or it does not answer")
+        if _listens(chosen):
+            raise LocalChainFailed(kind, f"port {chosen} is taken")
+        raise LocalChainFailed(kind, said[-1] if said else "it does not answer")
 
     @classmethod
     def load(cls, path: Path) -> "LocalChain | None":
@@ -227,6 +229,12 @@ def _answers(child: subprocess.Popen[bytes], port: int, gas_limit: int) -> bool:
         finally:
             connection.close()
     return False
+
+
+def _listens(port: int) -> bool:
+    """Whether anybody does, once our child is gone."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _free_port() -> int:

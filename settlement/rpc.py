@@ -4,6 +4,8 @@ Bytes and integers inside, hex on the wire. Every request is bounded in time and
 error of our tree. web3's own middleware stays out: it asks for the chain id before and after every call.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self, TypeVar
@@ -23,6 +25,11 @@ T = TypeVar("T")
 
 REQUEST_SECONDS: Final = 30.0
 CONNECT_SECONDS: Final = 5.0
+FIRST_SECONDS: Final = 5.0
+"""A read is asked again after this: Ganache, for one, now and then never answers an estimate that a new block
+overtook, and answers the next at once."""
+READS: Final = ("eth_get", "eth_call", "eth_estimateGas", "eth_blockNumber", "eth_chainId")
+"""How the requests begin that change nothing, which may be asked twice."""
 EXECUTION_REVERTED: Final = 3
 """JSON-RPC error code of geth and Anvil for a revert."""
 DEFAULT_PRIORITY: Final = 10**9
@@ -122,9 +129,8 @@ class Rpc:
 
     async def request(self, method: str, *parameters: object) -> Any:  # noqa: ANN401 - whatever the method yields
         """Send one request. Raises ChainUnreachable, Reverted's children or NodeRefused."""
-        send = await self.provider.request_func(self._web3, self._middleware)
         try:
-            response = await send(RPCEndpoint(method), [_to_wire(value) for value in parameters])
+            response = await self._send(method, [_to_wire(value) for value in parameters])
         except (ClientError, OSError, TimeoutError, ValueError, Web3Exception) as err:
             raise ChainUnreachable(self.url, str(err) or type(err).__name__) from err
         if not isinstance(response, Mapping) or not response.keys() & {"error", "result"}:
@@ -132,6 +138,14 @@ class Rpc:
         if "error" in response:
             raise _fault(method, response["error"])
         return response["result"]
+
+    async def _send(self, method: str, parameters: list[Any]) -> Any:  # noqa: ANN401 - whatever the node says
+        send = await self.provider.request_func(self._web3, self._middleware)
+        if method.startswith(READS):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_SECONDS):
+                    return await send(RPCEndpoint(method), parameters)
+        return await send(RPCEndpoint(method), parameters)
 
     async def ask(self, method: str, *parameters: object, read: Callable[[Any], T]) -> T:
         """Send a request and read the answer with `read`; MalformedAnswer when it does not fit."""

@@ -1,12 +1,20 @@
+import asyncio
 import hashlib
 import json
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from payments.types import Address
+from settlement.abi import CHANNELS, encode_constructor
+from settlement.deployment import Deployment
+from settlement.local_chain import dev_keys
+from settlement.rpc import Rpc
+from settlement.transactions import send_now
 from tests.cli.conftest import FARMERS, PASSWORD, TITHE, Farm, Market, Tithe, make_wallet
 
 CONTENT = hashlib.shake_256(b"files").digest(300_000)
@@ -63,11 +71,23 @@ def test_farmer_of_another_chain_is_refused(market: Market, tmp_path: Path) -> N
         stranger("chain", "down")
 
 
+async def another_contract(url: str) -> Address:
+    """Put a second PaymentChannels on a chain, past the deployment proxy."""
+    async with await Rpc.open(url) as rpc:
+        receipt = await send_now(rpc, dev_keys()[0], None, encode_constructor(CHANNELS))
+    assert receipt.contract is not None
+    return receipt.contract
+
+
 def test_another_contract_on_the_same_chain_has_books_of_its_own(shop: Market) -> None:
     renter = shop.renter
     before = renter("ls", "--json").json
     channels = renter("channel", "list", "--json").json["channels"]
-    renter("chain", "deploy", "--name", "second", "--tokens", "0")
+    ours = Deployment.load(renter.home / "chains" / "local.json")
+    other = replace(ours, contract=asyncio.run(another_contract(ours.url)))
+    other.save(renter.folder / "other.json")
+    renter("chain", "add", ours.url, renter.folder / "other.json", "--name", "second")
+    renter("chain", "use", "second")
     try:
         assert renter("ls", "--json").json == []
         assert renter("peers", "list", "--json").json["peers"] == []

@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from web3.types import RPCEndpoint, RPCResponse
 
 from payments.types import Address, Amount
@@ -294,3 +296,24 @@ def test_a_token_that_takes_a_fee_is_named() -> None:
     error = DepositMismatch(expected=10, received=9)
     assert (error.expected, error.received, error.code) == (10, 9, "DEPOSIT_MISMATCH")
     assert "instead of 10" in str(error)
+
+
+def test_a_read_that_is_never_answered_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rpc_module, "FIRST_SECONDS", 0.05)
+    asked = []
+
+    async def forgetful(request: web.Request) -> web.Response:
+        question = await request.json()
+        asked.append(question["method"])
+        if len(asked) == 1:
+            await asyncio.sleep(60)
+        return web.json_response({"jsonrpc": "2.0", "id": question["id"], "result": "0x7"})
+
+    async def story() -> None:
+        app = web.Application()
+        app.router.add_post("/", forgetful)
+        async with TestServer(app) as server, await Rpc.open(str(server.make_url("/"))) as rpc:
+            assert await rpc.balance(ALICE) == 7
+
+    run(story())
+    assert asked == ["eth_getBalance"] * 2
