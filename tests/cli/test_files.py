@@ -123,6 +123,25 @@ def test_put_before_funding_says_what_to_do(market: Market, tmp_path: Path) -> N
     assert poor("ls", "--json").json == []
 
 
+def test_files_are_listed_and_read_back_while_the_chain_is_away(shop: Market) -> None:
+    record = shop.renter.home / "chains" / "local.json"
+    known = record.read_text()
+    shop.renter("ls")
+    record.write_text(json.dumps(json.loads(known) | {"url": "http://127.0.0.1:9"}))
+    try:
+        listed = shop.renter("ls", "--json")
+        assert [one["name"] for one in listed.json] == ["story.bin"]
+        assert "no answer from the chain" in listed.err
+        assert shop.renter("stat", "story.bin", "--json").json["file"]["name"] == "story.bin"
+        assert len(shop.renter("peers", "list", "--json").json["peers"]) == FARMERS
+        out = shop.renter.folder / "away.bin"
+        shop.renter("get", "story.bin", "-o", out)
+        assert out.read_bytes() == CONTENT
+        assert "no answer from the chain" in shop.renter("audit", expect=4).error
+    finally:
+        record.write_text(known)
+
+
 def test_put_file_comes_back_byte_for_byte(shop: Market) -> None:
     out = shop.renter.folder / "back.bin"
     told = shop.renter("get", "story.bin", "-o", out, "--json").json
