@@ -175,7 +175,7 @@ class FarmerDaemon:
         rhythm = self._rhythm
         loops = [
             _repeat("follow", farmer.follow, rhythm.follow),
-            _repeat("sweep", farmer.sweep, rhythm.sweep),
+            _repeat("sweep", farmer.sweep, rhythm.sweep, at_once=True),
             _repeat("collect", farmer.collect, rhythm.collect, farmer.farm.claims_due),
         ]
         if self._places.config is not None:
@@ -213,10 +213,17 @@ class _Reload:
 
 
 async def _repeat(
-    name: str, step: Callable[[], Awaitable[object]], seconds: float, due: asyncio.Event | None = None
+    name: str,
+    step: Callable[[], Awaitable[object]],
+    seconds: float,
+    due: asyncio.Event | None = None,
+    *,
+    at_once: bool = False,
 ) -> None:
     """Do something again and again; at once when it is `due`. What fails is tried again the next time."""
     wake = due or asyncio.Event()
+    if at_once:
+        wake.set()
     while True:
         with suppress(TimeoutError):
             await asyncio.wait_for(wake.wait(), seconds)

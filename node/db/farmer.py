@@ -137,6 +137,7 @@ _BOTH: Final = (
     .order_by(_BOOK.c.accepted_at)
 )
 _load_both: Final = Statement(_BOTH.where(_RENTER))
+_load_both_of_all: Final = Statement(_BOTH)
 _load_both_of_many: Final = Statement(_BOTH.where(_BOOK.c.renter.in_(bindparam("renters", expanding=True))))
 _insert: Final = Statement(insert(_BOOK))
 _CHANGING: Final = [name for name in _NAMES if name not in {"channel_id", "renter", "accepted_at"}]
@@ -182,9 +183,13 @@ def list_books(conn: Connection, renter: NodeId | None = None) -> list[Book]:
     return [_read(tuple(row)) for row in conn.execute(select(*_COLUMNS).order_by(_BOOK.c.accepted_at))]
 
 
-def list_books_with_channels(conn: Connection, renters: Collection[NodeId]) -> list[tuple[Book, Channel]]:
-    """The books of these renters (some hundreds at most) with their channels, oldest first."""
-    if len(renters) == 1:
+def list_books_with_channels(
+    conn: Connection, renters: Collection[NodeId] | None = None
+) -> list[tuple[Book, Channel]]:
+    """The books of these renters (some hundreds at most), or of all, with their channels, oldest first."""
+    if renters is None:
+        rows = _load_both_of_all(conn)
+    elif len(renters) == 1:
         rows = _load_both(conn, key=next(iter(renters)))
     else:
         rows = _load_both_of_many.among(conn, renters)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from node.db import Connection
-from node.db.farmer import Book, list_books, load_held
-from node.db.farmer_agreements import RenterSums, load_agreements, load_sums
+from node.db.farmer import Book, list_books_with_channels, load_held
+from node.db.farmer_agreements import RenterSums, list_sums, load_agreements
 from node.farmer.config import FarmerConfig
 from node.farmer.farm import Farm, caught_up
 from node.packed_proof import pack_proof
@@ -24,7 +24,6 @@ from settlement.claims import Outcome, plan_claims, send_claims
 from settlement.client import Chain, Claim
 from settlement.errors import ChainError
 from settlement.outbox import Outbox
-from settlement.tables import load_channel
 
 log = logging.getLogger("tithebarn.farmer")
 
@@ -78,11 +77,9 @@ class Considered:
 def find_candidates(conn: Connection, now: Timestamp) -> list[Candidate]:
     """Every accepted channel, with what its unconditional voucher would bring and its proof would add."""
     found = []
-    for book in list_books(conn):
-        channel = load_channel(conn, book.channel_id)
-        if channel is None:
-            continue
-        sums = load_sums(conn, book.renter)
+    all_sums = {sums.renter: sums for sums in list_sums(conn)}
+    for book, channel in list_books_with_channels(conn):
+        sums = all_sums.get(book.renter) or RenterSums(book.renter)
         current = caught_up(book, channel, sums)
         paid = current.earnings.paid
         amount = max(0, min(paid.total, channel.deposit) - channel.claimed) if paid else 0
@@ -165,7 +162,7 @@ class Collector:
 
     async def _collect(self, *, everything: bool) -> tuple[Outcome, ...]:
         now = self._farm.now()
-        found = self._farm.database.read(lambda conn: find_candidates(conn, now))
+        found = await self._farm.run(self._farm.database.read, lambda conn: find_candidates(conn, now))
         gas_wei = await gas_now(self._farm.chain)
         considered = consider(self._farm.config, [*map(self._trusted, found)], gas_wei=gas_wei, now=now)
         due = [one.claim for one in considered if everything or one.decision.claim]

@@ -129,7 +129,6 @@ class Farmer:
             with suppress(ChainError):  # `follow` says so, and tries again
                 await self._outbox.resume([self._gas_key])
         await self.follow()
-        await self.sweep()
 
     async def follow(self) -> None:
         """Read the chain's news and keep queued transactions going."""
