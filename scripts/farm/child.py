@@ -10,16 +10,23 @@ import asyncio
 import json
 import sys
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from node.daemon import FarmerDaemon, Places
+from node.farmer.collector import consider, find_candidates, gas_now
 from node.farmer.config import FarmerConfig
-from payments.types import Amount
+from payments.types import Amount, Timestamp
 from payments.vouchers import Voucher, channel_id, sign_voucher
-from scripts.farm.books import NODE_KEY, PAYEE, SIGNER
+from scripts.farm.books import NODE_KEY, PAYEE, SIGNER, TABLES
 from scripts.farm.crowd import RENTER, first_terms
+from settlement.claims import plan_claims, send_claims
+from settlement.client import Chain
+from settlement.database import Database
 from settlement.deployment import Deployment
+from settlement.local_chain import dev_keys
+from settlement.outbox import Outbox
 
 
 @dataclass
@@ -42,7 +49,7 @@ def memory(entry: str) -> int:
     raise ValueError(entry)
 
 
-async def start(folder: Path, watch: Watch) -> None:
+async def start(folder: Path, watch: Watch) -> dict[str, int]:
     """Start the farmer as `tithe farm run` does, and take a voucher."""
     deployment = Deployment.load(folder / "chain.json")
     places = Places(folder / "money.db", folder / "stats.db", folder / "shards")
@@ -56,6 +63,30 @@ async def start(folder: Path, watch: Watch) -> None:
         if view.paid is None or view.paid.core().total != total:
             raise RuntimeError("the voucher was not taken")
         watch.note("voucher taken")
+    return {}
+
+
+async def claim(folder: Path, watch: Watch) -> dict[str, int]:
+    """Find, decide, plan and send, as the farmer's collector does when asked for everything."""
+    deployment = Deployment.load(folder / "chain.json")
+    config, key = FarmerConfig(payee=PAYEE, tokens=(deployment.token,)), dev_keys(3)[2]
+    with closing(Database.at(folder / "money.db", TABLES)) as database:
+        async with await Chain.connect(deployment.url, deployment) as chain:
+            now, price = Timestamp(int(time.time())), await gas_now(chain)
+            watch.note("opened")
+            found = database.read(lambda conn: find_candidates(conn, now))
+            considered = consider(config, found, gas_wei=price, now=now)
+            claims = [one.claim for one in considered if one.claim is not None]
+            watch.note("decided")
+            plan = await plan_claims(chain, claims, key.address)
+            watch.note("planned")
+            outcomes = await send_claims(chain, Outbox(database, chain), plan, key)
+            watch.note("sent and mined")
+            receipts = [await chain.rpc.receipt(one) for one in {out.transaction for out in outcomes} if one]
+            if any(outcome.claimed is None for outcome in outcomes) or len(outcomes) != len(found):
+                raise RuntimeError("a claim failed")
+    used = [receipt.gas_used for receipt in receipts if receipt]
+    return {"transactions": len(used), "heaviest": max(used)}
 
 
 def main() -> None:
@@ -64,8 +95,9 @@ def main() -> None:
     watch = Watch(float(spawned))
     watch.note("imported")
     before = memory("VmRSS")
-    asyncio.run({"start": start}[what](Path(folder), watch))
-    print(json.dumps({"seconds": watch.seconds, "imports_bytes": before, "peak_bytes": memory("VmHWM")}))
+    counted = asyncio.run({"start": start, "claim": claim}[what](Path(folder), watch))
+    figures = {"seconds": watch.seconds, "imports_bytes": before, "peak_bytes": memory("VmHWM")}
+    print(json.dumps({**figures, "counted": counted}))
 
 
 if __name__ == "__main__":
