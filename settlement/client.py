@@ -30,6 +30,9 @@ from settlement.errors import (
 )
 from settlement.rpc import Block, BlockId, Receipt, Rpc
 
+STATES_AT_ONCE: Final = 500
+"""Channels asked about in one call: nodes bound what a call may compute."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -151,13 +154,17 @@ class Chain:
         self, ids: Sequence[ChannelId], block: BlockId = "latest"
     ) -> tuple[ChannelState, ...]:
         """What the contract stores of these channels, in their order, at one block."""
-        if not ids:
-            return ()
-        (states,) = await self._view(CHANNELS, self.deployment.contract, "channels", list(ids), block=block)
-        return tuple(
-            ChannelState(Amount(deposit), Amount(claimed), Timestamp(closes_at))
-            for deposit, claimed, closes_at in states
-        )
+        if len(ids) > STATES_AT_ONCE and block == "latest":
+            block = (await self.head()).number
+        states: list[ChannelState] = []
+        for start in range(0, len(ids), STATES_AT_ONCE):
+            some = list(ids[start : start + STATES_AT_ONCE])
+            (found,) = await self._view(CHANNELS, self.deployment.contract, "channels", some, block=block)
+            states += [
+                ChannelState(Amount(deposit), Amount(claimed), Timestamp(closes_at))
+                for deposit, claimed, closes_at in found
+            ]
+        return tuple(states)
 
     async def token_balance(
         self, owner: Address, token: Address | None = None, block: BlockId = "latest"

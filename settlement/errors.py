@@ -97,6 +97,22 @@ class StorageFailed(StorageError):
         self.reason = reason
 
 
+class StorageUnreachable(StorageError):
+    """The database's server does not answer, or does not let us in."""
+
+    def __init__(self, database: str, reason: str) -> None:
+        super().__init__(database, f"no connection ({reason}); check that the server runs and who may use it")
+        self.reason = reason
+
+
+class StorageNotDurable(StorageError):
+    """The database's server may forget what it has acknowledged: not fit for money."""
+
+    def __init__(self, database: str, setting: str) -> None:
+        super().__init__(database, f"its server may lose what it acknowledged; turn its setting {setting} on")
+        self.setting = setting
+
+
 # The chain
 
 

@@ -79,7 +79,8 @@ def add_wish(conn: Connection, purpose: str, sender: Address, call: Call) -> Que
 def update_queued(conn: Connection, queued: Queued) -> None:
     """Write what has become of a transaction."""
     changes: dict[str, Any] = {"gas": queued.gas, "nonce": queued.nonce, "state": queued.phase.value}
-    changes |= {"problem": queued.problem, "final": queued.final}
+    problem = queued.problem.replace("\0", "\N{REPLACEMENT CHARACTER}")  # PostgreSQL has no room for it
+    changes |= {"problem": problem, "final": queued.final}
     conn.execute(update(_queue).where(_queue.c.id == queued.id).values(**changes))
 
 
