@@ -17,7 +17,7 @@ from node.api.limits import Limits
 from node.api.routes import create_app
 from node.api.server import HttpServer
 from node.clock import Clock, wall_clock
-from node.db.farmer import TABLES
+from node.db.farmer import open_books
 from node.db.stats import Statistics
 from node.errors import NodeError
 from node.farmer.config import FarmerConfig
@@ -30,9 +30,7 @@ from node.shard_store import ShardStore
 from node.tasks import end
 from payments.vouchers import SigningKey
 from settlement.client import Chain
-from settlement.database import Database
 from settlement.deployment import Deployment
-from settlement.tables import TABLES as CHAIN_TABLES
 
 log = logging.getLogger("tithebarn.farmer")
 
@@ -40,6 +38,8 @@ log = logging.getLogger("tithebarn.farmer")
 @dataclass(frozen=True, slots=True)
 class Places:
     """Where a farmer keeps what it has: its two databases, its shards, and the file its owner edits (if any).
+
+    `money` stays unused where the configuration names a database.
 
     Below `shards` every deployment has a folder of its own, as its agreements are in its own books only.
     `running` is a file that says where the daemon listens while it runs: for the owner's other commands.
@@ -154,7 +154,8 @@ class FarmerDaemon:
         if chain is None:
             chain = await Chain.connect(self._deployment.url, self._deployment)
             stack.push_async_callback(chain.close)
-        database = Database.at(self._places.money, [*CHAIN_TABLES, *TABLES])
+        money, url = self._places.money, self._config.database
+        database = open_books(money, self._node_key.node, self._deployment.folder, url)
         stack.callback(database.close)
         stats = Statistics(self._places.stats)
         stack.callback(stats.close)

@@ -131,9 +131,9 @@ _RECORDED: Final = {"sqlite": text("rowid"), "postgresql": text("recorded")}
 event.listen(
     CHANNELS,
     "after_create",
-    DDL("ALTER TABLE %(fullname)s ADD COLUMN recorded BIGINT GENERATED ALWAYS AS IDENTITY").execute_if(
-        dialect="postgresql"
-    ),
+    DDL(  # type: ignore[no-untyped-call]  # SQLAlchemy left it so
+        "ALTER TABLE %(fullname)s ADD COLUMN recorded BIGINT GENERATED ALWAYS AS IDENTITY"
+    ).execute_if(dialect="postgresql"),
 )
 _TERMS: Final = ("payer", "signer", "payee", "token", "challenge_period", "salt")
 _STATE: Final = ("deposit", "claimed", "signed", "accepted", "closes_at", "status")

@@ -46,8 +46,18 @@ class Server:
 
     def sql(self, command: str, database: str = "tithe") -> str:
         """Run one command by psql; what it prints."""
-        psql = [self.programs / "psql", "-qAtX", "-h", self.folder, "-U", "tithe", database, "-c", command]
-        return subprocess.run(psql, check=True, capture_output=True, text=True).stdout.strip()
+        psql: list[str | Path] = [
+            self.programs / "psql",
+            "-qAtX",
+            "-h",
+            self.folder,
+            "-U",
+            "tithe",
+            database,
+            "-c",
+            command,
+        ]
+        return str(subprocess.run(psql, check=True, capture_output=True, text=True).stdout).strip()
 
     def configure(self, setting: str, value: str) -> None:
         """Change a setting of the running server, and wait until new connections see it."""
@@ -100,10 +110,9 @@ def running() -> Iterator[Server]:
         options: dict[str, Any] = (
             {"user": "nobody", "group": nobody.pw_gid, "extra_groups": []} if root else {}
         )
-        initdb = ["initdb", "-D", data, "-U", "tithe", "-A", "trust", "-E", "UTF8", "--no-locale", "-N"]
-        subprocess.run(
-            [programs / initdb[0], *initdb[1:]], check=True, capture_output=True, cwd=folder, **options
-        )
+        initdb: list[str | Path] = [programs / "initdb", "-D", data, "-U", "tithe", "-A", "trust", "-N"]
+        initdb += ["-E", "UTF8", "--no-locale"]
+        subprocess.run(initdb, check=True, capture_output=True, cwd=folder, **options)
         command = [str(programs / "postgres"), "-D", str(data), "-k", str(folder), "-c", "listen_addresses="]
         if root:  # a change of user makes the kernel forget whose death to tell of
             command = [
@@ -138,7 +147,7 @@ def _readable_by_all(programs: Path, folder: Path) -> Path:
 
 def _await(server: Server) -> None:
     """Wait until the server answers."""
-    ready = [server.programs / "pg_isready", "-q", "-h", server.folder]
+    ready: list[str | Path] = [server.programs / "pg_isready", "-q", "-h", server.folder]
 
     def answers() -> bool:
         if server.process.poll() is not None:

@@ -92,6 +92,15 @@ def init(
     audit: AuditPrice = None,
     min_deposit: MinDeposit = None,
     min_value: MinValue = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            "--database",
+            metavar="URL",
+            help="Keep the books in this PostgreSQL, not in a file. Its password goes into ~/.pgpass.",
+            show_default=False,
+        ),
+    ] = None,
     chain: ChainName = None,
     password_file: PasswordFile = None,
     password_fd: PasswordFd = None,
@@ -106,6 +115,7 @@ def init(
 
         tithe farm init --payee 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --capacity 500GB
         TITHE_HOME=~/farm2 tithe farm init --join ~/.tithe --port 4502
+        tithe farm init --database postgresql://tithe@localhost/tithe
     """
     place = home()
     if place.farm_config.exists():
@@ -114,6 +124,7 @@ def init(
         raise Unusable(f"others cannot reach {host or 'that'}: add --url, such as http://farm.example:{port}")
     farm_offer.check_amounts(storage, download, audit, min_deposit, min_value)
     room = None if capacity is None else parse_size(capacity)
+    _check_database(database)
     named = None if payee is None else resolve_owner(payee)[1]
     if join is not None:
         _join(place, join.expanduser())
@@ -137,12 +148,26 @@ def init(
         host=host,
         port=port,
         urls=tuple(url or ()),
+        database=database,
         capacity=config.capacity if room is None else room,
     )
+    farm_books.try_books(place, config, record)
     config.save(place.farm_config)
     if record.local:
         on_chain(chain, lambda connected: give_gas(connected, gas, LOCAL_GAS))
     _tell_farmer(_Farmer(node, gas, record, config), token, as_json=as_json)
+
+
+def _check_database(url: str | None) -> None:
+    """Refuse what is no PostgreSQL, and a password where every program of this machine can read it."""
+    from node.farmer.config import check_database
+
+    if url is None:
+        return
+    try:
+        check_database(url)
+    except ValueError as error:
+        raise Unusable(f"--database: {error}") from None
 
 
 @life.command("run")

@@ -6,6 +6,7 @@ payments do not touch it. The chain's side of a channel (deposit, claims, closin
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, Connection, LargeBinary, bindparam, delete, insert, select, update
@@ -17,9 +18,10 @@ from payments.channel import Channel
 from payments.ledger import Earnings
 from payments.types import ZERO32, Amount, ChannelId, NodeId, Timestamp
 from payments.vouchers import SignedVoucher, Voucher
-from settlement.database import AmountColumn
+from settlement.database import AmountColumn, Database
 from settlement.statements import Statement
 from settlement.tables import CHANNEL_COLUMNS, CHANNELS, read_channel, table
+from settlement.tables import TABLES as CHAIN_TABLES
 
 KEPT_PURCHASES: Final = 64
 """Reads of one channel that may be asked for again with the voucher that paid them."""
@@ -168,6 +170,17 @@ _oldest_kept: Final = Statement(
     .limit(1)
 )
 _forget: Final = Statement(delete(_PURCHASE).where(_OF_CHANNEL, _PURCHASE.c.total < _BOUND))
+
+
+def open_books(file: Path, farmer: NodeId, deployment: str, url: str | None = None) -> Database:
+    """Open a farmer's books on the deployment with this folder: in `file`, or at `url` in their own schema.
+
+    Raises StorageError.
+    """
+    tables = [*CHAIN_TABLES, *TABLES]
+    if url is None:
+        return Database.at(file, tables)
+    return Database(url, tables, schema=f"tithe_{farmer[:8].hex()}_{deployment.replace('-', '_')}")
 
 
 def load_book(conn: Connection, channel: ChannelId) -> Book | None:

@@ -147,9 +147,10 @@ class Farmer:
         return outcomes
 
     def reconfigure(self, config: FarmerConfig) -> None:
-        """Go on with new prices and limits. Payee and address stay what they were at the start."""
+        """Go on with new prices and limits. Payee, address and books stay what they were at the start."""
         kept = self.farm.config
-        self.farm.config = replace(config, payee=kept.payee, host=kept.host, port=kept.port, urls=kept.urls)
+        stays = {name: getattr(kept, name) for name in ("payee", "host", "port", "urls", "database")}
+        self.farm.config = replace(config, **stays)
 
     @property
     def trouble(self) -> tuple[str, ...]:
