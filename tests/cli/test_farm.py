@@ -122,8 +122,8 @@ def test_books_may_be_kept_in_postgresql(local: Tithe, postgresql: Server) -> No
     tithe("farm", "init", *options, "--database", postgresql.url)
     with running(tithe) as told:
         books = f"tithe_{told['node'].removeprefix('0x')[:16]}_"
-        tables = f"SELECT count(*) FROM information_schema.tables WHERE table_schema LIKE '{books}%'"
-        assert int(postgresql.sql(tables)) > 5
+        schemas = postgresql.sql("SELECT table_schema FROM information_schema.tables").splitlines()
+        assert sum(schema.startswith(books) for schema in schemas) > 5
         assert tithe("farm", "status", "--json").json["running_at"] == told["url"]
         assert tithe("farm", "vouchers", "--json").json["vouchers"] == []
     assert not list(tithe.home.glob("farm/*/money.db"))

@@ -32,6 +32,7 @@ from settlement.rpc import Fees, Rpc
 from settlement.tables import TABLES
 from settlement.transactions import Transaction, sign_transaction
 from settlement.wallet import new_key
+from tests.databases import Place, on_both, place_of
 from tests.settlement.conftest import Endpoint
 from tests.settlement.support import World, all_of, payee, reorganise, run, world
 
@@ -47,8 +48,14 @@ class Clock:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database.at(tmp_path / "money.db", TABLES)
+def place(request: pytest.FixtureRequest) -> Place:
+    """SQLite, unless a test is marked `on_both`."""
+    return place_of(request)
+
+
+@pytest.fixture
+def database(place: Place) -> Iterator[Database]:
+    opened = place.open(TABLES)
     yield opened
     opened.close()
 
@@ -89,6 +96,7 @@ async def still_world(chain: LocalChain, confirmations: int = 1) -> AsyncIterato
         yield w
 
 
+@on_both
 def test_nonces_are_dense_and_order_is_kept(still_anvil: LocalChain, database: Database) -> None:
     async def story() -> None:
         async with still_world(still_anvil) as w:
@@ -105,6 +113,7 @@ def test_nonces_are_dense_and_order_is_kept(still_anvil: LocalChain, database: D
     run(story())
 
 
+@on_both
 def test_the_same_open_call_is_queued_once(still_anvil: LocalChain, database: Database) -> None:
     async def story() -> None:
         async with still_world(still_anvil) as w:
@@ -174,6 +183,7 @@ def test_done_means_confirmation_depth(still_anvil: LocalChain, database: Databa
     run(story())
 
 
+@on_both
 def test_what_is_stuck_is_raised_under_the_same_nonce_up_to_the_ceiling(
     still_anvil: LocalChain, database: Database
 ) -> None:
@@ -202,6 +212,7 @@ def test_what_is_stuck_is_raised_under_the_same_nonce_up_to_the_ceiling(
     run(story())
 
 
+@on_both
 def test_what_the_pool_forgot_is_sent_again(still_anvil: LocalChain, database: Database) -> None:
     async def story() -> None:
         async with still_world(still_anvil) as w:
@@ -282,6 +293,7 @@ def test_a_call_the_contract_refuses_is_not_sent(endpoint: Endpoint, database: D
     run(story())
 
 
+@on_both
 def test_a_call_that_fails_on_chain_is_named(still_anvil: LocalChain, database: Database) -> None:
     async def story() -> None:
         async with still_world(still_anvil) as w:

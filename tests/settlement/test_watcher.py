@@ -25,6 +25,7 @@ from settlement.rpc import Rpc
 from settlement.tables import TABLES, list_channels, load_channel, save_channel
 from settlement.wallet import new_key
 from settlement.watcher import News, Watcher
+from tests.databases import Place, on_both, place_of
 from tests.settlement.conftest import Endpoint
 from tests.settlement.support import PERIOD, World, all_of, payee, reorganise, run, world
 
@@ -32,8 +33,14 @@ ALICE, BOB = payee(1), payee(2)
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database.at(tmp_path / "money.db", TABLES)
+def place(request: pytest.FixtureRequest) -> Place:
+    """SQLite, unless a test is marked `on_both`."""
+    return place_of(request)
+
+
+@pytest.fixture
+def database(place: Place) -> Iterator[Database]:
+    opened = place.open(TABLES)
     yield opened
     opened.close()
 
@@ -116,6 +123,7 @@ def deep(w: World, confirmations: int) -> Chain:
     return Chain(w.chain.rpc, replace(w.chain.deployment, confirmations=confirmations))
 
 
+@on_both
 def test_good_news_counts_at_depth_bad_news_at_first_sight(
     instant_anvil: LocalChain, database: Database
 ) -> None:
@@ -181,6 +189,7 @@ def test_a_close_before_the_deposit_counts_is_not_lost(instant_anvil: LocalChain
     run(story())
 
 
+@on_both
 def test_a_withdrawal_right_after_a_reorganisation_is_not_lost(
     instant_anvil: LocalChain, database: Database
 ) -> None:
@@ -209,6 +218,7 @@ def test_a_withdrawal_right_after_a_reorganisation_is_not_lost(
     run(story())
 
 
+@on_both
 def test_a_push_that_was_taken_back_leaves_the_channel_serving(
     instant_anvil: LocalChain, database: Database
 ) -> None:
@@ -233,6 +243,7 @@ def test_a_push_that_was_taken_back_leaves_the_channel_serving(
     run(story())
 
 
+@on_both
 def test_a_reorganisation_takes_back_what_it_took_back(instant_anvil: LocalChain, database: Database) -> None:
     async def story() -> None:
         async with world(instant_anvil.url) as w:
@@ -257,6 +268,7 @@ def test_a_reorganisation_takes_back_what_it_took_back(instant_anvil: LocalChain
     run(story())
 
 
+@on_both
 def test_a_channel_holding_less_than_promised_stays_frozen_until_refunded(
     instant_anvil: LocalChain, database: Database
 ) -> None:
@@ -366,6 +378,7 @@ class Stingy(EmbeddedProvider):
         return await super().make_request(method, params)
 
 
+@on_both
 def test_smaller_pages_are_asked_for_where_the_node_refuses(database: Database) -> None:
     async def story() -> None:
         async with world(Stingy(DEV_PHRASE, DEV_PATH, 3)) as w:
