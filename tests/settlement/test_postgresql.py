@@ -108,7 +108,12 @@ def test_another_program_that_never_ends_its_write_is_named(
     monkeypatch.setattr("settlement.database.BUSY_TIMEOUT_MS", 50)
     held, done = threading.Event(), threading.Event()
     impatient = place.open([Paid])
-    blocker = threading.Thread(target=lambda: database.write_sync(lambda _: (held.set(), done.wait(10))))
+
+    def hold(_: Connection) -> None:
+        held.set()
+        done.wait(10)
+
+    blocker = threading.Thread(target=database.write_sync, args=(hold,))
     blocker.start()
     held.wait()
     with pytest.raises(StorageBusy):
