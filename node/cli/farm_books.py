@@ -242,7 +242,7 @@ def _show_status(found: "FarmerStatus", token: "TokenInfo | None", running: str 
     show_facts(facts)
     if found.channels:
         show_table(
-            ("channel", "renter", ">deposit", ">paid", ">proven", ">claimable", ">claimed", "serving"),
+            ("channel", "renter", ">deposit", ">paid", ">unpaid", ">claimable", ">claimed", "serving"),
             [
                 (
                     short(one.channel_id),
