@@ -103,6 +103,7 @@ def read_transfer(message: dict[str, Any]) -> WitnessedTransfer:
 
 def packed_digest(vector: dict[str, Any]) -> bytes:
     domain, message = read_domain(vector), vector["message"]
+    digest: bytes
     match vector["primaryType"]:
         case "Channel":
             digest = channel_id(domain, read_terms(message))
