@@ -179,7 +179,9 @@ def get(
             return opened, await opened.renter.files.get(name, sink, progress=tell)
 
     opened, report = with_renter(
-        chain, Access(Passwords(password_file, password_fd), signs=True, reads=True), work
+        chain,
+        Access(Passwords(password_file, password_fd), signs=True, reads=True, chain_may_be_away=True),
+        work,
     )
     if as_json:
         print_json({"token": opened.token, "out": target, "get": report})
@@ -204,7 +206,7 @@ def ls(chain: ChainName = None, as_json: Json = False) -> None:
     async def work(opened: Opened) -> "tuple[FileInfo, ...]":
         return opened.renter.files.ls()
 
-    infos = with_renter(chain, Access(), work)
+    infos = with_renter(chain, Access(chain_may_be_away=True), work)
     if as_json:
         print_json(infos)
     elif not infos:
@@ -241,7 +243,7 @@ def stat(
     async def work(opened: Opened) -> "FileHealth":
         return opened.renter.files.stat(name)
 
-    health = with_renter(chain, Access(), work)
+    health = with_renter(chain, Access(chain_may_be_away=True), work)
     if as_json:
         print_json(health)
         return

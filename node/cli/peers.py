@@ -99,7 +99,7 @@ def list_(
         return opened, peers.list(), reports
 
     with waiting("Asking farmers", quiet=as_json or not ask):
-        opened, known, reports = with_renter(chain, Access(), look)
+        opened, known, reports = with_renter(chain, Access(chain_may_be_away=True), look)
     faults = {report.farmer: report.fault for report in reports if report.fault is not None}
     if as_json:
         print_json(

@@ -49,6 +49,7 @@ class Access:
 
     passwords: None asks nobody: everything stays locked. signs: open the signer. reads: open the master key.
     payer: in whose name the payer's part is planned. wallet: the payer's wallet to unlock, None for none.
+    chain_may_be_away: the books and the farmers are enough, while the chain's node does not answer.
     """
 
     passwords: Passwords | None = None
@@ -56,6 +57,7 @@ class Access:
     reads: bool = False
     payer: Address = ZERO_ADDRESS
     wallet: str | None = None
+    chain_may_be_away: bool = False
 
 
 def with_renter(chain: str | None, access: Access, work: Callable[[Opened], Awaitable[T]]) -> T:
@@ -66,7 +68,7 @@ def with_renter(chain: str | None, access: Access, work: Callable[[Opened], Awai
     keys = _keys(home(), access)
 
     async def opened(connected: "Chain") -> T:
-        token = await token_info(connected)
+        token = await token_info(connected, may_be_away=access.chain_may_be_away)
         state = home().renter_state(connected.deployment.folder)
         database = Database.at(state.money, TABLES)
         try:
@@ -75,7 +77,7 @@ def with_renter(chain: str | None, access: Access, work: Callable[[Opened], Awai
         finally:
             database.close()
 
-    return on_chain(chain, opened)
+    return on_chain(chain, opened, may_be_away=access.chain_may_be_away)
 
 
 def make_renter(place: Home, passwords: Passwords) -> None:

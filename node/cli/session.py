@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from node.cli.errors import NoChain, NoWallet
+from node.cli.output import note
 from node.errors import DamagedFile
 from node.home import Home, read_json, write_json
 
@@ -65,17 +66,31 @@ def run(work: Awaitable[T]) -> T:
     return asyncio.run(finish())
 
 
-def on_chain(given: str | None, work: "Callable[[Chain], Awaitable[T]]") -> T:
-    """Connect to the chain to use, verify that it is the recorded one, and run `work` with it."""
+def on_chain(given: str | None, work: "Callable[[Chain], Awaitable[T]]", *, may_be_away: bool = False) -> T:
+    """Connect to the chain to use, verify that it is the recorded one, and run `work` with it.
+
+    `may_be_away`: where its node does not answer, `work` gets it unverified, to go by this home's books.
+    """
 
     async def connected() -> T:
-        from settlement.client import Chain
-
-        record = deployment(given)
-        async with await Chain.connect(record.url, record) as chain:
+        async with await _connect(deployment(given), may_be_away=may_be_away) as chain:
             return await work(chain)
 
     return run(connected())
+
+
+async def _connect(record: "Deployment", *, may_be_away: bool) -> "Chain":
+    from settlement.client import Chain
+    from settlement.errors import ChainUnreachable
+    from settlement.rpc import Rpc
+
+    try:
+        return await Chain.connect(record.url, record)
+    except ChainUnreachable as err:
+        if not may_be_away or known_token(record) is None:
+            raise
+        note(f"{err}. Until then, this goes by what was known before.")
+        return Chain(await Rpc.open(record.url), record)
 
 
 _seen: "list[TokenInfo]" = []
@@ -87,11 +102,15 @@ def token_seen() -> "TokenInfo | None":
     return _seen[-1] if _seen else None
 
 
-async def token_info(chain: "Chain") -> "TokenInfo":
+async def token_info(chain: "Chain", *, may_be_away: bool = False) -> "TokenInfo":
     """Ask how the token wants to be shown, and remember it for when the chain is away."""
-    info = await chain.token_info()
+    known = known_token(chain.deployment)
+    if may_be_away and known is not None:  # a token does not change its name
+        info = known
+    else:
+        info = await chain.token_info()
     _seen.append(info)
-    if known_token(chain.deployment) != info:
+    if known != info:
         shown = {"symbol": info.symbol, "decimals": info.decimals}
         write_json(_token_file(chain.deployment), shown)
     return info

@@ -15,7 +15,8 @@ from settlement.deployment import Deployment
 from settlement.local_chain import dev_keys
 from settlement.rpc import Rpc
 from settlement.transactions import send_now
-from tests.cli.conftest import FARMERS, PASSWORD, TITHE, Farm, Market, Tithe, make_wallet
+from tests.cli.conftest import FARMERS, PASSWORD, Farm, Market, Tithe, make_wallet
+from tests.cli.warm import TITHE
 
 CONTENT = hashlib.shake_256(b"files").digest(300_000)
 
@@ -121,6 +122,25 @@ def test_put_before_funding_says_what_to_do(market: Market, tmp_path: Path) -> N
     (tmp_path / "file").write_bytes(b"x")
     assert "tithe channel fund" in poor("put", tmp_path / "file", expect=1).error
     assert poor("ls", "--json").json == []
+
+
+def test_files_are_listed_and_read_back_while_the_chain_is_away(shop: Market) -> None:
+    record = shop.renter.home / "chains" / "local.json"
+    known = record.read_text()
+    shop.renter("ls")
+    record.write_text(json.dumps(json.loads(known) | {"url": "http://127.0.0.1:9"}))
+    try:
+        listed = shop.renter("ls", "--json")
+        assert [one["name"] for one in listed.json] == ["story.bin"]
+        assert "no answer from the chain" in listed.err
+        assert shop.renter("stat", "story.bin", "--json").json["file"]["name"] == "story.bin"
+        assert len(shop.renter("peers", "list", "--json").json["peers"]) == FARMERS
+        out = shop.renter.folder / "away.bin"
+        shop.renter("get", "story.bin", "-o", out)
+        assert out.read_bytes() == CONTENT
+        assert "no answer from the chain" in shop.renter("audit", expect=4).error
+    finally:
+        record.write_text(known)
 
 
 def test_put_file_comes_back_byte_for_byte(shop: Market) -> None:

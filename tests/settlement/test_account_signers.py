@@ -11,7 +11,7 @@ from eth_abi.abi import encode
 from payments.types import Address
 from settlement.transactions import send_now
 from settlement.wallet import new_key
-from tests.contracts.compiler import load_script
+from tests.contracts.compiler import compile_support
 from tests.settlement.conftest import Endpoint
 from tests.settlement.support import World, run, world
 
@@ -23,8 +23,12 @@ WRITES = 6
 
 @pytest.fixture(scope="module")
 def accounts() -> dict[str, bytes]:
-    built = load_script().compile_files(["tests/contracts/support/Accounts.sol"])
-    return {name: bytes.fromhex(made["bytecode"].removeprefix("0x")) for name, made in built.items()}
+    built = compile_support()
+    return {
+        name: bytes.fromhex(made["bytecode"].removeprefix("0x"))
+        for name, made in built.items()
+        if name.endswith("Account")
+    }
 
 
 async def put(scene: World, code: bytes, types: list[str], values: list[object]) -> Address:

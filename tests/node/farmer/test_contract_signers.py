@@ -16,7 +16,7 @@ from payments.eip712 import keccak
 from payments.types import Address, Amount
 from settlement.client import Call
 from settlement.transactions import send_now
-from tests.contracts.compiler import load_script
+from tests.contracts.compiler import compile_support
 from tests.node.farmer.support import DEPOSIT, Renter, Rig, content, refusal, run
 
 FORGET = keccak(b"forget()")[:4]
@@ -27,8 +27,12 @@ PLENTY = 10**18
 @pytest.fixture(scope="module")
 def accounts() -> dict[str, bytes]:
     """The creation code of every account of the contracts' tests."""
-    built = load_script().compile_files(["tests/contracts/support/Accounts.sol"])
-    return {name: bytes.fromhex(made["bytecode"].removeprefix("0x")) for name, made in built.items()}
+    built = compile_support()
+    return {
+        name: bytes.fromhex(made["bytecode"].removeprefix("0x"))
+        for name, made in built.items()
+        if name.endswith("Account")
+    }
 
 
 class AccountRenter(Renter):
