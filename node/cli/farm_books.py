@@ -78,7 +78,7 @@ def vouchers(chain: ChainName = None, as_json: Json = False) -> None:
     from settlement.tables import load_channel
 
     config, record = load_config(), deployment(chain)
-    with _books(home(), config, record) as database:
+    with books(home(), config, record) as database:
         held = database.read(
             lambda conn: [(book, load_channel(conn, book.channel_id)) for book in list_books(conn)]
         )
@@ -190,7 +190,7 @@ async def _read_status(
         stack.callback(statistics.close)
         found = await read_status(
             config,
-            stack.enter_context(_books(place, config, record)),
+            stack.enter_context(books(place, config, record)),
             {**statistics.totals, **said.counters},
             Timestamp(wall_clock()),
             chain=chain,
@@ -203,12 +203,12 @@ async def _read_status(
 
 def try_books(place: Home, config: "FarmerConfig", record: "Deployment") -> None:
     """Open the books once, so that a database that cannot be used is named at once. Raises StorageError."""
-    with _books(place, config, record):
+    with books(place, config, record):
         pass
 
 
 @contextmanager
-def _books(place: Home, config: "FarmerConfig", record: "Deployment") -> "Iterator[Database]":
+def books(place: Home, config: "FarmerConfig", record: "Deployment") -> "Iterator[Database]":
     """Open the farmer's books for reading."""
     from node.db.farmer import open_books
 
@@ -246,7 +246,7 @@ def _show_status(found: "FarmerStatus", token: "TokenInfo | None", running: str 
     show_facts(facts)
     if found.channels:
         show_table(
-            ("channel", "renter", ">deposit", ">paid", ">proven", ">claimable", ">claimed", "serving"),
+            ("channel", "renter", ">deposit", ">paid", ">unpaid", ">claimable", ">claimed", "serving"),
             [
                 (
                     short(one.channel_id),

@@ -23,10 +23,10 @@ from node.db.farmer_agreements import (
 )
 from node.errors import NodeError
 from node.farmer.agreements import end
-from node.farmer.farm import Farm, caught_up, exposure_limit, owed, pooled_exposure
+from node.farmer.farm import Farm, caught_up, exposure_limit, owed
 from node.messages import AgreementState
 from payments.channel import Channel
-from payments.ledger import Earnings
+from payments.ledger import Earnings, exposure
 from payments.types import NodeId, Timestamp
 
 log = logging.getLogger("tithebarn.farmer")
@@ -59,7 +59,7 @@ def _debtors(farm: Farm, some: Sequence[RenterSums], now: Timestamp) -> list[Nod
         books[book.renter].append(caught_up(book, channel, of[book.renter]).earnings)
 
     def owes(sums: RenterSums) -> bool:
-        exposed = pooled_exposure(books[sums.renter], sums.storage_rate, now)
+        exposed = exposure(books[sums.renter], sums.storage_rate, now)
         return exposed > exposure_limit(farm.config, sums)
 
     return [sums.renter for sums in some if sums.over_since or owes(sums)]
