@@ -155,7 +155,7 @@ class FarmerDaemon:
             chain = await Chain.connect(self._deployment.url, self._deployment)
             stack.push_async_callback(chain.close)
         money, url = self._places.money, self._config.database
-        database = open_books(money, self._node_key.node, self._deployment.folder, url)
+        database = open_books(money, url, lambda: self._node_key.node, self._deployment.folder)
         stack.callback(database.close)
         stats = Statistics(self._places.stats)
         stack.callback(stats.close)

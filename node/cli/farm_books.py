@@ -212,8 +212,10 @@ def books(place: Home, config: "FarmerConfig", record: "Deployment") -> "Iterato
     """Open the farmer's books for reading."""
     from node.db.farmer import open_books
 
-    node = load_node_key(place.farm_node_key).node
-    database = open_books(place.farm_state(record.folder).money, node, record.folder, config.database)
+    money = place.farm_state(record.folder).money
+    database = open_books(
+        money, config.database, lambda: load_node_key(place.farm_node_key).node, record.folder
+    )
     try:
         yield database
     finally:

@@ -4,7 +4,7 @@ One row a channel. The proof of the newest proven voucher lies in a table of its
 payments do not touch it. The chain's side of a channel (deposit, claims, closing) belongs to `settlement`.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -173,15 +173,15 @@ _oldest_kept: Final = Statement(
 _forget: Final = Statement(delete(_PURCHASE).where(_OF_CHANNEL, _PURCHASE.c.total < _BOUND))
 
 
-def open_books(file: Path, farmer: NodeId, deployment: str, url: str | None = None) -> Database:
-    """Open a farmer's books on the deployment with this folder: in `file`, or at `url` in their own schema.
+def open_books(file: Path, url: str | None, farmer: Callable[[], NodeId], deployment: str) -> Database:
+    """Open a farmer's books: in `file`, or at `url` in the schema of this farmer on this deployment's folder.
 
     Raises StorageError.
     """
     tables = [*CHAIN_TABLES, *TABLES]
     if url is None:
         return Database.at(file, tables)
-    return Database(url, tables, schema=f"tithe_{farmer[:8].hex()}_{deployment.replace('-', '_')}")
+    return Database(url, tables, schema=f"tithe_{farmer()[:8].hex()}_{deployment.replace('-', '_')}")
 
 
 def load_book(conn: Connection, channel: ChannelId) -> Book | None:
