@@ -144,8 +144,12 @@ class Chain:
         """A block's header; ChainUnreachable where the node does not have it (yet)."""
         found = await self.rpc.block(block)
         if found is None:
-            raise ChainUnreachable(self.rpc.url, f"the node has no block {block}")
+            raise ChainUnreachable(self.rpc.url, f"the node has no block {block!r}")
         return found
+
+    async def final(self, head: Block) -> int:
+        """Number of the newest block that counts as confirmed when `head` is the newest; below 0 for none."""
+        return head.number - self.deployment.confirmations + 1
 
     async def channel_states(
         self, ids: Sequence[ChannelId], block: BlockId = "latest"

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 from web3.types import RPCEndpoint, RPCResponse
 
 from payments.types import Address, Amount
-from settlement import rpc as rpc_module
+from settlement import endpoint as endpoint_module
 from settlement.chain_events import (
     ChannelClaimed,
     ChannelCloseRequested,
@@ -237,7 +237,7 @@ async def server(answer: bytes | None) -> AsyncIterator[str]:
 def test_a_node_that_gives_no_sense_is_unreachable(
     answer: bytes | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rpc_module, "REQUEST_SECONDS", 0.3)
+    monkeypatch.setattr(endpoint_module, "REQUEST_SECONDS", 0.3)
 
     async def story() -> None:
         async with server(answer) as url, await Rpc.open(url) as rpc:
@@ -299,7 +299,7 @@ def test_a_token_that_takes_a_fee_is_named() -> None:
 
 
 def test_a_read_that_is_never_answered_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rpc_module, "FIRST_SECONDS", 0.05)
+    monkeypatch.setattr(endpoint_module, "FIRST_SECONDS", 0.05)
     asked = []
 
     async def forgetful(request: web.Request) -> web.Response:
