@@ -7,6 +7,7 @@ out: it asks for the chain id before and after every call.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
@@ -43,6 +44,7 @@ class Endpoint:
         self.provider = provider
         self.fault = ""
         self.lies = False
+        self._until = 0.0
         self._web3: AsyncWeb3[AsyncBaseProvider] = AsyncWeb3(provider, middleware=[])
         self._middleware = self._web3.middleware_onion
 
@@ -69,14 +71,21 @@ class Endpoint:
         parts = urlsplit(self.url)
         return f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname or self.url
 
-    def put_aside(self, fault: str, *, lies: bool = False) -> None:
-        """Use it no more, until it is taken back; said once."""
+    def put_aside(self, fault: str, *, lies: bool = False, seconds: float = 0) -> None:
+        """Use it no more, until it is taken back, for so long at least; said once."""
         if not self.fault or lies > self.lies:
             log.warning("endpoint put aside endpoint=%s reason=%s", self.name, fault)
-        self.fault, self.lies = fault, lies
+        self.fault, self.lies = fault, lies or self._distrusted
+        self._until = max(self._until, time.monotonic() + seconds)
+
+    @property
+    def _distrusted(self) -> bool:
+        return time.monotonic() < self._until
 
     def take_back(self) -> None:
-        """Use it again."""
+        """Use it again, unless it is distrusted still."""
+        if self._distrusted:
+            return
         if self.fault:
             log.warning("endpoint is used again endpoint=%s", self.name)
         self.fault, self.lies = "", False

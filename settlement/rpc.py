@@ -72,6 +72,11 @@ class Rpc:
         return self.current.url
 
     @property
+    def urls(self) -> str:
+        """All URLs, as `open` takes them."""
+        return ",".join(endpoint.url for endpoint in self.endpoints)
+
+    @property
     def provider(self) -> AsyncBaseProvider:
         """The current endpoint's web3 provider."""
         return self.current.provider

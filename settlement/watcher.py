@@ -74,7 +74,6 @@ class Watcher:
         self._payers = frozenset(payers)
         self._signers = frozenset(signers)
         self._payees = frozenset(payees)
-        self._depth = chain.deployment.confirmations - 1
         self._page = PAGE
 
     async def poll(self) -> News:
@@ -89,8 +88,9 @@ class Watcher:
         fork = await self._fork(head, hashes)
         if fork is not None:
             cursor = await self._rewind(cursor, fork)
-        events = await self._read_on(cursor, head)
-        await self._reread_frozen(head)
+        final = await self._chain.final(head)
+        events = await self._read_on(cursor, head, final)
+        await self._reread_frozen(head, final)
         effects = self._database.read(store.list_effects)
         return News(head, tuple(events), tuple(effects), fork)
 
@@ -128,9 +128,8 @@ class Watcher:
         await self._database.write(work)
         return back
 
-    async def _read_on(self, cursor: Cursor, head: Block) -> list[ChainEvent]:
+    async def _read_on(self, cursor: Cursor, head: Block, final: int) -> list[ChainEvent]:
         """Read stretches of blocks up to the head, each in one database write."""
-        final = head.number - self._depth
         applied: list[ChainEvent] = []
         seen = cursor.seen
         while cursor.confirmed < final or cursor.seen < head.number:
@@ -158,14 +157,14 @@ class Watcher:
 
         Raises Reorganised when a block changed while we were reading.
         """
-        hashes: dict[int, bytes] = {}
-        before: Block | None = None
+        headers: list[Block] = []
         for number in range(max(first, min(last, head.number - KEPT_HASHES)), last + 1):
             block = head if number == head.number else await self._chain.block(number)
-            if before is not None and block.parent != before.hash:
-                raise Reorganised(before.number, before.hash, block.parent)
-            hashes[number], before = block.hash, block
-        events = await self._chain.events(first, last)
+            if headers and block.parent != headers[-1].hash:
+                raise Reorganised(headers[-1].number, headers[-1].hash, block.parent)
+            headers.append(block)
+        hashes = {block.number: block.hash for block in headers}
+        events = await self._chain.events(first, last, headers)
         for event in events:
             expected = hashes.get(event.place.block_number, event.place.block_hash)
             if event.place.block_hash != expected:
@@ -222,17 +221,14 @@ class Watcher:
         terms = event.terms
         return terms.payer in self._payers or terms.signer in self._signers or terms.payee in self._payees
 
-    async def _reread_frozen(self, head: Block) -> None:
+    async def _reread_frozen(self, head: Block, final: int) -> None:
         """Believe the contract again: totals at confirmation depth, close requests at the head."""
         frozen = self._database.read(lambda conn: list_channels(conn, status=Status.FROZEN))
         for start in range(0, len(frozen), REREAD_AT_ONCE):
             ids = [channel.id for channel in frozen[start : start + REREAD_AT_ONCE]]
-            final = max(self._chain.deployment.deployed_block, head.number - self._depth)
-            confirmed = await self._chain.channel_states(ids, final)
-            newest = await self._chain.channel_states(ids, head.number)
-            again = await self._chain.block(head.number)
-            if again.hash != head.hash:
-                raise Reorganised(head.number, head.hash, again.hash)
+            deep = await self._chain.block(max(self._chain.deployment.deployed_block, final))
+            confirmed = await self._chain.states_at(ids, deep)
+            newest = await self._chain.states_at(ids, head)
             states = dict(zip(ids, zip(confirmed, newest, strict=True), strict=True))
             await self._database.write(partial(self._thaw, states=states, block=head.number))
 
