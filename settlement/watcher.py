@@ -138,6 +138,7 @@ class Watcher:
             last = min(first + self._page - 1, final if good else head.number)
             try:
                 events, hashes = await self._stretch(first, last, head)
+                early = [] if good else await self._final_deposits(events, cursor.confirmed + 1, last, head)
             except NodeRefused:
                 if self._page == 1:
                     raise
@@ -146,9 +147,24 @@ class Watcher:
             news = [event for event in events if good or isinstance(event, BAD_NEWS)]
             again = good and self._unknown(events)  # later bad news went by while nobody knew the channel
             cursor = Cursor(last if again else max(cursor.seen, last), last if good else cursor.confirmed)
-            taken = await self._apply(news, hashes, cursor)
-            applied += [event for event, changed in taken if changed or not _known(event, seen)]
+            taken = await self._apply([*early, *news], hashes, cursor)
+            fresh = [event for event, changed in taken if changed or not _known(event, seen)]
+            applied += [event for event in fresh if event not in early]
         return applied
+
+    async def _final_deposits(
+        self, events: Iterable[ChainEvent], first: int, last: int, head: Block
+    ) -> list[ChainEvent]:
+        """Deposits of channels that are closing now, though they are not confirmed yet.
+
+        A close request counts at first sight and no deposit counts after it, so those before it come first.
+        """
+        closing = {event.channel_id for event in events if isinstance(event, ChannelCloseRequested)}
+        ours = self._database.read(lambda conn: {one for one in closing if load_channel(conn, one)})
+        if not ours:
+            return []
+        before, _ = await self._stretch(first, last, head)
+        return [event for event in before if isinstance(event, ChannelFunded) and event.channel_id in ours]
 
     async def _stretch(
         self, first: int, last: int, head: Block
@@ -238,7 +254,8 @@ class Watcher:
         for channel_id, (confirmed, newest) in states.items():
             channel = load_channel(conn, channel_id)
             if channel is not None:
-                fact = machine.Reread(confirmed.deposit, confirmed.claimed, newest.closes_at)
+                deposit = newest.deposit if newest.closes_at else confirmed.deposit  # closing, it is final
+                fact = machine.Reread(deposit, confirmed.claimed, newest.closes_at)
                 self._step(conn, channel, fact)
             thawed = load_channel(conn, channel_id)
             if thawed is not None and newest.closes_at and newest.claimed >= newest.deposit > 0:

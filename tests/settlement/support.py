@@ -120,9 +120,10 @@ async def reorganise(rpc: Rpc, depth: int) -> None:
     assert "error" not in answer, answer
 
 
-def deep(w: World, confirmations: int) -> Chain:
-    """The same chain for somebody who waits for so many confirmations."""
-    return Chain(w.chain.rpc, replace(w.chain.deployment, confirmations=confirmations))
+def deep(w: World, confirmations: int, through: Chain | None = None) -> Chain:
+    """The same chain for somebody who waits for so many confirmations; `through` other endpoints perhaps."""
+    chain = through or w.chain
+    return Chain(chain.rpc, replace(chain.deployment, confirmations=confirmations))
 
 
 def held(database: Database) -> dict[bytes, Any]:

@@ -31,6 +31,7 @@ from settlement.errors import (
     ContractMissing,
     MalformedAnswer,
     NodeRefused,
+    Reorganised,
     WrongChain,
     WrongGenesis,
 )
@@ -288,6 +289,25 @@ def test_a_read_is_one_request() -> None:
             await w.chain.channel_states([w.id(ALICE)])
             await w.chain.token_balance(w.payer.address)
             assert provider.asked == {"eth_call": 2}
+
+    run(story())
+
+
+@pytest.mark.parametrize("kind", ["anvil", "ganache"])
+def test_a_state_is_that_of_the_very_block(kind: str, request: pytest.FixtureRequest) -> None:
+    chain: LocalChain = request.getfixturevalue(kind)
+
+    async def story() -> None:
+        async with world(chain.url) as w:
+            await w.fund((ALICE, 10))
+            before = await w.chain.head()
+            await w.fund((ALICE, 20))
+            (state,) = await w.chain.states_at([w.id(ALICE)], before)
+            assert state.deposit == 10
+            gone = replace(before, hash=bytes(32))
+            with pytest.raises(Reorganised) as caught:
+                await w.chain.states_at([w.id(ALICE)], gone)
+            assert (caught.value.number, caught.value.actual) == (before.number, before.hash)
 
     run(story())
 
