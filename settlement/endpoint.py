@@ -71,8 +71,10 @@ class Endpoint:
         parts = urlsplit(self.url)
         return f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname or self.url
 
-    def put_aside(self, fault: str, *, lies: bool = False, seconds: float = 0) -> None:
+    def put_aside(self, fault: str | Exception, *, lies: bool = False, seconds: float = 0) -> None:
         """Use it no more, until it is taken back, for so long at least; said once."""
+        said = fault.reason if isinstance(fault, ChainUnreachable) else str(fault) or "it does not answer"
+        fault = said.replace(self.url, self.name)
         if not self.fault or lies > self.lies:
             log.warning("endpoint put aside endpoint=%s reason=%s", self.name, fault)
         self.fault, self.lies = fault, lies or self._distrusted

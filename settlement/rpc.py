@@ -112,7 +112,7 @@ class Rpc:
             except (ChainUnreachable, MalformedAnswer) as err:
                 fault = fault or err
                 if len(self.endpoints) > 1:
-                    endpoint.put_aside(str(err), lies=endpoint.lies)
+                    endpoint.put_aside(err, lies=endpoint.lies)
         raise fault or ChainUnreachable(self.url, self.endpoints[0].fault)
 
     def _order(self) -> list[Endpoint]:

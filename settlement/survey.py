@@ -82,7 +82,7 @@ class Survey:
                 return _View(rpc, await _block(rpc, "latest"))
         except (ChainError, TimeoutError) as err:
             self._identified.discard(endpoint)
-            endpoint.put_aside(str(err) or "it does not answer", lies=isinstance(err, DeploymentError))
+            endpoint.put_aside(err, lies=isinstance(err, DeploymentError))
             raise
 
     async def _identify(self, rpc: Rpc) -> None:
@@ -104,7 +104,7 @@ class Survey:
             try:
                 shown = (await _block(view.rpc, height)).hash
             except ChainError as err:
-                view.endpoint.put_aside(str(err))
+                view.endpoint.put_aside(err)
             else:
                 groups.setdefault(shown, []).append(view)
         if not groups:
