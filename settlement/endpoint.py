@@ -28,7 +28,17 @@ CONNECT_SECONDS: Final = 5.0
 FIRST_SECONDS: Final = 5.0
 """A read is asked again after this: Ganache, for one, now and then never answers an estimate that a new block
 overtook, and answers the next at once."""
-READS: Final = ("eth_get", "eth_call", "eth_estimateGas", "eth_blockNumber", "eth_chainId")
+READS: Final = (
+    "eth_get",
+    "eth_call",
+    "eth_estimateGas",
+    "eth_blockNumber",
+    "eth_chainId",
+    "eth_gasPrice",
+    "eth_maxPriorityFeePerGas",
+    "eth_feeHistory",
+    "web3_clientVersion",
+)
 """How the requests begin that change nothing, which may be asked twice."""
 EXECUTION_REVERTED: Final = 3
 """JSON-RPC error code of geth and Anvil for a revert."""

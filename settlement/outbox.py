@@ -21,6 +21,7 @@ from settlement import outbox_store as store
 from settlement import verdicts
 from settlement.client import Call, Chain
 from settlement.database import Database
+from settlement.deployment import DEPTH
 from settlement.errors import (
     ChainError,
     ChainUnreachable,
@@ -55,6 +56,8 @@ WAIT_SECONDS: Final = 120.0
 """How long to wait until a transaction is mined; on a local chain until it is confirmed too."""
 BLOCK_SECONDS: Final = 15
 """What to wait for each block of confirmation on other chains; Ethereum takes 12 s."""
+FINAL_SECONDS: Final = 1_200
+"""What to wait where the chain itself says what is final; Ethereum takes up to 19 minutes."""
 SENT: Final = (Phase.SENT, Phase.CANCELLING)
 
 
@@ -311,7 +314,10 @@ class Outbox:
         await self._database.write(lambda conn: store.update_queued(conn, queued))
 
     def _patience(self, depth: int) -> float:
-        return WAIT_SECONDS + (0 if self._chain.deployment.local else depth * BLOCK_SECONDS)
+        record = self._chain.deployment
+        if record.finality != DEPTH and depth == record.confirmations:
+            return WAIT_SECONDS + FINAL_SECONDS
+        return WAIT_SECONDS + (0 if record.local else depth * BLOCK_SECONDS)
 
     async def _outcome(self, queued_id: int, depth: int) -> Receipt | None:
         queued = self._database.read(lambda conn: store.load_queued(conn, queued_id))

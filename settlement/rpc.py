@@ -31,6 +31,8 @@ __all__ = ["Block", "BlockId", "Fees", "Log", "Receipt", "Rpc", "Sent"]
 
 T = TypeVar("T")
 
+PATIENCE_SECONDS: Final = 10.0
+"""How long an endpoint may take while there is another to ask."""
 DEFAULT_PRIORITY: Final = 10**9
 """Wei a unit of gas offered to the block builder where the node has no opinion."""
 
@@ -106,9 +108,13 @@ class Rpc:
         The next endpoint is asked where one does not answer, or answers nonsense.
         """
         fault: ChainUnreachable | MalformedAnswer | None = None
-        for endpoint in self._order():
+        order = self._order()
+        for endpoint in order:
             try:
-                return await _ask(endpoint, method, parameters, read)
+                async with asyncio.timeout(None if endpoint is order[-1] else PATIENCE_SECONDS):
+                    return await _ask(endpoint, method, parameters, read)
+            except TimeoutError:
+                endpoint.put_aside(f"no answer to {method} for {PATIENCE_SECONDS:g} s")
             except (ChainUnreachable, MalformedAnswer) as err:
                 fault = fault or err
                 if len(self.endpoints) > 1:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from settlement import rpc as rpc_module
 from settlement import survey as survey_module
 from settlement.chain_events import ChannelFunded
 from settlement.client import Chain
@@ -90,6 +91,21 @@ def test_a_request_goes_on_to_the_next_endpoint(instant_anvil: LocalChain, datab
                 await chain.head()
             providers[0].warp = None
             assert (await chain.head()).number > 0
+
+    run(story())
+
+
+def test_an_endpoint_that_never_answers_does_not_hold_up_a_request(
+    instant_anvil: LocalChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rpc_module, "PATIENCE_SECONDS", 0.2)
+
+    async def story() -> None:
+        async with through(instant_anvil, None, None) as (w, chain, providers):
+            providers[0].silent = True
+            assert await chain.token_balance(w.payer.address) > 0
+            assert "no answer to eth_call" in chain.rpc.endpoints[0].fault
+            assert chain.rpc.url == chain.rpc.endpoints[1].url
 
     run(story())
 

@@ -1,5 +1,6 @@
 """A node that is not what it seems: a real one, whose answers are changed on the way."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -22,9 +23,12 @@ class Warped(AsyncHTTPProvider):
         super().__init__(url)
         self.warp: Warp | None = None
         self.asked: list[str] = []
+        self.silent = False
 
     async def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:  # noqa: ANN401 - web3's signature
         self.asked.append(method)
+        if self.silent:
+            await asyncio.Event().wait()
         answer = await super().make_request(method, params)
         if self.warp is not None and "result" in answer:
             answer["result"] = self.warp(method, params, answer["result"])
