@@ -22,6 +22,8 @@ from payments.types import MAX_AMOUNT
 
 _AMOUNT_DIGITS: Final = len(str(MAX_AMOUNT))
 _MAX_DEPTH: Final = 8
+MAX_PROOF: Final = 127 * 1024
+"""Bytes of a proof: no transaction takes more."""
 
 
 def _read_amount(value: object, info: ValidationInfo) -> int:
@@ -86,6 +88,8 @@ Bytes32 = Annotated[bytes, *_bytes(32, 32)]
 Signature = Annotated[bytes, *_bytes(64, 64)]
 Leaf = Annotated[bytes, *_bytes(1, LEAF_SIZE)]
 """A leaf of a shard: 1 to 1,024 bytes."""
+PackedProof = Annotated[bytes, *_bytes(0, MAX_PROOF)]
+"""A proof as the contract takes it, or nothing."""
 AmountText = Annotated[
     int,
     BeforeValidator(_read_amount),
