@@ -4,6 +4,7 @@ Typed values only. Reads may be pinned to a block; a call the contract would ref
 the name of the Solidity one.
 """
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
@@ -20,17 +21,19 @@ from payments.types import ZERO32, Address, Amount, ChannelId, Seconds, Timestam
 from payments.vouchers import SignedVoucher, Terms
 from settlement.abi import CHANNELS, TOKEN, decode_result, encode_call
 from settlement.chain_events import ChainEvent, key, read_events, row
-from settlement.deployment import Deployment
+from settlement.deployment import DEPTH, Deployment
 from settlement.errors import (
     ChainUnreachable,
     ContractDifferent,
     ContractMissing,
     NodeRefused,
+    Reorganised,
     Reverted,
     WrongChain,
     WrongGenesis,
 )
 from settlement.rpc import Block, BlockId, Receipt, Rpc
+from settlement.survey import Survey, check_blooms, compare_logs
 from settlement.transactions import call_gas
 
 STATES_AT_ONCE: Final = 500
@@ -99,6 +102,8 @@ class Chain:
         self.rpc = rpc
         self.deployment = deployment
         self.domain: Domain = deployment.domain
+        self._survey = Survey(rpc, deployment)
+        self._pins = rpc.url.startswith("http")
 
     @classmethod
     async def connect(cls, endpoint: str | AsyncBaseProvider | Rpc, deployment: Deployment) -> Self:
@@ -117,6 +122,7 @@ class Chain:
 
     async def verify(self) -> None:
         """Check again that this is the recorded chain and contract; raises as `connect` does."""
+        await self._survey.renew()
         url, record = self.rpc.url, self.deployment
         chain_id = await self.rpc.chain_id()
         if chain_id != record.chain_id:
@@ -143,15 +149,39 @@ class Chain:
     # Reading
 
     async def head(self) -> Block:
-        """The newest block."""
+        """The newest block, of an endpoint that the others do not contradict."""
+        await self._survey.renew()
         return await self.block("latest")
 
     async def block(self, block: BlockId) -> Block:
         """A block's header; ChainUnreachable where the node does not have it (yet)."""
         found = await self.rpc.block(block)
         if found is None:
-            raise ChainUnreachable(self.rpc.url, f"the node has no block {block}")
+            raise ChainUnreachable(self.rpc.url, f"the node has no block {block!r}")
         return found
+
+    async def final(self, head: Block) -> int:
+        """Number of the newest block that counts as confirmed when `head` is the newest; below 0 for none."""
+        if self.deployment.finality == DEPTH:
+            return head.number - self.deployment.confirmations + 1
+        block = await self.rpc.block(self.deployment.finality)
+        return -1 if block is None else min(block.number, head.number)
+
+    async def states_at(self, ids: Sequence[ChannelId], block: Block) -> tuple[ChannelState, ...]:
+        """What the contract stores of channels in exactly this block. Raises Reorganised.
+
+        It is named by its hash (EIP-1898), or where the node does not know that by its number, and then its
+        hash is compared afterwards.
+        """
+        if self._pins:
+            with contextlib.suppress(NodeRefused):
+                return await self.channel_states(ids, block.hash)
+        states = await self.channel_states(ids, block.number)
+        again = await self.block(block.number)
+        if again.hash != block.hash:
+            raise Reorganised(block.number, block.hash, again.hash)
+        self._pins = False
+        return states
 
     async def channel_states(
         self, ids: Sequence[ChannelId], block: BlockId = "latest"
@@ -239,9 +269,12 @@ class Chain:
             return False
         return answer[:32] == _IS_VALID_SIGNATURE.ljust(32, b"\0")
 
-    async def events(self, first: int, last: int) -> tuple[ChainEvent, ...]:
-        """What happened to channels in the blocks `first`..`last`."""
-        return read_events(self.domain, await self.rpc.logs(self.deployment.contract, first, last))
+    async def events(self, first: int, last: int, headers: Sequence[Block] = ()) -> tuple[ChainEvent, ...]:
+        """What happened to channels in the blocks `first`..`last`, held against those `headers`."""
+        contract = self.deployment.contract
+        logs = await compare_logs(self.rpc, contract, first, last)
+        await check_blooms(self.rpc, contract, headers, logs)
+        return read_events(self.domain, logs)
 
     def events_of(self, receipt: Receipt) -> tuple[ChainEvent, ...]:
         """What a transaction did to channels."""

@@ -14,7 +14,7 @@ gives them all); bytes stay bytes. A sentence names the remedy where there is on
     |  |                       ContractDifferent, MalformedDeployment
     |  +- Reorganised          a block we relied upon is no longer part of the chain
     |  +- TransactionError     OutOfGasMoney, FeeAboveCeiling, TransactionFailed, TransactionReplaced,
-    |  |                       TransactionPending
+    |  |                       TransactionCancelled, TransactionPending
     |  +- Reverted             a call the contract refuses; its children, named like the Solidity errors, live
     |                          beside their decoder in `reverts`
     +- WalletError             WrongPassword, UnknownWallet, WalletExists, MalformedWallet, MalformedPhrase
@@ -252,14 +252,25 @@ class TransactionFailed(TransactionError):
 
 
 class TransactionReplaced(TransactionError):
-    """Its nonce was used by a transaction that is not ours."""
+    """Its nonce was used by a transaction that no node shows: whether the work is done is not known."""
 
     def __init__(self, sender: bytes, nonce: int) -> None:
         super().__init__(
-            f"nonce {nonce} of 0x{sender.hex()} was used by another transaction; keep this key to one program"
+            f"nonce {nonce} of 0x{sender.hex()} was used by a transaction this chain's node does not show; "
+            "look whether the work is done before asking for it again, and keep this key to one program"
         )
         self.sender = sender
         self.nonce = nonce
+
+
+class TransactionCancelled(TransactionError):
+    """Given up: never sent (`transaction` is empty), or an empty transfer (its hash) used the nonce."""
+
+    def __init__(self, purpose: str, transaction: bytes) -> None:
+        by = f"transaction 0x{transaction.hex()} took its nonce" if transaction else "it was never sent"
+        super().__init__(f"cancelled: {purpose}; {by}")
+        self.purpose = purpose
+        self.transaction = transaction
 
 
 class TransactionPending(TransactionError):

@@ -107,6 +107,8 @@ class AttemptRow(SQLModel, table=True):
     cap: str
     priority: str
     signed_at: int = Field(sa_type=BigInteger)
+    cancels: bool = False
+    """Whether it is an empty transfer to the sender, in place of the call."""
 
 
 TABLES: Final[tuple[type[SQLModel], ...]] = (

@@ -17,6 +17,8 @@ from settlement.rpc import Fees, Receipt, Rpc
 
 MAX_TRANSACTION_GAS: Final = 16_777_216
 """No transaction may use more (EIP-7825)."""
+TRANSFER_GAS: Final = 21_000
+"""What a plain transfer takes."""
 POLL_SECONDS: Final = 0.1
 _DYNAMIC_FEE: Final = b"\x02"
 _SHORT: Final = 55

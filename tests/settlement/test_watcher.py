@@ -27,9 +27,11 @@ from settlement.wallet import new_key
 from settlement.watcher import News, Watcher
 from tests.databases import Place, on_both, place_of
 from tests.settlement.conftest import Endpoint
-from tests.settlement.support import PERIOD, World, all_of, payee, reorganise, run, world
+from tests.settlement.support import PERIOD, World, all_of, deep, held, payee, reorganise, run, world
 
 ALICE, BOB = payee(1), payee(2)
+SAFE_BLOCKS = 32
+"""How far behind its newest block Anvil calls one safe."""
 
 
 @pytest.fixture
@@ -119,10 +121,6 @@ def test_a_renter_finds_what_a_cold_wallet_funded(endpoint: Endpoint, database: 
     run(story())
 
 
-def deep(w: World, confirmations: int) -> Chain:
-    return Chain(w.chain.rpc, replace(w.chain.deployment, confirmations=confirmations))
-
-
 @on_both
 def test_good_news_counts_at_depth_bad_news_at_first_sight(
     instant_anvil: LocalChain, database: Database
@@ -145,6 +143,23 @@ def test_good_news_counts_at_depth_bad_news_at_first_sight(
             await mine(w.chain.rpc, 3)
             assert kinds(await watcher.poll()) == ["ChannelClaimed"]
             assert channel(database, w).claimed == 10
+
+    run(story())
+
+
+def test_good_news_counts_when_the_chain_calls_it_final(
+    instant_anvil: LocalChain, database: Database
+) -> None:
+    async def story() -> None:
+        async with world(instant_anvil.url) as w:
+            record = replace(w.chain.deployment, finality="safe")
+            watcher = Watcher(database, Chain(w.chain.rpc, record), payees=[ALICE])
+            await w.fund((ALICE, 100))
+            await w.request_close(ALICE)
+            await w.chain.rpc.request("anvil_mine", SAFE_BLOCKS - 3)
+            assert kinds(await watcher.poll()) == []
+            await mine(w.chain.rpc, 2)
+            assert kinds(await watcher.poll()) == ["ChannelFunded", "ChannelCloseRequested"]
 
     run(story())
 
@@ -437,17 +452,6 @@ async def disturb(w: World, chance: random.Random, who: Address, total: int, hei
                 await reorganise(w.chain.rpc, depth)
 
 
-def state(database: Database) -> dict[bytes, Any]:
-    """What we hold of funded channels; one that is closing and empty is as good as closed."""
-    found: dict[bytes, Any] = {}
-    for one in database.read(list_channels):
-        ended = one.closes_at > 0 and one.claimed == one.deposit
-        status = Status.CLOSED if ended else one.status
-        if one.deposit:
-            found[one.id] = (one.deposit, one.claimed, one.closes_at, status)
-    return found
-
-
 @pytest.mark.parametrize("seed", [1, 2])
 def test_after_any_reorganisations_the_state_equals_a_replay(
     instant_anvil: LocalChain, tmp_path: Path, seed: int
@@ -466,7 +470,7 @@ def test_after_any_reorganisations_the_state_equals_a_replay(
             await mine(w.chain.rpc, 2)
             await watcher.poll()
             await Watcher(replay, deep(w, 2), payees=payees).poll()
-            assert state(live) == state(replay) != {}
+            assert held(live) == held(replay) != {}
 
     databases = [Database.at(tmp_path / name, TABLES) for name in ("live.db", "replay.db")]
     try:
