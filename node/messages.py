@@ -271,7 +271,10 @@ class ProvenMessage(Message):
 
 
 class ChannelView(Message):
-    """A channel as the farmer sees it, with the newest vouchers it holds: a restored renter reads it."""
+    """A channel as the farmer sees it, with the newest vouchers it holds: a restored renter reads it.
+
+    restored: the farmer's own books are an old copy; it asks for the newest voucher that its renter has.
+    """
 
     limit = AUDIT_LIMIT
     channel_id: Bytes32
@@ -282,6 +285,7 @@ class ChannelView(Message):
     proven: ProvenMessage | None
     exposure: AmountText
     serving: bool
+    restored: bool = False
 
 
 class ProposeAgreement(Message):

@@ -7,7 +7,6 @@ success only when that commit is on disk (SQLite WAL with synchronous=FULL, or P
 
 import asyncio
 import contextlib
-import os
 import queue
 import sqlite3
 import threading
@@ -26,14 +25,8 @@ from sqlalchemy.types import TypeDecorator
 from sqlmodel import SQLModel
 
 from payments.types import Amount, to_amount
-from settlement.errors import (
-    StorageBusy,
-    StorageClosed,
-    StorageCorrupt,
-    StorageFailed,
-    StorageFull,
-    StorageReadOnly,
-)
+from settlement.errors import StorageClosed, StorageFailed
+from settlement.storage_faults import name_fault
 
 T = TypeVar("T")
 
@@ -66,17 +59,6 @@ class AmountColumn(TypeDecorator[Amount]):
     def process_result_value(self, value: bytes | None, dialect: Dialect) -> Amount | None:  # noqa: ARG002 - given by SQLAlchemy
         """Unpack an amount."""
         return unpack_amount(value)
-
-
-_BY_SQLITE_CODE: Final = {
-    sqlite3.SQLITE_FULL: StorageFull,
-    sqlite3.SQLITE_READONLY: StorageReadOnly,
-    sqlite3.SQLITE_CORRUPT: StorageCorrupt,
-    sqlite3.SQLITE_NOTADB: StorageCorrupt,
-    sqlite3.SQLITE_BUSY: StorageBusy,
-    sqlite3.SQLITE_LOCKED: StorageBusy,
-}
-_BY_SQLSTATE: Final = {"53100": StorageFull, "25006": StorageReadOnly}
 
 
 @dataclass(slots=True)
@@ -129,7 +111,7 @@ class Database:
             with self._reader_engine.connect() as conn, conn.begin():
                 return work(conn)
         except (DBAPIError, sqlite3.Error) as err:
-            raise self._named(err) from err
+            raise name_fault(self.name, err) from err
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` on the writer thread; return its result once it is durable.
@@ -185,7 +167,7 @@ class Database:
                     conn = conn or self._writer_engine.connect()
                     self._commit(conn, group)
                 except BaseException as err:  # noqa: BLE001 - every waiting caller must hear of it
-                    fault = self._named(err)
+                    fault = name_fault(self.name, err)
                     for job in group:
                         job.error = fault
                     _discard(conn)
@@ -202,7 +184,7 @@ class Database:
                 try:
                     job.result = job.work(conn)
                 except BaseException as err:
-                    job.error = self._named(err)
+                    job.error = name_fault(self.name, err)
                     if self._transaction_lost(conn):
                         raise
                     cursor.execute("ROLLBACK TO SAVEPOINT job")
@@ -245,22 +227,6 @@ class Database:
             conn.exec_driver_sql(begin)
 
         return engine
-
-    def _named(self, err: BaseException) -> BaseException:
-        """Translate a fault of disk or file into our tree; leave all others as they are."""
-        orig = err.orig if isinstance(err, DBAPIError) else err
-        fault = _BY_SQLSTATE.get(getattr(orig, "sqlstate", None) or "")
-        code = getattr(orig, "sqlite_errorcode", 0) & 0xFF
-        if fault or code in _BY_SQLITE_CODE:
-            return (fault or _BY_SQLITE_CODE[code])(self.name)
-        if code not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
-            return err
-        folder = Path(self.name).parent
-        if folder.is_dir() and not os.access(folder, os.W_OK):
-            return StorageReadOnly(self.name)
-        if folder.is_dir() and not os.statvfs(folder).f_bavail:
-            return StorageFull(self.name)  # without room SQLite cannot even open its index of the log
-        return StorageFailed(self.name, str(orig))
 
 
 def _create(conn: Connection, tables: Iterable[type[SQLModel]] | None) -> None:

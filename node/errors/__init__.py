@@ -21,9 +21,11 @@ transport and API keep their own branches beside their code.
 from node.errors.home import (
     AlreadyThere,
     BadName,
+    DamagedExport,
     DamagedFile,
     DirectoryRefused,
     HomeError,
+    NotThisNode,
 )
 from node.errors.requests import (
     BadRecord,
@@ -107,6 +109,7 @@ __all__ = [
     "CorruptChunk",
     "CorruptKeyFile",
     "CorruptTree",
+    "DamagedExport",
     "DamagedFile",
     "DirectoryRefused",
     "EmptyChallenge",
@@ -123,6 +126,7 @@ __all__ = [
     "MalformedMessage",
     "NodeError",
     "NotEnoughShards",
+    "NotThisNode",
     "OwnFault",
     "PeerFault",
     "PriceTooLow",

@@ -9,7 +9,7 @@ from typing import Final, Self
 from sqlmodel import SQLModel
 
 from node.clock import Clock, wall_clock
-from node.db import renter_audits, renter_files, renter_peers, renter_purses, renter_shards
+from node.db import renter_audits, renter_files, renter_peers, renter_purses, renter_shards, restoration
 from node.renter.accounts import Accounts
 from node.renter.audits import Audits
 from node.renter.channels import Channels
@@ -40,6 +40,7 @@ TABLES: Final[tuple[type[SQLModel], ...]] = (
     *renter_audits.TABLES,
     *renter_files.TABLES,
     *renter_shards.TABLES,
+    *restoration.TABLES,
 )
 """Everything in a renter's money database."""
 
