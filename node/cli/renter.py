@@ -20,7 +20,7 @@ from node.cli.keys import unlock_wallet
 from node.cli.output import note, waiting
 from node.cli.passwords import Passwords
 from node.cli.session import home, on_chain, token_info
-from node.home import Home
+from node.home import Home, make_private_directory, write_json
 from payments.types import ZERO_ADDRESS, Address
 
 if TYPE_CHECKING:
@@ -80,22 +80,63 @@ def with_renter(chain: str | None, access: Access, work: Callable[[Opened], Awai
     return on_chain(chain, opened, may_be_away=access.chain_may_be_away)
 
 
-def make_renter(place: Home, passwords: Passwords) -> None:
-    """Make the renter's keys where there are none, the signer last: where it is, the others have been."""
-    from node.key_file import create_master_key
+def make_renter(place: Home, passwords: Passwords, payer: "SigningKey | None" = None) -> None:
+    """Make the renter's keys where there are none, of the payer's account, or the wallet's, or a new phrase.
 
+    The signer comes last: where it is, the others have been.
+    """
     master, signer = place.renter_master_key, place.renter_signer
     if signer.exists():
         if not master.exists():
             raise NotDone(f"{master} is gone: put your copy of it back, no file comes back without it")
         return
+    if place.renter_node_key.exists() or master.exists():
+        _complete_renter(place, passwords)
+    else:
+        keep_renter_keys(place, payer or _account(place, passwords), passwords)
+
+
+def keep_renter_keys(place: Home, account: "SigningKey", passwords: Passwords) -> None:
+    """Make the renter's keys of an account and lock them into this home."""
+    from node.cli.key_files import save_node_key
+    from node.key_file import keep_master_key
+    from node.renter_keys import RenterKeys
+    from settlement.wallet import Wallets
+
+    keys, password = RenterKeys.of(account), passwords.choose(WHAT)
+    folder = make_private_directory(place.renter_signer.parent)
+    write_json(place.renter_account, {"account": "0x" + keys.account.hex()})
+    with waiting("Locking the renter's keys"):
+        keep_master_key(place.renter_master_key, keys.master, password)
+        save_node_key(place.renter_node_key, keys.node)
+        Wallets(folder).save(place.renter_signer.stem, keys.signer, password)
+    note(f"Made the renter's keys in {folder}: the phrase of 0x{keys.account.hex()} gives them back.")
+
+
+def _complete_renter(place: Home, passwords: Passwords) -> None:
+    """Make at random what is missing of keys that are made of no phrase."""
+    from node.key_file import create_master_key
+
     password = passwords.choose(WHAT)
-    if not master.exists():
+    if not place.renter_master_key.exists():
         with waiting("Making the renter's master key"):
-            create_master_key(master, password)
-    create_keystore(signer, password)
+            create_master_key(place.renter_master_key, password)
+    create_keystore(place.renter_signer, password)
     folder = place.renter_signer.parent
     note(f"Made the renter's keys in {folder}; keep a copy: without them no file comes back.")
+
+
+def _account(place: Home, passwords: Passwords) -> "SigningKey":
+    """Of which account the renter's keys are made where the payer's key is not at hand."""
+    from node.cli.wallet import tell_phrase
+    from settlement.wallet import key_from_phrase, new_phrase
+
+    if place.wallet_names():
+        return unlock_wallet(None, passwords)
+    phrase = new_phrase()
+    note("The payer's key is not here: the renter's keys have a recovery phrase of their own.")
+    tell_phrase(phrase, None)
+    return key_from_phrase(phrase)
 
 
 def _keys(place: Home, access: Access) -> "Keys":
@@ -109,7 +150,7 @@ def _keys(place: Home, access: Access) -> "Keys":
         else unlock_wallet(access.wallet, access.passwords)
     )
     if access.passwords is not None:
-        make_renter(place, access.passwords)
+        make_renter(place, access.passwords, payer)
     try:
         node = load_node_key(place.renter_node_key)
     except FileNotFoundError:

@@ -216,7 +216,7 @@ def make_wallet(
     if phrase_file is not None:
         _write_phrase(phrase_file, phrase)
     entry = _keep(name, key_from_phrase(phrase), password)
-    _tell_phrase(phrase, phrase_file)
+    tell_phrase(phrase, phrase_file)
     return entry
 
 
@@ -290,7 +290,7 @@ def _write_phrase(file: Path, phrase: str) -> None:
     create_private(file.absolute(), phrase.encode() + b"\n")
 
 
-def _tell_phrase(phrase: str, file: Path | None) -> None:
+def tell_phrase(phrase: str, file: Path | None) -> None:
     """Show the phrase to a person, once; never into a pipe, a file or a log."""
     import sys
 

@@ -10,6 +10,7 @@ from typing import Final
 from sqlalchemy import BigInteger, Connection, LargeBinary, Table, bindparam, delete, insert, select
 from sqlmodel import Field, SQLModel
 
+from payments.channel import Status
 from payments.types import ChannelId, NodeId, Timestamp
 from settlement.statements import Statement
 from settlement.tables import list_channels, table
@@ -67,13 +68,16 @@ def mark_restored(conn: Connection, taken_at: Timestamp, now: Timestamp) -> None
         conn.execute(delete(rows))
     conn.execute(insert(_RESTORATION).values(id=1, taken_at=taken_at, restored_at=now, chain_read=False))
     for channel in list_channels(conn):
-        freeze(conn, channel.id)
+        if channel.status is not Status.CLOSED:
+            freeze(conn, channel.id)
 
 
 def load_restoration(conn: Connection) -> Restoration | None:
     """The last restoration; None where there never was one."""
     row = conn.execute(select(_RESTORATION)).one_or_none()
-    return row and Restoration(Timestamp(row.taken_at), Timestamp(row.restored_at), row.chain_read)
+    if row is None:
+        return None
+    return Restoration(Timestamp(row.taken_at), Timestamp(row.restored_at), row.chain_read)
 
 
 def note_chain_read(conn: Connection) -> None:

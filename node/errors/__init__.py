@@ -45,6 +45,7 @@ from node.errors.requests import (
 from node.errors.storage import (
     CodeOutOfRange,
     CorruptChunk,
+    CorruptEntry,
     CorruptKeyFile,
     CorruptTree,
     EmptyShard,
@@ -107,6 +108,7 @@ __all__ = [
     "CheckFailed",
     "CodeOutOfRange",
     "CorruptChunk",
+    "CorruptEntry",
     "CorruptKeyFile",
     "CorruptTree",
     "DamagedExport",

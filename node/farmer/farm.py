@@ -31,7 +31,8 @@ T = TypeVar("T")
 class Farm:
     """One farmer's key, configuration, disk and chain. `config` is replaced when the owner changes it.
 
-    `claims_due` is set when a claim should be thought about at once.
+    `claims_due` is set when a claim should be thought about at once. `frozen`: channels restored from a copy
+    whose renters have not handed over their newest voucher; see node.farmer.restored.
     """
 
     key: NodeKey
@@ -42,6 +43,7 @@ class Farm:
     stats: Statistics
     clock: Clock
     claims_due: asyncio.Event = field(default_factory=asyncio.Event)
+    frozen: set[ChannelId] = field(default_factory=set)
     _locks: WeakValueDictionary[bytes, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     @property

@@ -12,6 +12,7 @@ from typing import Final
 from node.db import Connection
 from node.db.renter_purses import Purse, load_purses, save_purse
 from node.db.renter_shards import ShardRecord, ShardState, load_farmer_shards
+from node.db.restoration import is_frozen
 from node.hex import to_hex
 from node.messages import ChannelView, PayVoucher, SignedVoucherMessage
 from node.renter.arrears import Unpaid, book_as_paid, prepaid_of, total_due, unpaid_time
@@ -80,6 +81,16 @@ class Accounts:
         if account is None:
             raise NoOpenChannel(farmer)
         return await self.reconciled(account)
+
+    def known(self, farmer: NodeId) -> Account | None:
+        """Return the farmer's channel where it was presented and nothing says that our books are old."""
+
+        def work(conn: Connection) -> Account | None:
+            account = active_account(conn, farmer)
+            fit = account and account.purse.presented and not is_frozen(conn, account.channel.id)
+            return account if fit else None
+
+        return self._context.database.read(work)
 
     async def reconciled(self, account: Account) -> Account:
         """Learn from the farmer, once in the life of this program, what it holds; the channel as it is then.

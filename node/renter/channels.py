@@ -13,7 +13,7 @@ from node.agreement import sign_node_key
 from node.audit import challenge_digest, verify_proof
 from node.db import Connection
 from node.db.renter_purses import Purse, load_purse, save_purse
-from node.db.restoration import load_restoration, note_chain_read, thaw
+from node.db.restoration import freeze, is_frozen, load_restoration, note_chain_read, thaw
 from node.errors import NodeError
 from node.messages import (
     ChannelView,
@@ -247,6 +247,9 @@ def _life(genesis_hash: bytes, terms: Terms) -> int | None:
 
 
 def _save_new(conn: Connection, purses: Iterable[Purse]) -> None:
+    restored = load_restoration(conn) is not None
     for purse in purses:
         if load_purse(conn, purse.channel_id) is None:
             save_purse(conn, purse)
+            if restored and not is_frozen(conn, purse.channel_id):
+                freeze(conn, purse.channel_id)

@@ -45,7 +45,7 @@ from node.renter.money import (
     record_try,
 )
 from node.renter.reports import Fault
-from node.transport import PeerBrokeRules, PeerRefused, PeerUnreachable
+from node.transport import PeerBrokeRules, PeerRefused, PeerTimedOut, PeerUnreachable
 from payments.errors import PaymentError
 from payments.types import Amount, NodeId
 
@@ -89,11 +89,21 @@ class Examiner:
     async def examine(self, farmer: NodeId, subjects: Sequence[Subject]) -> Examined:
         """Audit these shards of one farmer; none of its faults is raised."""
         try:
-            account = await self._accounts.ready(farmer)
+            account = await self._reach(farmer)
         except (NodeError, PaymentError) as error:
             return unchecked(subjects, to_fault(farmer, error))
         async with self._context.locks.hold(account.channel.id):
             return await self._examine(account, subjects)
+
+    async def _reach(self, farmer: NodeId) -> Account:
+        """Return the farmer's channel, ready; that of a farmer that is away must be ready from before."""
+        try:
+            return await self._accounts.ready(farmer)
+        except (PeerUnreachable, PeerTimedOut):
+            known = self._accounts.known(farmer)
+            if known is None:
+                raise
+            return known
 
     async def resume(self, audit: AuditRecord, subjects: Sequence[Subject]) -> Examined:
         """Send an open challenge once more, `subjects` being its items, and ask anew for what it leaves."""
