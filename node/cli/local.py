@@ -183,12 +183,14 @@ def _stay(chain: "LocalChain", file: Path) -> None:
     """Keep a chain in the foreground until it, or the user, ends it."""
     import signal
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    asked: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):  # an exception might come in the middle of anything
+        signal.signal(number, lambda number, _: asked.append(number))
     try:
-        while chain.alive:
+        while chain.alive and not asked:
             time.sleep(POLL_SECONDS)
-        raise NotDone("the chain has ended by itself")
-    except KeyboardInterrupt:
+        if not asked:
+            raise NotDone("the chain has ended by itself")
         chain.stop()
         note("\nStopped; what was on the chain is gone.")
     finally:

@@ -1,5 +1,9 @@
-"""Runs the installed `tithe` as a user would: its own process, its own home, no terminal unless asked for."""
+"""Runs the installed `tithe` as a user would: its own process, its own home, no terminal unless asked for.
 
+Commands are forked from a warm one; at a terminal, and where a test starts a process itself, it starts cold.
+"""
+
+import atexit
 import contextlib
 import fcntl
 import json
@@ -8,13 +12,13 @@ import pty
 import select
 import signal
 import subprocess
-import sys
 import termios
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import pytest
@@ -22,8 +26,10 @@ import pytest
 from node.key_file import create_master_key
 from node.master_key import LEAST_COST
 from settlement.wallet import LIGHT_SCRYPT_N, Wallets, new_key
+from tests.cli.warm import TITHE, WarmTithe
 
-TITHE = Path(sys.executable).with_name("tithe")
+WARM = WarmTithe()
+atexit.register(WARM.close)
 PASSWORD = "correct horse battery"
 FARMERS = 3
 
@@ -81,21 +87,27 @@ class Tithe:
     ) -> Done:
         """Run to the end; the exit code must be the expected one."""
         environment = {**self.environment, **(env or {})}
-        done = subprocess.run(
-            [TITHE, *arguments],
-            cwd=self.folder,
-            env={key: value for key, value in environment.items() if value is not None},
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-            start_new_session=True,
-            pass_fds=pass_fds,
-        )
-        assert done.returncode == expect, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return Done(done.returncode, done.stdout, done.stderr)
+        with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
+            given.write((stdin or "").encode())
+            given.seek(0)
+            code = WARM.run(
+                [str(argument) for argument in arguments],
+                folder=self.folder,
+                environment={key: value for key, value in environment.items() if value is not None},
+                descriptors={
+                    0: given.fileno(),
+                    1: out.fileno(),
+                    2: err.fileno(),
+                    **{fd: fd for fd in pass_fds},
+                },
+                timeout=timeout,
+            )
+            said = []
+            for stream in (out, err):
+                stream.seek(0)
+                said.append(stream.read().decode())
+        assert code == expect, f"exit {code}\n{said[0]}\n{said[1]}"
+        return Done(code, *said)
 
     def at_terminal(self, *arguments: str, answers: Sequence[tuple[str, str]], expect: int = 0) -> str:
         """Run at a terminal of its own, answer each prompt as it appears; return what was on the screen."""

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from node.cli.identifiers import show_address
-from tests.cli.conftest import TITHE, Tithe, make_wallet
+from tests.cli.conftest import Tithe, make_wallet
+from tests.cli.warm import TITHE
 
 ETHER = 10**18
 SOMEBODY = "0x" + "5b" * 20

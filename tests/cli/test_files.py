@@ -15,7 +15,8 @@ from settlement.deployment import Deployment
 from settlement.local_chain import dev_keys
 from settlement.rpc import Rpc
 from settlement.transactions import send_now
-from tests.cli.conftest import FARMERS, PASSWORD, TITHE, Farm, Market, Tithe, make_wallet
+from tests.cli.conftest import FARMERS, PASSWORD, Farm, Market, Tithe, make_wallet
+from tests.cli.warm import TITHE
 
 CONTENT = hashlib.shake_256(b"files").digest(300_000)
 

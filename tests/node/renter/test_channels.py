@@ -23,11 +23,10 @@ from settlement.client import Chain
 from settlement.local_chain import mine, warp
 from settlement.outbox_store import Phase, add_wish, list_open
 from settlement.transactions import send_now
-from tests.contracts.compiler import load_script
+from tests.contracts.compiler import compile_support
 from tests.node.renter.support import Village, content, tell
 
 DAY = 86_400
-TOKENS = "tests/contracts/support/Tokens.sol"
 
 
 def lose(folder: Path) -> None:
@@ -105,7 +104,7 @@ def test_a_permit_serves_all_calls_of_a_plan(tmp_path: Path, monkeypatch: pytest
 def test_a_token_without_permits_is_approved_first(tmp_path: Path) -> None:
     async def story(place: Village) -> None:
         await place.close_renter()
-        built = load_script().compile_files([TOKENS])["BlocklistToken"]
+        built = compile_support()["BlocklistToken"]
         made = await send_now(
             place.world.chain.rpc,
             place.world.payer,
