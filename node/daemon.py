@@ -24,12 +24,13 @@ from node.farmer.config import FarmerConfig
 from node.farmer.farm import Farm
 from node.farmer.farmer import Farmer
 from node.hex import to_hex
-from node.home import write_json
+from node.home import COPIES, write_json
 from node.identity import NodeKey
 from node.shard_store import ShardStore
 from node.tasks import end
 from payments.vouchers import SigningKey
 from settlement.client import Chain
+from settlement.copies import EVERY, Copies, check_database, keep_copies
 from settlement.database import Database
 from settlement.deployment import Deployment
 from settlement.tables import TABLES as CHAIN_TABLES
@@ -60,6 +61,7 @@ class Rhythm:
     collect: float = 60.0
     sweep: float = 30.0
     reload: float = 2.0
+    copy: float = EVERY
 
     @classmethod
     def of(cls, deployment: Deployment) -> Self:
@@ -70,8 +72,8 @@ class Rhythm:
 class FarmerDaemon:
     """A farmer from start to stop. `chain`: a connection to share and leave open; otherwise it makes its own.
 
-    `start` raises ChainError (unreachable, wrong chain, contract missing), StorageError, StoreFault, and
-    OSError when the port is taken.
+    `start` raises ChainError (unreachable, wrong chain, contract missing), StorageError (StorageCorrupt: the
+    books have a damaged page), StoreFault, and OSError when the port is taken.
     """
 
     def __init__(
@@ -154,8 +156,13 @@ class FarmerDaemon:
         if chain is None:
             chain = await Chain.connect(self._deployment.url, self._deployment)
             stack.push_async_callback(chain.close)
-        database = Database.at(self._places.money, [*CHAIN_TABLES, *TABLES])
+        money = self._places.money
+        if money.exists():
+            await asyncio.to_thread(check_database, money)
+        database = Database.at(money, [*CHAIN_TABLES, *TABLES])
         stack.callback(database.close)
+        copies = keep_copies(Copies(money, money.parent / COPIES), self._rhythm.copy)
+        stack.push_async_callback(end, [asyncio.create_task(copies)])
         stats = Statistics(self._places.stats)
         stack.callback(stats.close)
         stack.push_async_callback(stats.flush)

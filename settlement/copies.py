@@ -4,19 +4,26 @@ A copy is one consistent moment of its source (SQLite's online backup). It is wr
 and renamed, so that whatever lies in a folder of copies was good when it was put there.
 """
 
+import asyncio
+import logging
 import os
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from settlement.errors import StorageCorrupt, StorageFailed
+from settlement.errors import StorageCorrupt, StorageError, StorageFailed
 from settlement.files import PRIVATE, sync_folder
 from settlement.storage_faults import name_fault
 
 KEPT: Final = 3
 """Copies in rotation: a fault that was copied before it was noticed leaves older ones."""
+EVERY: Final = 3_600.0
+"""Seconds from one copy to the next."""
 _SUFFIX: Final = ".db"
+
+log = logging.getLogger("tithebarn.storage")
 
 
 def check_database(path: Path) -> None:
@@ -93,6 +100,23 @@ class Copies:
                 continue
             return path
         return None
+
+
+async def keep_copies(copies: Copies, seconds: float = EVERY) -> None:
+    """Take a copy now unless the newest is younger than `seconds`, and so on, until cancelled.
+
+    What goes wrong is logged: a full disk must not end the program that works.
+    """
+    while True:
+        newest = copies.list()[:1]
+        age = time.time() - newest[0].stat().st_mtime if newest else seconds
+        await asyncio.sleep(max(0.0, seconds - age))
+        try:
+            place = await asyncio.to_thread(copies.take)
+            log.info("database_copied copy=%s", place)
+        except (StorageError, OSError) as error:
+            log.error("database_not_copied reason=%s", error)  # noqa: TRY400 - the sentence says it all
+            await asyncio.sleep(seconds)
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from dataclasses import replace as changed
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from node.cli.errors import NotDone, NotThePassword
 from node.cli.farm_owner import running_target
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from node.identity import NodeKey
     from payments.vouchers import SigningKey
     from settlement.database import Database
-
-COPIES: Final = "copies"
 
 
 @dataclass(frozen=True, slots=True)

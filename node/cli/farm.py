@@ -25,6 +25,7 @@ from node.cli.keys import resolve_owner
 from node.cli.options import ChainName, Json, PasswordFd, PasswordFile
 from node.cli.output import note, print_json, safe, show_facts
 from node.cli.passwords import Passwords
+from node.cli.renter import check_books
 from node.cli.session import deployment, home, on_chain, run, token_info
 from node.home import Home, make_private_directory
 
@@ -170,6 +171,7 @@ def run_(
     record = deployment(chain)
     if (target := running_target()) is not None:
         raise NotDone(f"this farmer runs already, at {target.urls[0]}")
+    check_books(place.farm_state(record.folder).money, "tithe farm restore --copy")
     passwords = Passwords(password_file, password_fd)
     key = unlock_keystore(place.farm_gas_key, "the farm's gas key", passwords) if claims else None
     run(_serve(place, config, record, key, as_json=as_json))

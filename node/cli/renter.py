@@ -4,8 +4,10 @@ A renter is identity (in the clear, 0600), signer (keystore) and master key (sea
 password. Commands that sign nothing leave those two locked: nobody is asked, and a signature is refused.
 """
 
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from node.cli.errors import NotDone, NotThePassword
@@ -24,11 +26,13 @@ from node.home import Home, make_private_directory, write_json
 from payments.types import ZERO_ADDRESS, Address
 
 if TYPE_CHECKING:
+    from node.identity import NodeKey
     from node.master_key import MasterKey
     from node.renter.context import Keys
     from node.renter.renter import Renter
     from payments.vouchers import SigningKey
     from settlement.client import Chain, TokenInfo
+    from settlement.copies import Copies
 
 T = TypeVar("T")
 WHAT = "the renter's keys"
@@ -36,11 +40,12 @@ WHAT = "the renter's keys"
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A renter at work, its chain, and how its token wants to be shown."""
+    """A renter at work, its chain, how its token wants to be shown, and the copies of its books."""
 
     renter: "Renter"
     chain: "Chain"
     token: "TokenInfo"
+    copies: "Copies"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ class Access:
 def with_renter(chain: str | None, access: Access, work: Callable[[Opened], Awaitable[T]]) -> T:
     """Open the renter on the chain to use, and run `work` with it."""
     from node.renter.renter import TABLES, Renter
+    from settlement.copies import Copies
     from settlement.database import Database
 
     keys = _keys(home(), access)
@@ -70,14 +76,29 @@ def with_renter(chain: str | None, access: Access, work: Callable[[Opened], Awai
     async def opened(connected: "Chain") -> T:
         token = await token_info(connected, may_be_away=access.chain_may_be_away)
         state = home().renter_state(connected.deployment.folder)
+        check_books(state.money, "tithe restore --copy")
         database = Database.at(state.money, TABLES)
         try:
             async with await Renter.open(database, connected, keys, locks=state.locks) as renter:
-                return await work(Opened(renter, connected, token))
+                return await work(Opened(renter, connected, token, Copies(state.money, state.copies)))
         finally:
             database.close()
 
     return on_chain(chain, opened, may_be_away=access.chain_may_be_away)
+
+
+def check_books(money: Path, remedy: str) -> None:
+    """Refuse to work with a damaged database. Raises NotDone, which names the remedy."""
+    from settlement.copies import check_database
+    from settlement.errors import StorageCorrupt
+
+    try:
+        if money.exists():
+            check_database(money)
+    except StorageCorrupt as error:
+        raise NotDone(
+            f"{error}: {remedy}; what was signed since that copy is learned again from the other side"
+        ) from error
 
 
 def make_renter(place: Home, passwords: Passwords, payer: "SigningKey | None" = None) -> None:
@@ -111,6 +132,13 @@ def keep_renter_keys(place: Home, account: "SigningKey", passwords: Passwords) -
         save_node_key(place.renter_node_key, keys.node)
         Wallets(folder).save(place.renter_signer.stem, keys.signer, password)
     note(f"Made the renter's keys in {folder}: the phrase of 0x{keys.account.hex()} gives them back.")
+
+
+def _passer_by() -> "NodeKey":
+    """Return an identity for a command that needs one before there is a renter; nobody remembers it."""
+    from node.identity import NodeKey
+
+    return NodeKey(os.urandom(32))
 
 
 def _complete_renter(place: Home, passwords: Passwords) -> None:
@@ -154,7 +182,7 @@ def _keys(place: Home, access: Access) -> "Keys":
     try:
         node = load_node_key(place.renter_node_key)
     except FileNotFoundError:
-        node = create_node_key(place.renter_node_key)
+        node = create_node_key(place.renter_node_key) if place.renter_signer.exists() else _passer_by()
     address = keystore_address(place.renter_signer) or ZERO_ADDRESS
     signer: SigningKey = LockedSigner(address)
     master: MasterKey = LockedMaster()

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, insert
 from sqlmodel import Field, SQLModel
 
-from settlement.copies import Copies, check_database, copy_database
+from settlement.copies import Copies, check_database, copy_database, keep_copies
 from settlement.database import Database
 from settlement.errors import StorageCorrupt, StorageError, StorageFailed, StorageReadOnly
 from settlement.tables import table
@@ -120,3 +120,17 @@ def test_only_the_newest_copies_are_kept(filled: Path, tmp_path: Path) -> None:
 def test_folder_that_may_not_be_written_is_named(filled: Path, tmp_path: Path) -> None:
     with pytest.raises((StorageFailed, StorageReadOnly), match="nowhere"):
         copy_database(filled, tmp_path / "nowhere" / "copy.db")
+
+
+def test_copies_are_taken_by_themselves_while_the_program_runs(filled: Path, tmp_path: Path) -> None:
+    copies = Copies(filled, tmp_path / "copies")
+
+    async def story() -> None:
+        keeping = asyncio.create_task(keep_copies(copies, seconds=0.05))
+        async with asyncio.timeout(30):
+            while len(copies.list()) < 2:  # noqa: ASYNC110 - a file tells nobody that it appears
+                await asyncio.sleep(0.01)
+        keeping.cancel()
+
+    asyncio.run(story())
+    assert count(copies.list()[0]) == 500
