@@ -214,10 +214,12 @@ def _open_box(
 
 def _account(place: Home, wanted: Address | None, source: KeySource) -> "SigningKey":
     """The account of a phrase: a wallet that is here already, or the phrase itself."""
-    from settlement.wallet import DEFAULT_PATH, key_from_phrase
+    from settlement.wallet import DEFAULT_PATH, Wallets, key_from_phrase
 
     if source.phrase_file is None:
         for name in place.wallet_names():
+            if Wallets(place.wallets).external(name) is not None:
+                continue  # its key is not here
             if wanted is None or keystore_address(place.wallets / f"{name}.json") == wanted:
                 return unlock_wallet(name, source.passwords)
     try:

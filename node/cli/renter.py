@@ -114,7 +114,7 @@ def make_renter(place: Home, passwords: Passwords, payer: "SigningKey | None" = 
     if place.renter_node_key.exists() or master.exists():
         _complete_renter(place, passwords)
     else:
-        keep_renter_keys(place, payer or _account(place, passwords), passwords)
+        keep_renter_keys(place, _account(place, passwords, payer), passwords)
 
 
 def keep_renter_keys(place: Home, account: "SigningKey", passwords: Passwords) -> None:
@@ -154,13 +154,15 @@ def _complete_renter(place: Home, passwords: Passwords) -> None:
     note(f"Made the renter's keys in {folder}; keep a copy: without them no file comes back.")
 
 
-def _account(place: Home, passwords: Passwords) -> "SigningKey":
-    """Of which account the renter's keys are made where the payer's key is not at hand."""
+def _account(place: Home, passwords: Passwords, payer: "SigningKey | None") -> "SigningKey":
+    """Of which account the renter's keys are made: the payer's, the wallet's, or that of a new phrase."""
     from node.cli.wallet import tell_phrase
+    from settlement.transactions import TransactionKey
     from settlement.wallet import key_from_phrase, new_phrase
 
-    if place.wallet_names():
-        return unlock_wallet(None, passwords)
+    account = payer or (unlock_wallet(None, passwords) if place.wallet_names() else None)
+    if account is not None and not isinstance(account, TransactionKey):
+        return account
     phrase = new_phrase()
     note("The payer's key is not here: the renter's keys have a recovery phrase of their own.")
     tell_phrase(phrase, None)

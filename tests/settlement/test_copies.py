@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,7 @@ def test_copy_has_all_that_was_committed_though_the_database_is_in_use(tmp_path:
         database = Database.at(source, [Note])
         await database.write(lambda conn: write(conn, 0, 100))
         writing = asyncio.gather(
-            *(database.write(lambda conn, n=n: write(conn, 1_000 * n, 50)) for n in range(1, 20))
+            *(database.write(partial(write, first=1_000 * n, count=50)) for n in range(1, 20))
         )
         await asyncio.to_thread(copy_database, source, target)
         await writing
