@@ -24,6 +24,8 @@ _AMOUNT_DIGITS: Final = len(str(MAX_AMOUNT))
 _MAX_DEPTH: Final = 8
 _MAX_REPEATS: Final = 1_000_000
 """Repetitions that a regular expression of JSON schema is asked to count."""
+MAX_PROOF: Final = 127 * 1024
+"""Bytes of a proof: no transaction takes more."""
 
 
 def _read_amount(value: object, info: ValidationInfo) -> int:
@@ -92,6 +94,8 @@ Leaf = Annotated[bytes, *_bytes(1, LEAF_SIZE)]
 MAX_SEALED: Final = 4 * 1024 * 1024
 Sealed = Annotated[bytes, *_bytes(1, MAX_SEALED)]
 """Encrypted bytes that a farmer keeps for a renter, at most 4 MiB."""
+PackedProof = Annotated[bytes, *_bytes(0, MAX_PROOF)]
+"""A proof as the contract takes it, or nothing."""
 AmountText = Annotated[
     int,
     BeforeValidator(_read_amount),

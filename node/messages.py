@@ -289,7 +289,7 @@ class ChannelView(Message):
     proven: ProvenMessage | None
     exposure: AmountText
     serving: bool
-    restored: bool = False
+    restored: bool
 
 
 class ProposeAgreement(Message):

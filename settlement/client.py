@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
+from eth_abi.abi import encode
 from eth_abi.exceptions import DecodingError
 from web3.providers import AsyncBaseProvider
 
@@ -24,11 +25,13 @@ from settlement.errors import (
     ChainUnreachable,
     ContractDifferent,
     ContractMissing,
+    NodeRefused,
     Reverted,
     WrongChain,
     WrongGenesis,
 )
 from settlement.rpc import Block, BlockId, Receipt, Rpc
+from settlement.transactions import call_gas
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +215,23 @@ class Chain:
         """Code at an address: empty for a plain key."""
         return await self.rpc.code(address, block)
 
+    async def account_accepts(
+        self, account: Address, digest: bytes, signature: bytes, *, block: BlockId
+    ) -> bool:
+        """Whether the contract at `account` accepts a signature (ERC-1271), asked as PaymentChannels asks it.
+
+        Same caller, same gas. An answer of any other kind is a no, and so is a call that fails.
+        """
+        question = _IS_VALID_SIGNATURE + encode(["bytes32", "bytes"], [digest, signature])
+        gas = _ACCOUNT_GAS + call_gas(question)
+        try:
+            answer = await self.rpc.call(
+                account, question, block=block, sender=self.deployment.contract, gas=gas
+            )
+        except (Reverted, NodeRefused):
+            return False
+        return answer[:32] == _IS_VALID_SIGNATURE.ljust(32, b"\0")
+
     async def events(self, first: int, last: int) -> tuple[ChainEvent, ...]:
         """What happened to channels in the blocks `first`..`last`."""
         return read_events(self.domain, await self.rpc.logs(self.deployment.contract, first, last))
@@ -391,6 +411,10 @@ def _claim_row(claim: Claim, before: Claim | None) -> tuple[object, ...]:
     return (payer, packed, row(payee, claim.voucher.total), salt, signature[:32], signature[32:])
 
 
+_IS_VALID_SIGNATURE: Final = bytes.fromhex("1626ba7e")
+"""The selector of ERC-1271's only function, which is also what it answers for yes."""
+_ACCOUNT_GAS: Final = 100_000
+"""What PaymentChannels gives an account for its answer (Signatures.sol)."""
 _FOUR_FIELDS: Final = b"\x0f"
 """A domain with name, version, chainId and verifyingContract (EIP-5267)."""
 _NOBODY: Final = Address(bytes(20))

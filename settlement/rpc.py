@@ -179,9 +179,17 @@ class Rpc:
         """Code at an address."""
         return await self.ask("eth_getCode", address, block, read=_data)
 
-    async def call(self, to: Address, data: bytes, *, block: BlockId = "latest") -> bytes:
-        """Run a call without a transaction; what it returns."""
-        return await self.ask("eth_call", _transaction(to, data), block, read=_data)
+    async def call(
+        self,
+        to: Address,
+        data: bytes,
+        *,
+        block: BlockId = "latest",
+        sender: Address | None = None,
+        gas: int | None = None,
+    ) -> bytes:
+        """Run a call without a transaction, with at most so much gas; what it returns."""
+        return await self.ask("eth_call", _transaction(to, data, sender, gas=gas), block, read=_data)
 
     async def estimate(self, to: Address | None, data: bytes, *, sender: Address, value: int = 0) -> int:
         """Gas a transaction would need, as the node estimates it on the latest block."""
@@ -217,9 +225,13 @@ class Rpc:
 
 
 def _transaction(
-    to: Address | None, data: bytes, sender: Address | None = None, value: int = 0
+    to: Address | None,
+    data: bytes,
+    sender: Address | None = None,
+    value: int = 0,
+    gas: int | None = None,
 ) -> dict[str, str]:
-    fields: dict[str, object] = {"to": to, "data": data, "from": sender, "value": value or None}
+    fields: dict[str, object] = {"to": to, "data": data, "from": sender, "value": value or None, "gas": gas}
     return {key: _to_wire(field) for key, field in fields.items() if field is not None}
 
 

@@ -54,6 +54,12 @@ class TransactionKey(SigningKey):
         raise NotImplementedError
 
 
+def call_gas(data: bytes) -> int:
+    """Gas that a call with this data costs before any code runs (EIP-2028)."""
+    zeros = data.count(0)
+    return 21_000 + 4 * zeros + 16 * (len(data) - zeros)
+
+
 def sign_transaction(transaction: Transaction, key: SigningKey) -> SignedTransaction:
     """Sign: type 2 (EIP-1559), or the legacy form with replay protection (EIP-155) where fees have no tip.
 

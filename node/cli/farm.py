@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli import backup, farm_books, farm_offer
+from node.cli import backup, farm_books, farm_offer, relay
 from node.cli.amounts import coins, parse_size, size
 from node.cli.errors import NotDone, Unusable
 from node.cli.farm_offer import AuditPrice, Capacity, DownloadPrice, MinDeposit, MinValue, StoragePrice
@@ -52,6 +52,7 @@ def add_to(app: typer.Typer) -> None:
     group.add_typer(farm_books.group)
     group.add_typer(farm_offer.group)
     group.add_typer(backup.farm)
+    group.add_typer(relay.farmers)
     app.add_typer(
         group,
         name="farm",

@@ -55,3 +55,10 @@ def unlock_wallet(given: str | None, passwords: Passwords) -> "SigningKey":
     if external is not None:
         return external
     return unlock_keystore(home().wallets / f"{name}.json", f"wallet {name}", passwords)
+
+
+def wallet_of(address: Address) -> str | None:
+    """Name the wallet of this home that has this address."""
+    from settlement.wallet import Wallets
+
+    return next((entry.name for entry in Wallets(home().wallets).list() if entry.address == address), None)

@@ -77,6 +77,7 @@ class FarmerBookRow(SQLModel, table=True):
     last_paid_audit: int = Field(sa_type=BigInteger)
     claimed: int = Field(sa_type=AmountColumn)
     unclaimed_since: int = Field(sa_type=BigInteger)
+    revocable: bool
 
 
 class FarmerProofRow(SQLModel, table=True):
@@ -270,6 +271,7 @@ def _changing(book: Book) -> dict[str, Any]:
         "last_paid_audit": earnings.last_paid_audit,
         "claimed": earnings.claimed,
         "unclaimed_since": book.unclaimed_since,
+        "revocable": earnings.revocable,
     }
 
 
@@ -289,6 +291,7 @@ def _read(row: Sequence[Any]) -> Book:
         last_paid_audit,
         claimed,
         unclaimed_since,
+        revocable,
     ) = row
     paid = _voucher(channel, paid_total, paid_signature, ZERO32)
     proven = _voucher(channel, proven_total, proven_signature, proven_condition)
@@ -300,6 +303,7 @@ def _read(row: Sequence[Any]) -> Book:
         proven_at=proven_at,
         proven_rate=proven_rate,
         claimed=claimed,
+        revocable=bool(revocable),
     )
     return Book(channel, renter, accepted_at, earnings, unclaimed_since)
 

@@ -50,7 +50,8 @@ class FarmerConfig:
     renter may owe at most. max_intervals: audit intervals of its own storage that it may owe, if that is
     less. upload_seconds: how long a proposed agreement waits for its shard. gas_price: what 10**18 wei are
     worth in base units of the token, to weigh fees; None if nobody knows. max_gas_fee: wei a unit of gas may
-    cost.
+    cost. accept_contract_signers: take channels that a contract signs for (ERC-1271); its vouchers count as
+    unpaid until they are claimed.
     """
 
     payee: Address
@@ -67,6 +68,7 @@ class FarmerConfig:
     claims: ClaimPolicy = field(default_factory=ClaimPolicy)
     gas_price: Amount | None = None
     max_gas_fee: int | None = None
+    accept_contract_signers: bool = False
 
     def quote(self, farmer: NodeId, sequence: int, now: int, free: int) -> Quote:
         """State the offer as a quote with `free` bytes left. Raises PaymentError."""
@@ -182,6 +184,12 @@ def _integer(value: object) -> int:
     return value
 
 
+def _switch(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("not true or false")  # noqa: TRY004 - one kind of error for every entry
+    return value
+
+
 def _amount(value: object) -> Amount:
     return to_amount(int(_text(value)))
 
@@ -195,4 +203,5 @@ _READERS: Final[Mapping[str, Callable[[object], object]]] = {
     "tokens": lambda value: tuple(map(_address, _list(value))),
     "urls": lambda value: tuple(map(_text, _list(value))),
     "host": _text,
+    "accept_contract_signers": _switch,
 }

@@ -56,12 +56,15 @@ class ChallengePeriodOutOfBounds(ChannelRefused):
 
 @dataclass(eq=False)
 class ContractSigner(ChannelRefused):
-    """The signer is a contract (ERC-1271): its signatures could stop being valid."""
+    """The signer is a contract (ERC-1271): its signatures may stop being valid, and the operator minds."""
 
     signer: bytes
 
     def __str__(self) -> str:
-        return f"signer 0x{self.signer.hex()} is a contract: use a plain key, or one delegated by EIP-7702"
+        return (
+            f"signer 0x{self.signer.hex()} is a contract, which this farmer does not take: "
+            "use a plain key, or one delegated by EIP-7702"
+        )
 
 
 @dataclass(eq=False)
@@ -142,7 +145,10 @@ class ExposureExceeded(PaymentRequired):
     limit: int
 
     def __str__(self) -> str:
-        return f"{self.exposure} base units are owed, the limit is {self.limit}: pay by voucher to go on"
+        return (
+            f"{self.exposure} base units are owed, the limit is {self.limit}: pay by voucher to go on "
+            "(a contract's voucher counts once it is claimed)"
+        )
 
 
 @dataclass(eq=False)

@@ -14,6 +14,7 @@ from node.db.farmer import list_books
 from node.farmer import admission, agreements, auditor, downloads, restored, shelf, upkeep, vouchers
 from node.farmer.collector import Collector
 from node.farmer.config import FarmerConfig
+from node.farmer.contract_signers import recall_contracts
 from node.farmer.errors import NoChannel
 from node.farmer.farm import Farm
 from node.farmer.follower import Follower
@@ -147,6 +148,7 @@ class Farmer:
     async def begin(self) -> None:
         """Make disk and books agree, give queued transactions their key back, catch up with the chain."""
         restored.find_frozen(self.farm)
+        recall_contracts(self.farm)
         await upkeep.reconcile(self.farm)
         if self._gas_key is not None:
             with suppress(ChainError):  # `follow` says so, and tries again

@@ -76,7 +76,7 @@ class Files:
         if nobody audits and pays: see node.renter.safety.
 
         Raises NameTaken, NotEnoughFarmers, ImpossibleShape, PutFailed, MalformedManifest (the name),
-        LengthOutOfRange (the segment size), StorageError, OSError.
+        SegmentSizeOutOfRange, StorageError, OSError.
         """
         wish = Wish(source, name, k, n, segment_size, seconds, progress)
         stored = await self._putter.put(wish)

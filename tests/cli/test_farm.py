@@ -144,16 +144,19 @@ def test_settings_change_only_what_is_named(farm: Tithe) -> None:
     before = farm("farm", "settings", "--json").json["settings"]
     after = farm(
         *("farm", "settings", "--claim-min", "5", "--claim-age", "14d", "--ether-price", "3000"),
-        *("--claim-fee", "10", "--exposure", "0.5", "--json"),
+        *("--claim-fee", "10", "--exposure", "0.5", "--contract-signers", "--json"),
     ).json["settings"]
     changed = {
         "claims": before["claims"]
         | {"min_amount": str(5 * ETHER), "max_age": 14 * 86_400, "max_fee_share": 10},
         "gas_price": str(3000 * ETHER),
         "max_exposure": str(ETHER // 2),
+        "accept_contract_signers": True,
     }
     assert after == before | changed
-    assert "5 TITHE, or after 14d" in farm("farm", "settings").out
+    shown = farm("farm", "settings", "--no-contract-signers").out
+    assert "5 TITHE, or after 14d" in shown
+    assert "contract signers   refused" in shown
 
 
 def test_damaged_settings_are_named(local: Tithe) -> None:
