@@ -7,9 +7,7 @@ success only when that commit is on disk (SQLite WAL with synchronous=FULL, or P
 
 import asyncio
 import contextlib
-import os
 import queue
-import sqlite3
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
@@ -26,15 +24,8 @@ from sqlalchemy.types import TypeDecorator
 from sqlmodel import SQLModel
 
 from payments.types import Amount, to_amount
-from settlement import postgresql
-from settlement.errors import (
-    StorageBusy,
-    StorageClosed,
-    StorageCorrupt,
-    StorageFailed,
-    StorageFull,
-    StorageReadOnly,
-)
+from settlement import postgresql, storage_faults
+from settlement.errors import StorageClosed, StorageFailed
 
 T = TypeVar("T")
 
@@ -67,16 +58,6 @@ class AmountColumn(TypeDecorator[Amount]):
     def process_result_value(self, value: bytes | None, dialect: Dialect) -> Amount | None:  # noqa: ARG002 - given by SQLAlchemy
         """Unpack an amount."""
         return unpack_amount(value)
-
-
-_BY_SQLITE_CODE: Final = {
-    sqlite3.SQLITE_FULL: StorageFull,
-    sqlite3.SQLITE_READONLY: StorageReadOnly,
-    sqlite3.SQLITE_CORRUPT: StorageCorrupt,
-    sqlite3.SQLITE_NOTADB: StorageCorrupt,
-    sqlite3.SQLITE_BUSY: StorageBusy,
-    sqlite3.SQLITE_LOCKED: StorageBusy,
-}
 
 
 @dataclass(slots=True)
@@ -268,21 +249,9 @@ class Database:
         return engine
 
     def _named(self, err: BaseException) -> BaseException:
-        """Translate a fault of disk or file into our tree; leave all others as they are."""
-        if not self._sqlite:
-            return postgresql.name_fault(self.name, err)
-        orig = err.orig if isinstance(err, DBAPIError) else err
-        code = getattr(orig, "sqlite_errorcode", 0) & 0xFF
-        if code in _BY_SQLITE_CODE:
-            return _BY_SQLITE_CODE[code](self.name)
-        if code not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
-            return err
-        folder = Path(self.name).parent
-        if folder.is_dir() and not os.access(folder, os.W_OK):
-            return StorageReadOnly(self.name)
-        if folder.is_dir() and not os.statvfs(folder).f_bavail:
-            return StorageFull(self.name)  # without room SQLite cannot even open its index of the log
-        return StorageFailed(self.name, str(orig))
+        """Translate a fault of disk, file or server into our tree; leave all others as they are."""
+        name_fault = storage_faults.name_fault if self._sqlite else postgresql.name_fault
+        return name_fault(self.name, err)
 
 
 def _discard(conn: Connection | None) -> None:

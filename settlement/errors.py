@@ -18,6 +18,7 @@ gives them all); bytes stay bytes. A sentence names the remedy where there is on
     |  +- Reverted             a call the contract refuses; its children, named like the Solidity errors, live
     |                          beside their decoder in `reverts`
     +- WalletError             WrongPassword, UnknownWallet, WalletExists, MalformedWallet, MalformedPhrase
+    +- SignerError             an external signer: SignerUnreachable, SignerRefused, SignedDifferently
     +- LocalChainError         ToolMissing, LocalChainFailed
 """
 
@@ -290,6 +291,42 @@ class Reverted(ChainError):
     def __init__(self, says: str) -> None:
         super().__init__(f"the contract refuses: {says}")
         self.says = says
+
+
+# External signers
+
+
+class SignerError(SettlementError):
+    """An external signer did not sign what it was asked to; nothing was sent."""
+
+
+class SignerUnreachable(SignerError):
+    """No answer from the signer, or not in time."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"the signer at {url} gave no answer: {reason}; start it and repeat the command")
+        self.url = url
+        self.reason = reason
+
+
+class SignerRefused(SignerError):
+    """The signer, or its owner, said no."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"the signer at {url} refused: {reason}")
+        self.url = url
+        self.reason = reason
+
+
+class SignedDifferently(SignerError):
+    """What came back is not the signature of this account over the transaction that was asked for."""
+
+    def __init__(self, url: str, address: bytes) -> None:
+        super().__init__(
+            f"the signer at {url} did not sign this transaction as 0x{address.hex()}: approve it unchanged"
+        )
+        self.url = url
+        self.address = address
 
 
 # Wallets and local chains

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli import farm_books, farm_offer, relay
+from node.cli import backup, farm_books, farm_offer, relay
 from node.cli.amounts import coins, parse_size, size
 from node.cli.errors import NotDone, Unusable
 from node.cli.farm_offer import AuditPrice, Capacity, DownloadPrice, MinDeposit, MinValue, StoragePrice
@@ -25,6 +25,7 @@ from node.cli.keys import resolve_owner
 from node.cli.options import ChainName, Json, PasswordFd, PasswordFile
 from node.cli.output import note, print_json, safe, show_facts
 from node.cli.passwords import Passwords
+from node.cli.renter import check_books
 from node.cli.session import deployment, home, on_chain, run, token_info
 from node.home import Home, make_private_directory
 
@@ -50,6 +51,7 @@ def add_to(app: typer.Typer) -> None:
     group.add_typer(life)
     group.add_typer(farm_books.group)
     group.add_typer(farm_offer.group)
+    group.add_typer(backup.farm)
     group.add_typer(relay.farmers)
     app.add_typer(
         group,
@@ -195,6 +197,7 @@ def run_(
     record = deployment(chain)
     if (target := running_target()) is not None:
         raise NotDone(f"this farmer runs already, at {target.urls[0]}")
+    check_books(place.farm_state(record.folder).money, "tithe farm restore --copy")
     passwords = Passwords(password_file, password_fd)
     key = unlock_keystore(place.farm_gas_key, "the farm's gas key", passwords) if claims else None
     run(_serve(place, config, record, key, as_json=as_json))

@@ -21,9 +21,11 @@ transport and API keep their own branches beside their code.
 from node.errors.home import (
     AlreadyThere,
     BadName,
+    DamagedExport,
     DamagedFile,
     DirectoryRefused,
     HomeError,
+    NotThisNode,
 )
 from node.errors.requests import (
     BadRecord,
@@ -43,6 +45,7 @@ from node.errors.requests import (
 from node.errors.storage import (
     CodeOutOfRange,
     CorruptChunk,
+    CorruptEntry,
     CorruptKeyFile,
     CorruptTree,
     EmptyShard,
@@ -106,8 +109,10 @@ __all__ = [
     "CheckFailed",
     "CodeOutOfRange",
     "CorruptChunk",
+    "CorruptEntry",
     "CorruptKeyFile",
     "CorruptTree",
+    "DamagedExport",
     "DamagedFile",
     "DirectoryRefused",
     "EmptyChallenge",
@@ -124,6 +129,7 @@ __all__ = [
     "MalformedMessage",
     "NodeError",
     "NotEnoughShards",
+    "NotThisNode",
     "OwnFault",
     "PeerFault",
     "PriceTooLow",

@@ -182,3 +182,14 @@ class MalformedManifest(CheckFailed):
 
     def __str__(self) -> str:
         return f"malformed manifest: {self.reason}"
+
+
+@dataclass(eq=False)
+class CorruptEntry(CheckFailed):
+    """An entry that a farmer gives back is not what this renter has sealed under that name and version."""
+
+    entry: bytes
+    version: int
+
+    def __str__(self) -> str:
+        return f"entry {short(self.entry)}, version {self.version}, is not what was given away"

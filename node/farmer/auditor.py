@@ -18,6 +18,7 @@ from node.farmer.agreements import running
 from node.farmer.contract_signers import find_signer
 from node.farmer.errors import StepAboveExposure
 from node.farmer.farm import Account, Farm, check_exposure, load_account
+from node.farmer.restored import thaw_channel
 from node.farmer.vouchers import bank, enter, evidence, told
 from node.messages import Behind, Declined, ProofMessage, Proven
 from node.shard_store import ShardDamaged, ShardMissing, ShardStore
@@ -128,6 +129,8 @@ async def _keep(farm: Farm, audit: Audit, found: Found | None) -> None:
 
     for accepted in await farm.database.write(step):
         told(farm, accepted)
+    if audit.paid is not None:
+        await thaw_channel(farm, audit.paid.voucher.channel_id)
 
 
 def _look(conn: Connection, farm: Farm, audit: Audit) -> tuple[Account, Held | None, Records]:

@@ -15,6 +15,7 @@ from node.db.farmer_agreements import RenterSums, list_sums, load_agreements
 from node.farmer.config import FarmerConfig
 from node.farmer.contract_signers import still_signed
 from node.farmer.farm import Farm, caught_up, exposure_limit
+from node.farmer.restored import may_claim
 from node.packed_proof import pack_proof
 from payments.channel import Channel
 from payments.policy import Claimable, ClaimDecision, ClaimPolicy, Unpaid, decide
@@ -173,6 +174,8 @@ class Collector:
     async def _collect(self, *, everything: bool) -> tuple[Outcome, ...]:
         now = self._farm.now()
         found = await self._farm.run(self._farm.database.read, lambda conn: find_candidates(conn, now))
+        mine = may_claim(self._farm, [one.channel for one in found])
+        found = [one for one in found if one.channel.id in mine]
         gas_wei = await gas_now(self._farm.chain)
         considered = consider(self._farm.config, [*map(self._trusted, found)], gas_wei=gas_wei, now=now)
         due = [one.claim for one in considered if everything or one.decision.claim]

@@ -3,11 +3,11 @@
 PeerFault
 +-- ChannelRefused          WrongPayee, TokenNotAccepted, ChallengePeriodOutOfBounds, ContractSigner,
 |                           DepositTooLow, ChannelNotOpen, NodeOfAnother
-+-- NotFound                UnknownChannel, AgreementNotFound
++-- NotFound                UnknownChannel, AgreementNotFound, EntryNotFound
 +-- PaymentRequired         NoChannel, ExposureExceeded, StepAboveExposure
 +-- AgreementRefused        WrongRenter, AgreementOver, NotStored, CapacityExceeded, TooManyProposals
 +-- ShardRefused            WrongDataRoot, WrongUploadLength
-+-- ReadOutOfBounds
++-- ReadOutOfBounds, ShelfFull
 """
 
 from dataclasses import dataclass
@@ -256,3 +256,24 @@ class ReadOutOfBounds(PeerFault):
     def __str__(self) -> str:
         end = self.offset + self.length
         return f"bytes {self.offset} to {end} of a shard of {self.shard_length}, at most 1 MiB a read"
+
+
+@dataclass(eq=False)
+class EntryNotFound(NotFound):
+    """Nothing of this name is kept for the renter."""
+
+    entry: bytes
+
+    def __str__(self) -> str:
+        return f"nothing named {short(self.entry)} is kept here for you"
+
+
+@dataclass(eq=False)
+class ShelfFull(PeerFault):
+    """The renter has as much kept here as one renter may."""
+
+    limit: int
+    entries: int
+
+    def __str__(self) -> str:
+        return f"at most {self.limit} bytes in {self.entries} entries are kept for one renter"

@@ -31,8 +31,9 @@ T = TypeVar("T")
 class Farm:
     """One farmer's key, configuration, disk and chain. `config` is replaced when the owner changes it.
 
-    `claims_due` is set when a claim should be thought about at once. `contract_signers`: the accepted
-    channels that a contract signs for, and its address.
+    `claims_due` is set when a claim should be thought about at once. `frozen`: channels restored from a copy
+    whose renters have not handed over their newest voucher; see node.farmer.restored. `contract_signers`: the
+    accepted channels that a contract signs for, and its address.
     """
 
     key: NodeKey
@@ -43,6 +44,7 @@ class Farm:
     stats: Statistics
     clock: Clock
     claims_due: asyncio.Event = field(default_factory=asyncio.Event)
+    frozen: set[ChannelId] = field(default_factory=set)
     contract_signers: dict[ChannelId, Address] = field(default_factory=dict)
     _locks: WeakValueDictionary[bytes, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 

@@ -11,10 +11,11 @@ from dataclasses import replace
 from node.agreement import Agreement
 from node.audit import Challenge
 from node.db.farmer import list_books
-from node.farmer import admission, agreements, auditor, downloads, upkeep, vouchers
+from node.farmer import admission, agreements, auditor, downloads, restored, shelf, upkeep, vouchers
 from node.farmer.collector import Collector
 from node.farmer.config import FarmerConfig
 from node.farmer.contract_signers import recall_contracts
+from node.farmer.errors import NoChannel
 from node.farmer.farm import Farm
 from node.farmer.follower import Follower
 from node.farmer.offer import Offers
@@ -25,6 +26,9 @@ from node.messages import (
     ChainMessage,
     ChannelView,
     NodeInfo,
+    ShelfEntry,
+    ShelfList,
+    ShelfPlace,
     SignedQuoteMessage,
     SignedRecordMessage,
 )
@@ -121,10 +125,29 @@ class Farmer:
         """POST /v1/vouchers."""
         return await self._vouchers.take(node, voucher)
 
+    def check_shelf(self, node: NodeId) -> None:
+        """Keep things only for renters with a channel here. Raises NoChannel."""
+        if not self.knows(node):
+            raise NoChannel(node)
+
+    async def shelve(self, node: NodeId, message: ShelfEntry) -> ShelfPlace:
+        """POST /v1/shelf."""
+        self.check_shelf(node)
+        return await shelf.keep(self.farm, node, message)
+
+    def shelf(self, node: NodeId) -> ShelfList:
+        """GET /v1/shelf."""
+        return shelf.show(self.farm, node)
+
+    def shelved(self, node: NodeId, entry: bytes) -> ShelfEntry:
+        """GET /v1/shelf/{entry}. Raises EntryNotFound."""
+        return shelf.give_back(self.farm, node, entry)
+
     # By itself
 
     async def begin(self) -> None:
         """Make disk and books agree, give queued transactions their key back, catch up with the chain."""
+        restored.find_frozen(self.farm)
         recall_contracts(self.farm)
         await upkeep.reconcile(self.farm)
         if self._gas_key is not None:
@@ -135,6 +158,8 @@ class Farmer:
     async def follow(self) -> None:
         """Read the chain's news and keep queued transactions going."""
         await self._follower.follow()
+        if self._follower.trouble is None:
+            await restored.note_followed(self.farm)
 
     async def sweep(self) -> None:
         """End what is over, delete what is not paid, write statistics."""
@@ -157,7 +182,8 @@ class Farmer:
     @property
     def trouble(self) -> tuple[str, ...]:
         """What keeps this farmer from following the chain or from claiming, in sentences."""
-        return tuple(one for one in (self._follower.trouble, self._collector.trouble) if one)
+        found = (self._follower.trouble, self._collector.trouble, restored.describe_frozen(self.farm))
+        return tuple(one for one in found if one)
 
     async def status(self) -> FarmerStatus:
         """How this farmer is doing."""

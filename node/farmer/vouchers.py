@@ -21,6 +21,7 @@ from node.farmer.farm import (
     owed,
 )
 from node.farmer.group_queue import GroupQueue
+from node.farmer.restored import thaw_channel
 from node.messages import (
     ChallengeMessage,
     ChannelView,
@@ -73,6 +74,7 @@ class VoucherQueue:
         offered = Offered(node, signed, await find_signer(self._farm, signed))
         counted = await self._queue.ask(offered)
         told(self._farm, counted.accepted)
+        await thaw_channel(self._farm, signed.voucher.channel_id)
         return counted
 
     async def _serve(self, group: list[Offered]) -> list[Counted | Exception]:
@@ -189,6 +191,7 @@ def view(farm: Farm, account: Account, exposed: Amount, held: Held | None) -> Ch
         proven=evidence(earnings.proven, held) if earnings.proven and held else None,
         exposure=exposed,
         serving=channel.serving and exposed <= exposure_limit(farm.config, account.sums),
+        restored=channel.id in farm.frozen,
     )
 
 

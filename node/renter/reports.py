@@ -267,3 +267,17 @@ class TickReport:
     faults: tuple[Fault, ...]
     trouble: str
     next_at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """How far a restored renter is.
+
+    found, removed: files that the copy did not know, or knew and that are removed by now. frozen: channels
+    in which nothing is signed, since their farmers have not answered. faults: who did not, and why.
+    """
+
+    found: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    frozen: tuple[ChannelId, ...] = ()
+    faults: tuple[Fault, ...] = ()

@@ -127,6 +127,7 @@ def test_books_may_be_kept_in_postgresql(local: Tithe, postgresql: Server) -> No
         assert tithe("farm", "status", "--json").json["running_at"] == told["url"]
         assert tithe("farm", "vouchers", "--json").json["vouchers"] == []
     assert not list(tithe.home.glob("farm/*/money.db"))
+    assert "pg_dump" in tithe("farm", "backup", "export", expect=1).error
 
 
 def test_run_takes_over_new_prices_while_it_runs(farm: Tithe) -> None:

@@ -222,10 +222,10 @@ def test_a_database_that_cannot_be_opened_for_want_of_room_says_so(
     (tmp_path / "money.db").mkdir()  # for SQLite as good as a file that it cannot make
     room = os.statvfs(tmp_path)
     full = SimpleNamespace(f_bavail=0)
-    monkeypatch.setattr("settlement.database.os.statvfs", lambda _: full)
+    monkeypatch.setattr("settlement.storage_faults.os.statvfs", lambda _: full)
     with pytest.raises(StorageFull):
         Database.at(tmp_path / "money.db", [Entry])
-    monkeypatch.setattr("settlement.database.os.statvfs", lambda _: room)
+    monkeypatch.setattr("settlement.storage_faults.os.statvfs", lambda _: room)
     with pytest.raises(StorageFailed, match="unable to open"):
         Database.at(tmp_path / "money.db", [Entry])
 
