@@ -12,7 +12,7 @@ from sqlalchemy import BigInteger, Connection, LargeBinary, bindparam, delete, i
 from sqlmodel import Field, SQLModel
 
 from node.audit import Challenge, Proof
-from node.db import blobs, farmer_agreements
+from node.db import blobs, farmer_agreements, farmer_latency
 from payments.channel import Channel
 from payments.ledger import Earnings
 from payments.types import ZERO32, Amount, ChannelId, NodeId, Timestamp
@@ -121,6 +121,7 @@ TABLES: Final[tuple[type[SQLModel], ...]] = (
     FarmerPurchaseRow,
     FarmerSequenceRow,
     *farmer_agreements.TABLES,
+    *farmer_latency.TABLES,
 )
 """Everything a farmer keeps in its money database beside settlement's tables."""
 

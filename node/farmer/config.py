@@ -18,6 +18,7 @@ from payments.prices import Prices, Quote
 from payments.types import GB, Address, Amount, NodeId, Seconds, Timestamp, to_amount
 
 DAY: Final = 86_400
+GWEI: Final = 10**9
 TOKEN: Final = 10**18
 """Base units of a token with the usual 18 decimals, in which the defaults are stated."""
 
@@ -50,7 +51,8 @@ class FarmerConfig:
     renter may owe at most. max_intervals: audit intervals of its own storage that it may owe, if that is
     less. upload_seconds: how long a proposed agreement waits for its shard. gas_price: what 10**18 wei are
     worth in base units of the token, to weigh fees; None if nobody knows. max_gas_fee: wei a unit of gas may
-    cost.
+    cost; deadline_gas_fee: that it may cost where a payer has asked to close and the claim is worth it.
+    metrics_port: where on this machine a Prometheus may read; None: nowhere.
     """
 
     payee: Address
@@ -67,6 +69,8 @@ class FarmerConfig:
     claims: ClaimPolicy = field(default_factory=ClaimPolicy)
     gas_price: Amount | None = None
     max_gas_fee: int | None = None
+    deadline_gas_fee: int = 3_000 * GWEI
+    metrics_port: int | None = None
 
     def quote(self, farmer: NodeId, sequence: int, now: int, free: int) -> Quote:
         """State the offer as a quote with `free` bytes left. Raises PaymentError."""
@@ -121,7 +125,7 @@ _AMOUNTS: Final = frozenset(
         "gas_price",
     }
 )
-_OPTIONAL: Final = frozenset({"gas_price", "max_gas_fee"})
+_OPTIONAL: Final = frozenset({"gas_price", "max_gas_fee", "metrics_port"})
 _MAX_INTEGER: Final = 2**63 - 1
 
 
