@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Self
 
 from node.api.limits import Limits
+from node.api.metrics import HOST as METRICS_HOST
+from node.api.metrics import create_metrics_app
 from node.api.routes import create_app
 from node.api.server import HttpServer
 from node.clock import Clock, wall_clock
@@ -120,6 +122,7 @@ class FarmerDaemon:
             await farmer.begin()
             await server.start(create_app(farmer, server.limits))
             stack.push_async_callback(server.stop)
+            await self._serve_metrics(stack, farmer)
             self._farmer = farmer
             self._announce(stack)
             self._begin_loops(stack, farmer)
@@ -148,6 +151,16 @@ class FarmerDaemon:
         host, port = server.address
         self._url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         return server
+
+    async def _serve_metrics(self, stack: AsyncExitStack, farmer: Farmer) -> None:
+        """Let a Prometheus on this machine read, if the owner has named a port for it."""
+        if self._config.metrics_port is None:
+            return
+        server = HttpServer(METRICS_HOST, self._config.metrics_port, self._limits or Limits())
+        stack.callback(server.close)
+        await server.start(create_metrics_app(farmer, server.limits))
+        stack.push_async_callback(server.stop)
+        log.info("metrics_served url=http://%s:%d/metrics", *server.address)
 
     async def _open(self, stack: AsyncExitStack) -> Farmer:
         chain = self._chain

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli import farm_books, farm_offer
+from node.cli import farm_books, farm_check, farm_offer
 from node.cli.amounts import coins, parse_size, size
 from node.cli.errors import NotDone, Unusable
 from node.cli.farm_offer import AuditPrice, Capacity, DownloadPrice, MinDeposit, MinValue, StoragePrice
@@ -49,6 +49,7 @@ def add_to(app: typer.Typer) -> None:
     """Put this group into the command line."""
     group.add_typer(life)
     group.add_typer(farm_books.group)
+    group.add_typer(farm_check.group)
     group.add_typer(farm_offer.group)
     app.add_typer(
         group,

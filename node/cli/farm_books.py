@@ -79,7 +79,7 @@ def vouchers(chain: ChainName = None, as_json: Json = False) -> None:
 
     load_config()
     record = deployment(chain)
-    with _books(home(), record) as database:
+    with open_books(home(), record) as database:
         held = database.read(
             lambda conn: [(book, load_channel(conn, book.channel_id)) for book in list_books(conn)]
         )
@@ -191,7 +191,7 @@ async def _read_status(
         stack.callback(statistics.close)
         found = await read_status(
             config,
-            stack.enter_context(_books(place, record)),
+            stack.enter_context(open_books(place, record)),
             {**statistics.totals, **said.counters},
             Timestamp(wall_clock()),
             chain=chain,
@@ -203,7 +203,7 @@ async def _read_status(
 
 
 @contextmanager
-def _books(place: Home, record: "Deployment") -> "Iterator[Database]":
+def open_books(place: Home, record: "Deployment") -> "Iterator[Database]":
     """Open the farmer's books for reading."""
     from node.db.farmer import TABLES
     from settlement.database import Database

@@ -64,6 +64,8 @@ class Collector:
         self._lock = asyncio.Lock()
         self._flights: dict[int, Flight] = {}
         self._refused: set[Voucher] = set()
+        self.price: int | None = None
+        """What a unit of gas cost the last time, in wei."""
         self.trouble: str | None = None
         """Why the last claim that was decided upon could not be made."""
 
@@ -89,10 +91,10 @@ class Collector:
     async def _consider(self) -> list[Considered]:
         now = self._farm.now()
         found = self._farm.database.read(lambda conn: find_candidates(conn, now))
-        price = await self._prices.now()
-        cheaper = await self._prices.cheaper(price, now)
+        self.price = await self._prices.now()
+        cheaper = await self._prices.cheaper(self.price, now)
         trusted = [*map(self._trusted, found)]
-        return consider(self._farm.config, trusted, gas_wei=price, now=now, cheaper=cheaper)
+        return consider(self._farm.config, trusted, gas_wei=self.price, now=now, cheaper=cheaper)
 
     def _trusted(self, one: Candidate) -> Candidate:
         """Leave a proof out that the contract has refused: what is paid is claimed without it."""

@@ -12,12 +12,14 @@ from node.agreement import Agreement
 from node.audit import Challenge
 from node.db.farmer import list_books
 from node.farmer import admission, agreements, auditor, downloads, upkeep, vouchers
+from node.farmer.alarms import Alarms
 from node.farmer.collector import Collector
 from node.farmer.config import FarmerConfig
 from node.farmer.farm import Farm
 from node.farmer.follower import Follower
 from node.farmer.offer import Offers
 from node.farmer.status import FarmerStatus, read_status
+from node.farmer.vitals import Books, Vitals, read_vitals
 from node.messages import (
     AgreementView,
     AuditRequest,
@@ -49,6 +51,7 @@ class Farmer:
         watcher = Watcher(farm.database, farm.chain, payees=[farm.config.payee])
         self._follower = Follower(farm, watcher, self._outbox)
         self._collector = Collector(farm, self._outbox, gas_key)
+        self._alarms = Alarms(farm)
 
     def knows(self, node: NodeId) -> bool:
         """Whether this node has ever had a channel here."""
@@ -132,8 +135,9 @@ class Farmer:
         await self.sweep()
 
     async def follow(self) -> None:
-        """Read the chain's news and keep queued transactions going."""
+        """Read the chain's news, keep queued transactions going, and say which deadlines are near."""
         await self._follower.follow()
+        self._alarms.look(self._follower.head, self._collector.price)
 
     async def sweep(self) -> None:
         """End what is over, delete what is not paid, write statistics."""
@@ -150,12 +154,21 @@ class Farmer:
     def reconfigure(self, config: FarmerConfig) -> None:
         """Go on with new prices and limits. Payee and address stay what they were at the start."""
         kept = self.farm.config
-        self.farm.config = replace(config, payee=kept.payee, host=kept.host, port=kept.port, urls=kept.urls)
+        fixed = {name: getattr(kept, name) for name in ("payee", "host", "port", "urls", "metrics_port")}
+        self.farm.config = replace(config, **fixed)
 
     @property
     def trouble(self) -> tuple[str, ...]:
         """What keeps this farmer from following the chain or from claiming, in sentences."""
-        return tuple(one for one in (self._follower.trouble, self._collector.trouble) if one)
+        mine = (self._follower.trouble, self._collector.trouble, *self._alarms.trouble)
+        return tuple(one for one in mine if one)
+
+    async def vitals(self) -> Vitals:
+        """How safe its money is."""
+        farm, key = self.farm, self._gas_key
+        books = Books(farm.config, farm.database, farm.chain.deployment, key.address if key else None)
+        found, _ = await read_vitals(books, farm.now(), farm.chain)
+        return found
 
     async def status(self) -> FarmerStatus:
         """How this farmer is doing."""

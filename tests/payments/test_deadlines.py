@@ -55,7 +55,7 @@ def test_the_margin_is_the_slowest_claim_and_what_the_chain_is_ahead() -> None:
 def test_a_claim_is_mined_before_its_deadline_unless_blocks_or_fees_forbid_it_to_the_end(
     worth: int, censored: int, spike: int, spike_blocks: int
 ) -> None:
-    """CLAIM_BEFORE_DEADLINE: some blocks leave it out, in some gas is dear; the rest of the period is enough."""
+    """CLAIM_BEFORE_DEADLINE: some blocks leave it out, in some gas is dear; one block is enough."""
     allowed = ceiling(worth)
     period = censored + spike_blocks + 1
     price = [spike * GWEI] * spike_blocks + [20 * GWEI] * (period - spike_blocks)
