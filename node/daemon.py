@@ -62,6 +62,7 @@ class Rhythm:
     collect: float = 60.0
     sweep: float = 30.0
     reload: float = 2.0
+    towers: float = 5.0
 
     @classmethod
     def of(cls, deployment: Deployment) -> Self:
@@ -175,7 +176,9 @@ class FarmerDaemon:
         store = ShardStore(self._places.shards / self._deployment.folder)
         farm = Farm(self._node_key, self._config, database, store, chain, stats, self._clock)
         urls = self._config.urls or (self._url,)
-        return Farmer(farm, run=os.urandom(16), urls=urls, gas_key=self._gas_key)
+        farmer = Farmer(farm, run=os.urandom(16), urls=urls, gas_key=self._gas_key)
+        stack.push_async_callback(farmer.close)
+        return farmer
 
     def _announce(self, stack: AsyncExitStack) -> None:
         path = self._places.running
@@ -189,6 +192,7 @@ class FarmerDaemon:
         loops = [
             _repeat("follow", farmer.follow, rhythm.follow),
             _repeat("sweep", farmer.sweep, rhythm.sweep),
+            _repeat("towers", farmer.tell_towers, rhythm.towers),
             _repeat("collect", farmer.collect, rhythm.collect, farmer.farm.claims_due),
         ]
         if self._places.config is not None:

@@ -28,6 +28,10 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
+WITH_PROOFS = ("/v1/audits", "/v1/watch")
+"""Where bodies carry challenges or proofs."""
+
+
 class Gate:
     """Wraps an ASGI application with the limits of one farmer."""
 
@@ -82,7 +86,7 @@ class Gate:
             return 0
         if path.endswith("/shard"):
             return self._limits.max_shard_body
-        return self._limits.max_audit_body if path == "/v1/audits" else self._limits.max_control_body
+        return self._limits.max_audit_body if path in WITH_PROOFS else self._limits.max_control_body
 
 
 def announced_length(scope: Message) -> int:

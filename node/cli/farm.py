@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli import farm_books, farm_check, farm_offer
+from node.cli import farm_books, farm_check, farm_offer, farm_tower
 from node.cli.amounts import coins, parse_size, size
 from node.cli.errors import NotDone, Unusable
 from node.cli.farm_offer import AuditPrice, Capacity, DownloadPrice, MinDeposit, MinValue, StoragePrice
@@ -50,6 +50,9 @@ def add_to(app: typer.Typer) -> None:
     group.add_typer(life)
     group.add_typer(farm_books.group)
     group.add_typer(farm_check.group)
+    group.add_typer(
+        farm_tower.group, name="tower", help="Watchtowers that claim for you while you are offline."
+    )
     group.add_typer(farm_offer.group)
     app.add_typer(
         group,

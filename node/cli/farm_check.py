@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from node.cli.amounts import coins, duration
-from node.cli.farm_books import open_books
 from node.cli.farm_offer import load_config
-from node.cli.farm_owner import Said, ask_status, running_target
+from node.cli.farm_owner import Said, ask_status, open_books, running_target
 from node.cli.key_files import keystore_address
 from node.cli.options import ChainName, Json
 from node.cli.output import print_json, safe, say, show_facts

@@ -2,7 +2,8 @@
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -15,12 +16,29 @@ from node.home import read_json
 
 if TYPE_CHECKING:
     from node.api.owner import ClaimReport
+    from node.home import Home
     from node.transport import Target
+    from settlement.database import Database
+    from settlement.deployment import Deployment
 
 CLAIM_SECONDS = 900.0
 """A claim waits for its confirmations."""
 LISTENS_SECONDS = 2.0
 """For a connection to this machine."""
+
+
+@contextmanager
+def open_books(place: "Home", record: "Deployment") -> "Iterator[Database]":
+    """Open the farmer's books for reading."""
+    from node.db.farmer import TABLES
+    from settlement.database import Database
+    from settlement.tables import TABLES as CHAIN_TABLES
+
+    database = Database.at(place.farm_state(record.folder).money, [*CHAIN_TABLES, *TABLES])
+    try:
+        yield database
+    finally:
+        database.close()
 
 
 def running_target() -> "Target | None":

@@ -80,8 +80,15 @@ class Collector:
             considered = await self._consider()
             self._outbox.set_ceiling(self._ceiling(considered))
             told = list(await self._land(0))
+            landed = {one.channel_id: one.claimed or 0 for one in told}  # the books hear of it later
             due = [one for one in considered if everything or one.decision.claim]
-            claims = [one.claim for one in due if one.claim and not self._flies(one, one.claim)]
+            claims = [
+                one.claim
+                for one in due
+                if one.claim
+                and not self._flies(one, one.claim)
+                and one.claim.voucher.total > landed.get(one.candidate.channel.id, 0)
+            ]
             if claims and self._key is None:
                 self._report("no gas key is unlocked: nothing can be claimed")
             elif claims and self._key is not None:

@@ -52,7 +52,8 @@ class FarmerConfig:
     less. upload_seconds: how long a proposed agreement waits for its shard. gas_price: what 10**18 wei are
     worth in base units of the token, to weigh fees; None if nobody knows. max_gas_fee: wei a unit of gas may
     cost; deadline_gas_fee: that it may cost where a payer has asked to close and the claim is worth it.
-    metrics_port: where on this machine a Prometheus may read; None: nowhere.
+    metrics_port: where on this machine a Prometheus may read; None: nowhere. towers: watchtowers that hold
+    our vouchers, each as 0xNODEID@URL.
     """
 
     payee: Address
@@ -71,6 +72,7 @@ class FarmerConfig:
     max_gas_fee: int | None = None
     deadline_gas_fee: int = 3_000 * GWEI
     metrics_port: int | None = None
+    towers: tuple[str, ...] = ()
 
     def quote(self, farmer: NodeId, sequence: int, now: int, free: int) -> Quote:
         """State the offer as a quote with `free` bytes left. Raises PaymentError."""
@@ -106,6 +108,14 @@ class FarmerConfig:
     def save(self, path: Path) -> None:
         """Replace the file, whole or not at all."""
         write_json(path, self.to_json())
+
+
+def read_tower(text: str) -> tuple[NodeId, str]:
+    """Read a tower's node id and URL from 0xNODEID@URL. Raises ValueError."""
+    node, at, url = text.partition("@")
+    if not at or not url.startswith(("http://", "https://")):
+        raise ValueError("a tower is written 0xNODEID@http://HOST:PORT")
+    return NodeId(from_hex(node, 32)), url
 
 
 class _Unreadable(ValueError):
@@ -180,6 +190,12 @@ def _text(value: object) -> str:
     return value
 
 
+def _tower(value: object) -> str:
+    text = _text(value)
+    read_tower(text)
+    return text
+
+
 def _integer(value: object) -> int:
     if type(value) is not int or not 0 <= value <= _MAX_INTEGER:
         raise ValueError("not a natural number")
@@ -198,5 +214,6 @@ _READERS: Final[Mapping[str, Callable[[object], object]]] = {
     "payee": _address,
     "tokens": lambda value: tuple(map(_address, _list(value))),
     "urls": lambda value: tuple(map(_text, _list(value))),
+    "towers": lambda value: tuple(map(_tower, _list(value))),
     "host": _text,
 }

@@ -19,6 +19,7 @@ from node.farmer.farm import Farm
 from node.farmer.follower import Follower
 from node.farmer.offer import Offers
 from node.farmer.status import FarmerStatus, read_status
+from node.farmer.towers import TowerPost
 from node.farmer.vitals import Books, Vitals, read_vitals
 from node.messages import (
     AgreementView,
@@ -52,6 +53,7 @@ class Farmer:
         self._follower = Follower(farm, watcher, self._outbox)
         self._collector = Collector(farm, self._outbox, gas_key)
         self._alarms = Alarms(farm)
+        self._towers = TowerPost(farm)
 
     def knows(self, node: NodeId) -> bool:
         """Whether this node has ever had a channel here."""
@@ -144,6 +146,14 @@ class Farmer:
         await upkeep.sweep(self.farm)
         await self.farm.stats.flush()
 
+    async def tell_towers(self) -> None:
+        """Bring the watchtowers up to date."""
+        await self._towers.deliver()
+
+    async def close(self) -> None:
+        """Let go of what it has opened itself."""
+        await self._towers.close()
+
     async def collect(self, *, everything: bool = False) -> tuple[Outcome, ...]:
         """Claim what is due, or all there is."""
         outcomes = await self._collector.collect(everything=everything)
@@ -160,7 +170,7 @@ class Farmer:
     @property
     def trouble(self) -> tuple[str, ...]:
         """What keeps this farmer from following the chain or from claiming, in sentences."""
-        mine = (self._follower.trouble, self._collector.trouble, *self._alarms.trouble)
+        mine = (self._follower.trouble, self._collector.trouble, *self._alarms.trouble, *self._towers.trouble)
         return tuple(one for one in mine if one)
 
     async def vitals(self) -> Vitals:

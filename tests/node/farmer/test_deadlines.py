@@ -54,9 +54,8 @@ async def mine_two(rig: Rig) -> None:
 
 
 async def until_paid(rig: Rig) -> None:
-    """Wait for the chain, which tells nobody."""
-    while not await balance(rig):
-        await asyncio.sleep(0.01)  # noqa: ASYNC110 - no event to wait for
+    while not await balance(rig):  # noqa: ASYNC110 - the chain tells nobody
+        await asyncio.sleep(0.01)
 
 
 async def balance(rig: Rig) -> int:
@@ -75,9 +74,9 @@ def test_at_first_sight_of_a_close_request_nothing_more_is_accepted_and_the_clai
             await renter.propose(late)
             await renter.close()  # one confirmation of three
             await rig.farmer.follow()
-            assert (await refusal(renter.pay(renter.voucher(2 * EARNED)))).code == "CHANNEL_CLOSING"
-            assert (await refusal(renter.upload(late, data))).code == "NO_CHANNEL"
-            assert (await refusal(renter.propose(await renter.agree(content(2_000))))).code == "NO_CHANNEL"
+            assert (await refusal(renter.pay(renter.voucher(2 * EARNED)))).error == "CHANNEL_CLOSING"
+            assert (await refusal(renter.upload(late, data))).error == "NO_CHANNEL"
+            assert (await refusal(renter.propose(await renter.agree(content(2_000))))).error == "NO_CHANNEL"
             collecting = asyncio.create_task(rig.farmer.collect())
             await until_paid(rig)
             rig.farmer.farm.claims_due.set()  # more urgent news than the confirmations of that claim
