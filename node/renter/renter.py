@@ -9,7 +9,14 @@ from typing import Final, Self
 from sqlmodel import SQLModel
 
 from node.clock import Clock, wall_clock
-from node.db import renter_audits, renter_files, renter_peers, renter_purses, renter_shards
+from node.db import (
+    renter_audits,
+    renter_files,
+    renter_peers,
+    renter_purses,
+    renter_shards,
+    renter_top_ups,
+)
 from node.renter.accounts import Accounts
 from node.renter.audits import Audits
 from node.renter.channels import Channels
@@ -26,6 +33,7 @@ from node.renter.peers import Peers
 from node.renter.put import Putter
 from node.renter.reports import PaymentResult, TickReport
 from node.renter.run import Run, Sleep
+from node.renter.top_ups import TopUpRules, TopUps
 from node.transport import Patience, Transport
 from settlement.client import Chain
 from settlement.database import Database
@@ -40,6 +48,7 @@ TABLES: Final[tuple[type[SQLModel], ...]] = (
     *renter_audits.TABLES,
     *renter_files.TABLES,
     *renter_shards.TABLES,
+    *renter_top_ups.TABLES,
 )
 """Everything in a renter's money database."""
 
@@ -51,7 +60,8 @@ def ignore_tick(report: TickReport) -> None:
 class Renter:
     """A renter on one chain. `database` (opened with TABLES) and `chain` stay the caller's to close.
 
-    `locks` is a folder that all processes of this renter share; None when there is only one.
+    `locks` is a folder that all processes of this renter share; None when there is only one. `top_ups`: what
+    `run` may put into channels by itself; None: nothing.
     """
 
     def __init__(
@@ -63,6 +73,7 @@ class Renter:
         clock: Clock = wall_clock,
         locks: Path | None = None,
         patience: Patience | None = None,
+        top_ups: TopUpRules | None = None,
     ) -> None:
         self._transport = Transport(keys.node, clock, patience)
         self._outbox = Outbox(database, chain)
@@ -90,6 +101,7 @@ class Renter:
             audits=self.audits,
             payments=self.payments,
             deletions=self._deletions,
+            top_ups=TopUps(context, self.funding, self.exits, top_ups) if top_ups else None,
         )
 
     @classmethod
@@ -102,9 +114,10 @@ class Renter:
         clock: Clock = wall_clock,
         locks: Path | None = None,
         patience: Patience | None = None,
+        top_ups: TopUpRules | None = None,
     ) -> Self:
         """Make a renter and finish what a killed process left behind. Raises StorageError."""
-        renter = cls(database, chain, keys, clock=clock, locks=locks, patience=patience)
+        renter = cls(database, chain, keys, clock=clock, locks=locks, patience=patience, top_ups=top_ups)
         await renter.recover()
         return renter
 
@@ -115,7 +128,8 @@ class Renter:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections to farmers."""
+        """End what goes on, and close the connections to farmers."""
+        await self._run.close()
         await self._transport.close()
 
     async def recover(self) -> int:

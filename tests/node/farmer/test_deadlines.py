@@ -53,8 +53,8 @@ async def mine_two(rig: Rig) -> None:
         await rig.world.fund((Address(os.urandom(20)), 1 + number))
 
 
-async def until_paid(rig: Rig) -> None:
-    while not await balance(rig):  # noqa: ASYNC110 - the chain tells nobody
+async def until_paid(rig: Rig, total: int) -> None:
+    while await balance(rig) != total:  # noqa: ASYNC110 - the chain tells nobody
         await asyncio.sleep(0.01)
 
 
@@ -77,14 +77,26 @@ def test_at_first_sight_of_a_close_request_nothing_more_is_accepted_and_the_clai
             assert (await refusal(renter.pay(renter.voucher(2 * EARNED)))).error == "CHANNEL_CLOSING"
             assert (await refusal(renter.upload(late, data))).error == "NO_CHANNEL"
             assert (await refusal(renter.propose(await renter.agree(content(2_000))))).error == "NO_CHANNEL"
-            collecting = asyncio.create_task(rig.farmer.collect())
-            await until_paid(rig)
-            rig.farmer.farm.claims_due.set()  # more urgent news than the confirmations of that claim
-            assert await collecting == ()
+            await until_paid(rig, EARNED)  # by itself
+
+    run(tmp_path, story, confirmations=3)
+
+
+def test_a_claim_that_waits_for_confirmations_keeps_no_other_deadline_waiting(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter(opened=False) as first, rig.renter(opened=False) as second:
             await mine_two(rig)
-            (outcome,) = await rig.farmer.collect()
-            assert outcome.claimed == EARNED == await balance(rig)
-            assert (await rig.farmer.vitals()).open_claims == 0
+            await first.open()
+            await second.open()
+            await first.pay(first.voucher(EARNED))
+            await first.close()
+            await rig.farmer.follow()
+            await until_paid(rig, EARNED)
+            assert (await rig.farmer.vitals()).open_claims == 1  # one confirmation of three
+            await second.pay(second.voucher(EARNED))
+            await second.close()
+            await rig.farmer.follow()
+            await until_paid(rig, 2 * EARNED)
 
     run(tmp_path, story, confirmations=3)
 
