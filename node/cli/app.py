@@ -39,7 +39,8 @@ Everything is kept below TITHE_HOME (~/.tithe).
 """
 EPILOG = (
     "Exit codes: 0 done, 1 failed, 2 usage, 3 password missing or wrong,"
-    " 4 chain unreachable or not the recorded one, 130 interrupted."
+    " 4 chain unreachable or not the recorded one, 130 interrupted;"
+    " of tithe farm check also 5 attention, 6 money in danger."
 )
 
 app = typer.Typer(

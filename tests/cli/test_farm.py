@@ -1,5 +1,7 @@
 import json
+import signal
 import socket
+import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -8,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Farm, Tithe, make_farm_key, make_wallet
+from tests.cli.conftest import TITHE, Farm, Tithe, make_farm_key, make_tower_key, make_wallet
 
 ETHER = 10**18
 PAYEE = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
@@ -203,3 +205,20 @@ def test_towers_are_named_listed_and_dropped(farm: Tithe) -> None:
     assert farm("farm", "tower", "add", "http://127.0.0.1:4601", expect=2).error.count("0xNODEID@") == 1
     assert farm("farm", "tower", "rm", "0x", expect=1).error.startswith("tithe: 0 towers")
     assert farm("tower", "run", expect=2).error.startswith("tithe: name whom to serve")
+
+
+def test_a_tower_runs_until_it_is_interrupted_and_says_its_name(farm: Tithe) -> None:
+    make_tower_key(farm)
+    command = [str(TITHE), "tower", "run", "--anybody", "--port", "0", "--json"]
+    with subprocess.Popen(
+        command, env=farm.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as tower:
+        try:
+            assert tower.stdout is not None
+            lines = iter(tower.stdout.readline, "}\n")
+            told = json.loads("".join(lines) + "}")
+            assert told["tower"] == f"{told['node']}@{told['url']}"
+            tower.send_signal(signal.SIGINT)
+            assert tower.wait(30) == 0
+        finally:
+            tower.kill()
