@@ -4,12 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from payments.channel import CloseRequested, VoucherAccepted, apply
 from payments.deadlines import Deadline, deadline_ceiling, margin
 from payments.gas_forecast import Cheaper, cheaper_hour
+from payments.policy import Claimable, ClaimPolicy
+from payments.sweep import Row, decide_all
 from payments.types import ZERO32, Amount, ChannelId, Seconds, Timestamp
+from tests.payments.support import make_channel
 
 NOW = Timestamp(1_800_000_000)
 GWEI = 10**9
+BLOCK = 12
 ORDINARY, EXTRA = 300 * GWEI, 3_000 * GWEI
 ETHER_IN_TOKENS = Amount(3_000 * 10**18)
 
@@ -49,20 +54,38 @@ def test_the_margin_is_the_slowest_claim_and_what_the_chain_is_ahead() -> None:
 @given(
     worth=st.integers(1, 10**22),
     censored=st.integers(0, 20),
-    spike=st.integers(1, 4_000),
-    spike_blocks=st.integers(0, 20),
+    prices=st.lists(st.integers(1, 4_000), min_size=1, max_size=40),
 )
-def test_a_claim_is_mined_before_its_deadline_unless_blocks_or_fees_forbid_it_to_the_end(
-    worth: int, censored: int, spike: int, spike_blocks: int
+def test_a_claim_is_mined_in_the_first_block_that_takes_it_at_a_price_within_the_ceiling(
+    worth: int, censored: int, prices: list[int]
 ) -> None:
-    """CLAIM_BEFORE_DEADLINE: some blocks leave it out, in some gas is dear; one block is enough."""
-    allowed = ceiling(worth)
-    period = censored + spike_blocks + 1
-    price = [spike * GWEI] * spike_blocks + [20 * GWEI] * (period - spike_blocks)
-    open_blocks = [cost for block, cost in enumerate(price) if block >= censored]
-    assert any(cost <= allowed for cost in open_blocks)
-    if spike * GWEI <= ORDINARY:
-        assert open_blocks[0] <= allowed
+    """CLAIM_BEFORE_DEADLINE: the first blocks leave it out; the last before the deadline is cheap."""
+    blocks = [price * GWEI for price in (*prices, 20)]
+    closes_at = Timestamp(NOW + BLOCK * len(blocks) + censored * BLOCK)
+    blocks = [10 * GWEI] * censored + blocks
+    mined = next(
+        (
+            number
+            for number in range(len(blocks))
+            if sends(worth, blocks[number], number, closes_at) and number >= censored
+        ),
+        None,
+    )
+    affordable = [number for number in range(censored, len(blocks)) if blocks[number] <= ceiling(worth)]
+    assert mined == affordable[0]
+    assert NOW + BLOCK * mined < closes_at
+
+
+def sends(worth: int, price: int, number: int, closes_at: Timestamp) -> bool:
+    """Whether the farmer asks for a claim in this block, and offers what it costs."""
+    channel = apply(make_channel(worth), VoucherAccepted(Amount(worth)))[0]
+    channel = apply(channel, CloseRequested(closes_at))[0]
+    now = Timestamp(NOW + BLOCK * number)
+    fee = Amount(min(2**95, 60_000 * price * ETHER_IN_TOKENS // 10**18))
+    row = Row(channel, Claimable(Amount(worth), NOW), fee)
+    cheaper = Cheaper(Timestamp(now + 3_600), 10)
+    (decision,) = decide_all(ClaimPolicy(), [row], base_fee=fee, now=now, cheaper=cheaper)
+    return decision.claim and price <= ceiling(worth)
 
 
 def hours(**prices: int) -> list[int | None]:
