@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Self
 
 from node.api.limits import Limits
+from node.api.metrics import HOST as METRICS_HOST
+from node.api.metrics import create_metrics_app
 from node.api.routes import create_app
 from node.api.server import HttpServer
 from node.clock import Clock, wall_clock
@@ -63,6 +65,7 @@ class Rhythm:
     sweep: float = 30.0
     reload: float = 2.0
     copy: float = EVERY
+    towers: float = 5.0
 
     @classmethod
     def of(cls, deployment: Deployment) -> Self:
@@ -123,6 +126,7 @@ class FarmerDaemon:
             await farmer.begin()
             await server.start(create_app(farmer, server.limits))
             stack.push_async_callback(server.stop)
+            await self._serve_metrics(stack, farmer)
             self._farmer = farmer
             self._announce(stack)
             self._begin_loops(stack, farmer)
@@ -152,6 +156,16 @@ class FarmerDaemon:
         self._url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         return server
 
+    async def _serve_metrics(self, stack: AsyncExitStack, farmer: Farmer) -> None:
+        """Let a Prometheus on this machine read, if the owner has named a port for it."""
+        if self._config.metrics_port is None:
+            return
+        server = HttpServer(METRICS_HOST, self._config.metrics_port, self._limits or Limits())
+        stack.callback(server.close)
+        await server.start(create_metrics_app(farmer, server.limits))
+        stack.push_async_callback(server.stop)
+        log.info("metrics_served url=http://%s:%d/metrics", *server.address)
+
     async def _open(self, stack: AsyncExitStack) -> Farmer:
         chain = self._chain
         if chain is None:
@@ -164,7 +178,9 @@ class FarmerDaemon:
         store = ShardStore(self._places.shards / self._deployment.folder)
         farm = Farm(self._node_key, self._config, database, store, chain, stats, self._clock)
         urls = self._config.urls or (self._url,)
-        return Farmer(farm, run=os.urandom(16), urls=urls, gas_key=self._gas_key)
+        farmer = Farmer(farm, run=os.urandom(16), urls=urls, gas_key=self._gas_key)
+        stack.push_async_callback(farmer.close)
+        return farmer
 
     async def _open_books(self, stack: AsyncExitStack) -> Database:
         """Open the books; those in a file are checked, and copied as long as we run."""
@@ -190,6 +206,7 @@ class FarmerDaemon:
         loops = [
             _repeat("follow", farmer.follow, rhythm.follow),
             _repeat("sweep", farmer.sweep, rhythm.sweep, at_once=True),
+            _repeat("towers", farmer.tell_towers, rhythm.towers),
             _repeat("collect", farmer.collect, rhythm.collect, farmer.farm.claims_due),
         ]
         if self._places.config is not None:

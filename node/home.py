@@ -6,6 +6,7 @@
     local-chain.json                    the running `tithe chain up`, while it runs
     renter/node.key signer.json master.key account.json  and <deployment>/money.db stats.db copies/
     farm/node.key gas.json config.json shards/ running.json  and <deployment>/money.db stats.db
+    tower/node.key gas.json                     and <deployment>/money.db
 
 `deployment` is `Deployment.folder`, made of genesis hash and contract: a restarted local chain has the same
 id and addresses but is another chain, and two contracts on one chain hold other money. Directories are 0700,
@@ -117,6 +118,16 @@ class Home:
         return self.root / "farm" / "shards"
 
     @property
+    def tower_node_key(self) -> Path:
+        """Ed25519 seed: the watchtower's identity."""
+        return self.root / "tower" / "node.key"
+
+    @property
+    def tower_gas_key(self) -> Path:
+        """Keystore of the key that pays for the watchtower's claims."""
+        return self.root / "tower" / "gas.json"
+
+    @property
     def wallets(self) -> Path:
         """The folder of keystores, one `<name>.json` each."""
         return self.root / "wallets"
@@ -140,6 +151,10 @@ class Home:
     def farm_state(self, deployment: str) -> State:
         """Make and return the place of the farmer's databases for the deployment with this folder."""
         return _state(self.root / "farm" / deployment)
+
+    def tower_state(self, deployment: str) -> State:
+        """Make and return the place of the watchtower's database for the deployment with this folder."""
+        return _state(self.root / "tower" / deployment)
 
     def config(self) -> Config:
         """Read the defaults; an absent file is all defaults. Raises DamagedFile."""

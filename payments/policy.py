@@ -1,6 +1,7 @@
 """When a farmer turns vouchers into tokens: a decision with its reason, its time and a sentence for people.
 
-A claim costs gas, so a farmer waits until enough has come together; never once the payer asked to close.
+A claim costs gas, so a farmer waits until enough has come together, and for a cheaper hour where nothing
+presses; never once the payer asked to close. What goes together in one transaction is `payments.sweep`'s.
 `decide` is asked again at every change and gives the same answer to the same facts.
 
 Claims use the unconditional voucher. The conditional one is sent with the proof of its audit where the renter
@@ -18,6 +19,7 @@ from enum import Enum
 from typing import Final
 
 from payments.channel import Channel, Status
+from payments.gas_forecast import Cheaper
 from payments.types import MAX_AMOUNT, MONTH, Amount, Seconds, Timestamp, to_uint
 
 _NOTHING: Final = Amount(0)
@@ -57,6 +59,7 @@ class ClaimReason(Enum):
     RENTER_DEFAULTS = "renter defaults"
     FEE_UNKNOWN = "fee unknown"
     PROOF_TOO_DEAR = "proof too dear"
+    CHEAPER_LATER = "cheaper later"
     FROZEN = "chain is read again"
     CLOSED = "closed"
 
@@ -110,18 +113,19 @@ def decide(
     fee: Amount | None,
     now: Timestamp,
     proof_fee: Amount | None = None,
+    cheaper: Cheaper | None = None,
     show: Callable[[int], str] = str,
 ) -> ClaimDecision:
     """Decide about one channel.
 
     fee: this claim's share of its transaction's cost, in base units of the token; None while no price of gas
     in tokens is known, and then only amount and age decide. proof_fee: what the proof of the unpaid work
-    would add to it. show: how sentences write an amount.
+    would add to it. cheaper: when gas is expected to cost less. show: how sentences write an amount.
     """
     plain = (
         _nothing_to_do(channel, claimable, show)
         or _urgent(policy, channel, claimable, now, show)
-        or _by_profit(policy, claimable, fee, now, show)
+        or _by_profit(policy, claimable, fee, now, cheaper=cheaper, show=show)
     )
     unpaid = claimable.unpaid
     spent = channel.status is Status.CLOSED
@@ -148,7 +152,7 @@ def _at_the_close(
         )
         return _wait(ClaimReason.PROOF_TOO_DEAR, None, why)
     why = (
-        f"the payer asked to close, claims count until {_date(channel.closes_at)}; "
+        f"the payer asked to close, claims count until {write_date(channel.closes_at)}; "
         f"{show(unpaid.amount)} of it is unpaid and goes with its proof"
     )
     return _go(ClaimReason.CLOSE_REQUESTED, channel.closes_at, why, with_proof=True)
@@ -160,9 +164,9 @@ def _in_default(
     """Decide about proven work that a renter should have paid by a voucher."""
     amount = show(unpaid.amount)
     if now < unpaid.due:
-        why = f"{amount} is proven and waits for the renter's payment until {_date(unpaid.due)}"
+        why = f"{amount} is proven and waits for the renter's payment until {write_date(unpaid.due)}"
         return _wait(ClaimReason.NOTHING_TO_CLAIM, unpaid.due, why)
-    late = f"{amount}, proven on {_date(unpaid.since)}, was not paid"
+    late = f"{amount}, proven on {write_date(unpaid.since)}, was not paid"
     if cost is None:
         why = f"{late}; with no price of gas known its proof is only sent when the payer asks to close"
         return _wait(ClaimReason.FEE_UNKNOWN, None, why)
@@ -195,7 +199,7 @@ def _urgent(
 ) -> ClaimDecision | None:
     """A close request is answered at any fee, before anything else: after the withdrawal nothing is left."""
     if channel.closes_at:
-        why = f"the payer asked to close, claims count until {_date(channel.closes_at)}"
+        why = f"the payer asked to close, claims count until {write_date(channel.closes_at)}"
         return _go(ClaimReason.CLOSE_REQUESTED, channel.closes_at, why)
     if channel.status is Status.FROZEN:
         return _wait(ClaimReason.FROZEN, None, "the chain was reorganised and is being read again")
@@ -207,22 +211,36 @@ def _urgent(
 
 
 def _by_profit(
-    policy: ClaimPolicy, claimable: Claimable, fee: Amount | None, now: Timestamp, show: Callable[[int], str]
+    policy: ClaimPolicy,
+    claimable: Claimable,
+    fee: Amount | None,
+    now: Timestamp,
+    *,
+    cheaper: Cheaper | None,
+    show: Callable[[int], str],
 ) -> ClaimDecision:
     amount = claimable.amount
     if fee is not None and fee * _PERCENT > amount * policy.max_fee_share:
-        return _wait_for_fee(policy, claimable, fee, now, show)
-    if amount >= policy.min_amount:
-        return _go(
-            ClaimReason.ENOUGH, now, f"{show(amount)} reaches the minimum of {show(policy.min_amount)}"
-        )
-    if now >= claimable.since + policy.max_age:
+        return _wait_for_fee(policy, claimable, fee, now, cheaper=cheaper, show=show)
+    oldest = claimable.since + policy.max_age
+    if now >= oldest:
         return _go(ClaimReason.OLD_ENOUGH, now, f"{show(amount)} has waited for {_days(policy.max_age)}")
-    return _wait_for_minimum(policy, claimable, now, show)
+    if amount < policy.min_amount:
+        return _wait_for_minimum(policy, claimable, now, show)
+    if cheaper is not None and cheaper.at < oldest:
+        why = f"gas is expected to cost {cheaper.percent} % of today's price at {write_date(cheaper.at)}"
+        return _wait(ClaimReason.CHEAPER_LATER, cheaper.at, why)
+    return _go(ClaimReason.ENOUGH, now, f"{show(amount)} reaches the minimum of {show(policy.min_amount)}")
 
 
 def _wait_for_fee(
-    policy: ClaimPolicy, claimable: Claimable, fee: Amount, now: Timestamp, show: Callable[[int], str]
+    policy: ClaimPolicy,
+    claimable: Claimable,
+    fee: Amount,
+    now: Timestamp,
+    *,
+    cheaper: Cheaper | None,
+    show: Callable[[int], str],
 ) -> ClaimDecision:
     """A fee is worth paying when the amount is large enough for it, or so large that any fee is."""
     target = int(policy.max_exposure)
@@ -230,7 +248,9 @@ def _wait_for_fee(
         worth_it = -(-fee * _PERCENT // policy.max_fee_share)
         target = min(target, max(worth_it, policy.min_amount))
     when = _reached(claimable, target, now)
-    forecast = f"expected {_date(when)}" if when is not None else "no time can be told"
+    if cheaper is not None and fee * cheaper.percent <= claimable.amount * policy.max_fee_share:
+        when = cheaper.at if when is None else Timestamp(min(when, cheaper.at))
+    forecast = f"expected {write_date(when)}" if when is not None else "no time can be told"
     why = (
         f"the fee of about {show(fee)} is more than {policy.max_fee_share} % of {show(claimable.amount)}; "
         f"it will be claimed at {show(target)} or when gas is cheaper ({forecast})"
@@ -246,7 +266,7 @@ def _wait_for_minimum(
     when = oldest if reached is None else Timestamp(min(oldest, reached))
     why = (
         f"{show(claimable.amount)} is below the minimum of {show(policy.min_amount)}; "
-        f"it will be claimed by {_date(when)}"
+        f"it will be claimed by {write_date(when)}"
     )
     return _wait(ClaimReason.BELOW_MINIMUM, when, why)
 
@@ -267,7 +287,7 @@ def _wait(reason: ClaimReason, when: Timestamp | None, why: str) -> ClaimDecisio
     return ClaimDecision(False, reason, when, f"Not claimed yet: {why}.")
 
 
-def _date(when: Timestamp) -> str:
+def write_date(when: Timestamp) -> str:
     """Write a time for people; one beyond the calendar (at a rate of a unit a month) as what it is."""
     try:
         return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%d %H:%M UTC")

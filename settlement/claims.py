@@ -108,17 +108,28 @@ async def send_claims(chain: Chain, outbox: Outbox, plan: Plan, key: SigningKey)
 
     Raises OutOfGasMoney and the like; what was queued stays queued, and is found on chain by the watcher.
     """
-    sent = [(batch, await outbox.submit("claim", batch.call, key)) for batch in plan.batches]
+    sent = [(batch, await submit_batch(outbox, batch, key)) for batch in plan.batches]
     outcomes = list(plan.left_out)
     for batch, queued_id in sent:
-        try:
-            receipt = await outbox.wait(queued_id)
-        except (TransactionFailed, Reverted) as err:
-            transaction = err.transaction if isinstance(err, TransactionFailed) else None
-            outcomes += [_failed(chain, claim, transaction) for claim in batch.claims]
-        else:
-            outcomes += read_outcomes(chain, batch.claims, receipt)
+        outcomes += await wait_batch(chain, outbox, batch, queued_id)
     return tuple(outcomes)
+
+
+async def submit_batch(outbox: Outbox, batch: Batch, key: SigningKey) -> int:
+    """Put one transaction of claims into the outbox; its id there. Raises as `Outbox.submit`."""
+    return await outbox.submit("claim", batch.call, key)
+
+
+async def wait_batch(
+    chain: Chain, outbox: Outbox, batch: Batch, queued_id: int, seconds: float | None = None
+) -> list[Outcome]:
+    """Wait for a transaction that was submitted; one outcome for each claim. Raises as `Outbox.wait`."""
+    try:
+        receipt = await outbox.wait(queued_id, seconds)
+    except (TransactionFailed, Reverted) as err:
+        transaction = err.transaction if isinstance(err, TransactionFailed) else None
+        return [_failed(chain, claim, transaction) for claim in batch.claims]
+    return read_outcomes(chain, batch.claims, receipt)
 
 
 def read_outcomes(chain: Chain, claims: Sequence[Claim], receipt: Receipt) -> list[Outcome]:

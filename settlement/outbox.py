@@ -147,6 +147,10 @@ class Outbox:
         await self.tick()
         return self.open()
 
+    def set_ceiling(self, ceiling: int) -> None:
+        """Change what a unit of gas may cost, of all that is open: what has the next nonce must go first."""
+        self._ceiling = ceiling
+
     def open(self) -> list[Queued]:
         """List what is not done yet, oldest first, with the reason it waits."""
         return self._database.read(store.list_open)

@@ -13,6 +13,7 @@ from node import errors as node_errors
 from node.errors import NodeError, PeerFault, plain
 from node.farmer import errors as farmer_errors
 from node.shard_store import ShardDamaged, ShardMissing, StoreFault, StoreFull
+from node.tower.errors import NotServed
 from payments.errors import (
     ChannelError,
     InsufficientDeposit,
@@ -141,6 +142,7 @@ _STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (farmer_errors.CapacityExceeded, 507),
     (farmer_errors.AgreementRefused, 409),
     (farmer_errors.ChannelNotOpen, 409),
+    (NotServed, 403),
     (PaidTooLow, 402),
     (PaymentTooLow, 402),
     (InsufficientDeposit, 402),

@@ -28,6 +28,10 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
+WITH_PROOFS = ("/v1/audits", "/v1/watch")
+"""Where bodies carry challenges or proofs."""
+
+
 class Gate:
     """Wraps an ASGI application with the limits of one farmer."""
 
@@ -84,7 +88,7 @@ class Gate:
             return self._limits.max_shard_body
         if path == "/v1/shelf":
             return self._limits.max_shelf_body
-        return self._limits.max_audit_body if path == "/v1/audits" else self._limits.max_control_body
+        return self._limits.max_audit_body if path in WITH_PROOFS else self._limits.max_control_body
 
 
 def announced_length(scope: Message) -> int:

@@ -41,7 +41,7 @@ def create_app(farmer: Farmer, limits: Limits) -> App:
     api = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     door = Door(farmer.farm.node, farmer.run, farmer.farm.clock, limits, farmer.knows)
     _Routes(farmer, door).add_to(api)
-    _answer_errors(api)
+    answer_errors(api)
     return Gate(api, limits)
 
 
@@ -76,7 +76,7 @@ class _Routes:
             api.router.add_route(path, handler, methods=[method])
 
     async def node(self, _: Request) -> Response:
-        return _json(await self._farmer.info())
+        return json_answer(await self._farmer.info())
 
     async def health(self, _: Request) -> Response:
         return Response(b'{"ok":true}', media_type="application/json")
@@ -85,34 +85,34 @@ class _Routes:
         node, message = await self._read(request, OpenChannel)
         terms = message.terms.core()
         with self._door.introduction(node):
-            return _json(await self._farmer.open_channel(node, terms, message.node_key_signature))
+            return json_answer(await self._farmer.open_channel(node, terms, message.node_key_signature))
 
     async def channel(self, request: Request) -> Response:
         node = await self._bare(request)
-        return _json(self._farmer.channel(node, _name(request)))
+        return json_answer(self._farmer.channel(node, _name(request)))
 
     async def propose(self, request: Request) -> Response:
         node, message = await self._read(request, ProposeAgreement)
         terms = message.agreement.core()
-        return _json(await self._farmer.propose(node, terms, message.renter_signature))
+        return json_answer(await self._farmer.propose(node, terms, message.renter_signature))
 
     async def agreement(self, request: Request) -> Response:
         node = await self._bare(request)
-        return _json(self._farmer.agreement(node, _name(request)))
+        return json_answer(self._farmer.agreement(node, _name(request)))
 
     async def delete(self, request: Request) -> Response:
         node = await self._bare(request)
-        return _json(await self._farmer.delete(node, _name(request)))
+        return json_answer(await self._farmer.delete(node, _name(request)))
 
     async def receive_shard(self, request: Request) -> Response:
         """Authenticate by the agreed data root; the bytes must lead to it."""
         claim = self._door.look(request.headers)
         name = _name(request)
         root = self._farmer.data_root(claim.node, name)
-        node = self._door.admit(claim, request.method, _target(request), root)
+        node = self._door.admit(claim, request.method, request_target(request), root)
         length = int(request.headers["content-length"])
         chunks = _chunks(request)
-        return _json(await self._farmer.receive_shard(node, name, length=length, chunks=chunks))
+        return json_answer(await self._farmer.receive_shard(node, name, length=length, chunks=chunks))
 
     async def read_shard(self, request: Request) -> Response:
         node, message = await self._read(request, ReadShard)
@@ -127,54 +127,54 @@ class _Routes:
 
     async def audit(self, request: Request) -> Response:
         node, message = await self._read(request, AuditRequest)
-        return _json(await self._farmer.audit(node, message))
+        return json_answer(await self._farmer.audit(node, message))
 
     async def take_voucher(self, request: Request) -> Response:
         node, message = await self._read(request, PayVoucher)
-        return _json(await self._farmer.take_voucher(node, message.voucher.core()))
+        return json_answer(await self._farmer.take_voucher(node, message.voucher.core()))
 
     async def shelve(self, request: Request) -> Response:
         """Keep an entry; only nodes that are known here get as far as having their body read."""
         self._farmer.check_shelf(self._door.look(request.headers).node)
         node, message = await self._read(request, ShelfEntry)
-        return _json(await self._farmer.shelve(node, message))
+        return json_answer(await self._farmer.shelve(node, message))
 
     async def shelf(self, request: Request) -> Response:
-        return _json(self._farmer.shelf(await self._bare(request)))
+        return json_answer(self._farmer.shelf(await self._bare(request)))
 
     async def shelved(self, request: Request) -> Response:
         node = await self._bare(request)
-        return _json(self._farmer.shelved(node, _name(request, ENTRY_SIZE)))
+        return json_answer(self._farmer.shelved(node, _name(request, ENTRY_SIZE)))
 
     async def status(self, request: Request) -> Response:
         self._owner(request, await self._bare(request))
-        return _json(StatusMessage.of(await self._farmer.status()))
+        return json_answer(StatusMessage.of(await self._farmer.status()))
 
     async def claim(self, request: Request) -> Response:
         node, message = await self._read(request, ClaimAll)
         self._owner(request, node)
         outcomes = await self._farmer.collect(everything=message.everything)
         claims = tuple(map(ClaimedMessage.of, outcomes))
-        return _json(ClaimReport(claims=claims, trouble=self._farmer.trouble))
+        return json_answer(ClaimReport(claims=claims, trouble=self._farmer.trouble))
 
     async def _read(self, request: Request, kind: type[AnyMessage]) -> tuple[NodeId, AnyMessage]:
         """Authenticate a request with a message in its body; who sent it, and the message."""
         claim = self._door.look(request.headers)
         body = await request.body()
-        node = self._door.admit(claim, request.method, _target(request), body_hash(body))
+        node = self._door.admit(claim, request.method, request_target(request), body_hash(body))
         return node, parse(kind, body)
 
     async def _bare(self, request: Request) -> NodeId:
         """Authenticate a request without a body."""
         claim = self._door.look(request.headers)
-        return self._door.admit(claim, request.method, _target(request), body_hash(b""))
+        return self._door.admit(claim, request.method, request_target(request), body_hash(b""))
 
     def _owner(self, request: Request, node: NodeId) -> None:
         if node != self._farmer.farm.node:
             raise UnknownRoute(request.url.path)
 
 
-def _answer_errors(api: FastAPI) -> None:
+def answer_errors(api: FastAPI) -> None:
     """Answer every error in one shape, those of the framework too."""
 
     async def told(_: Request, error: Exception) -> Response:
@@ -204,12 +204,13 @@ def _name(request: Request, size: int = 32) -> bytes:
         raise MalformedMessage("path", f"the name is {error}") from None
 
 
-def _target(request: Request) -> str:
+def request_target(request: Request) -> str:
     """Path and query as they were sent."""
     raw: bytes = request.scope["raw_path"]
     query: bytes = request.scope["query_string"]
     return (raw + b"?" + query if query else raw).decode("latin-1")
 
 
-def _json(message: Bounded) -> Response:
+def json_answer(message: Bounded) -> Response:
+    """Answer with a message."""
     return Response(dump(message), media_type="application/json")

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import Abort, TyperException
 
-from node.cli import backup, chain, channel, demo, farm, files, peers, relay, rent, wallet
+from node.cli import backup, chain, channel, demo, farm, files, peers, relay, rent, tower, wallet
 from node.cli.errors import DONE, INTERRUPTED, USAGE, exit_code, one_line
 from node.cli.identifiers import public_text
 from node.cli.session import token_seen
@@ -39,7 +39,8 @@ Everything is kept below TITHE_HOME (~/.tithe).
 """
 EPILOG = (
     "Exit codes: 0 done, 1 failed, 2 usage, 3 password missing or wrong,"
-    " 4 chain unreachable or not the recorded one, 130 interrupted."
+    " 4 chain unreachable or not the recorded one, 130 interrupted;"
+    " of tithe farm check also 5 attention, 6 money in danger."
 )
 
 app = typer.Typer(
@@ -81,7 +82,7 @@ def root(
         os.environ[VARIABLE] = home
 
 
-for group in (demo, chain, wallet, peers, channel, files, rent, farm, relay, backup):
+for group in (demo, chain, wallet, peers, channel, files, rent, farm, relay, tower, backup):
     group.add_to(app)
 
 

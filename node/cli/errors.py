@@ -6,7 +6,8 @@
     ├── NoChain         4  no chain is recorded, or not the one named
     └── NoWallet, NotDone  1  the thing asked could not be done, or was not confirmed
 
-Exit codes: 0 done; 1 failed; 2 usage; 3 password; 4 chain; 130 interrupted (also in `tithe --help`).
+Exit codes: 0 done; 1 failed; 2 usage; 3 password; 4 chain; 130 interrupted (also in `tithe --help`); 5 and 6
+are `tithe farm check`'s.
 """
 
 from dataclasses import dataclass

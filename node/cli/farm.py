@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli import backup, farm_books, farm_offer, relay
+from node.cli import backup, farm_books, farm_check, farm_offer, farm_tower, relay
 from node.cli.amounts import coins, parse_size, size
 from node.cli.errors import NotDone, Unusable
 from node.cli.farm_offer import AuditPrice, Capacity, DownloadPrice, MinDeposit, MinValue, StoragePrice
-from node.cli.farm_owner import running_target
+from node.cli.farm_owner import running_target, try_books
 from node.cli.gifts import give_gas
 from node.cli.identifiers import show_address
 from node.cli.key_files import (
@@ -50,6 +50,10 @@ def add_to(app: typer.Typer) -> None:
     """Put this group into the command line."""
     group.add_typer(life)
     group.add_typer(farm_books.group)
+    group.add_typer(farm_check.group)
+    group.add_typer(
+        farm_tower.group, name="tower", help="Watchtowers that claim for you while you are offline."
+    )
     group.add_typer(farm_offer.group)
     group.add_typer(backup.farm)
     group.add_typer(relay.farmers)
@@ -154,7 +158,7 @@ def init(
         database=database,
         capacity=config.capacity if room is None else room,
     )
-    farm_books.try_books(place, config, record)
+    try_books(place, config, record)
     config.save(place.farm_config)
     if record.local:
         on_chain(chain, lambda connected: give_gas(connected, gas, LOCAL_GAS))

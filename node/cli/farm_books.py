@@ -1,15 +1,14 @@
 """`tithe farm status, vouchers, claim`: what a farmer stores, earned and can turn into tokens."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from node.cli.amounts import ETHER_DECIMALS, cell, coins, counted, moment, size, tokens
+from node.cli.claim_quote import show_quote
 from node.cli.errors import NotDone
 from node.cli.farm_offer import load_config
-from node.cli.farm_owner import Said, ask_claim, ask_status, running_target
+from node.cli.farm_owner import Said, ask_claim, ask_status, open_books, running_target
 from node.cli.identifiers import show_address
 from node.cli.key_files import keystore_address, load_node_key, unlock_keystore
 from node.cli.options import ChainName, Json, PasswordFd, PasswordFile
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from payments.channel import Channel
     from payments.vouchers import SignedVoucher, SigningKey
     from settlement.client import Chain, TokenInfo
-    from settlement.database import Database
     from settlement.deployment import Deployment
 
 group = typer.Typer()
@@ -78,7 +76,7 @@ def vouchers(chain: ChainName = None, as_json: Json = False) -> None:
     from settlement.tables import load_channel
 
     config, record = load_config(), deployment(chain)
-    with books(home(), config, record) as database:
+    with open_books(home(), config, record) as database:
         held = database.read(
             lambda conn: [(book, load_channel(conn, book.channel_id)) for book in list_books(conn)]
         )
@@ -98,6 +96,9 @@ def claim(
     everything: Annotated[
         bool, typer.Option("--all", help="Claim all there is, whatever the settings say.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Send nothing: show what it would bring and cost.")
+    ] = False,
     chain: ChainName = None,
     password_file: PasswordFile = None,
     password_fd: PasswordFd = None,
@@ -105,14 +106,19 @@ def claim(
 ) -> None:
     """Turn vouchers into tokens now: what is due by the settings, or all.
 
-    A running farmer does it itself; otherwise the gas key's password is needed.
+    A running farmer does it itself; otherwise the gas key's password is needed. A
+    dry run needs none.
 
     For example:
 
+        tithe farm claim --all --dry-run
         tithe farm claim --all
     """
     config, record = load_config(), deployment(chain)
     place = home()
+    if dry_run:
+        show_quote(config, record, everything=everything, as_json=as_json)
+        return
     target = running_target()
     if target is not None:
         with waiting("The farmer claims", quiet=as_json):
@@ -190,7 +196,7 @@ async def _read_status(
         stack.callback(statistics.close)
         found = await read_status(
             config,
-            stack.enter_context(books(place, config, record)),
+            stack.enter_context(open_books(place, config, record)),
             {**statistics.totals, **said.counters},
             Timestamp(wall_clock()),
             chain=chain,
@@ -199,27 +205,6 @@ async def _read_status(
             show=lambda amount: coins(amount, token),
         )
     return found, token, target.urls[0] if target else None
-
-
-def try_books(place: Home, config: "FarmerConfig", record: "Deployment") -> None:
-    """Open the books once, so that a database that cannot be used is named at once. Raises StorageError."""
-    with books(place, config, record):
-        pass
-
-
-@contextmanager
-def books(place: Home, config: "FarmerConfig", record: "Deployment") -> "Iterator[Database]":
-    """Open the farmer's books for reading."""
-    from node.db.farmer import open_books
-
-    money = place.farm_state(record.folder).money
-    database = open_books(
-        money, config.database, lambda: load_node_key(place.farm_node_key).node, record.folder
-    )
-    try:
-        yield database
-    finally:
-        database.close()
 
 
 def _cell(amount: int, token: "TokenInfo | None") -> str:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 group = typer.Typer()
 
+GWEI = 10**9
+
 
 def _amount(flag: str, what: str) -> Any:  # noqa: ANN401 - typer's own marker
     return typer.Option(flag, metavar="TOKENS", help=what, show_default=False)
@@ -215,12 +217,39 @@ def settings(
             show_default=False,
         ),
     ] = None,
+    max_gas_fee: Annotated[
+        float | None,
+        typer.Option(
+            "--max-gas-fee", metavar="GWEI", min=0, help="A unit of gas may cost so much.", show_default=False
+        ),
+    ] = None,
+    deadline_gas_fee: Annotated[
+        float | None,
+        typer.Option(
+            "--deadline-gas-fee",
+            metavar="GWEI",
+            min=0,
+            help="... and so much when a payer asked to close and it is worth it.",
+            show_default=False,
+        ),
+    ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            "--metrics-port",
+            metavar="N",
+            min=0,
+            max=65535,
+            help="Let a Prometheus on this machine read here; 0: nowhere.",
+            show_default=False,
+        ),
+    ] = None,
     chain: ChainName = None,
     as_json: Json = False,
 ) -> None:
     """Show how this farmer runs and when it claims; with options, change it.
 
-    A running farmer follows at once, except in its payee, host, port and URL:
+    A running farmer follows at once, except in its payee, host, ports and URL:
     for these, start it again.
 
     A contract can refuse tomorrow what it signs today. With --contract-signers its
@@ -254,10 +283,14 @@ def settings(
                 "urls": tuple(url) if url else None,
                 "capacity": None if capacity is None else parse_size(capacity),
                 "accept_contract_signers": contract_signers,
+                "max_gas_fee": _wei(max_gas_fee),
+                "deadline_gas_fee": _wei(deadline_gas_fee),
                 **_amounts(token.decimals, max_exposure=exposure, gas_price=ether_price),
             }
         ),
     )
+    if metrics_port is not None:
+        config = replace(config, metrics_port=metrics_port or None)
     if config != before:
         config.save(home().farm_config)
         note("Changed.")
@@ -298,6 +331,8 @@ def show_offer(offer: "Offer", token: "TokenInfo") -> None:
 
 
 def _show_settings(config: "FarmerConfig", token: "TokenInfo") -> None:
+    from settlement.outbox import DEFAULT_CEILING
+
     policy = config.claims
     above = "never" if policy.max_exposure == MAX_AMOUNT else f"from {coins(policy.max_exposure, token)}"
     ether = "unknown: fees are not weighed" if config.gas_price is None else coins(config.gas_price, token)
@@ -312,6 +347,9 @@ def _show_settings(config: "FarmerConfig", token: "TokenInfo") -> None:
             ("claims from", f"{coins(policy.min_amount, token)}, or after {duration(policy.max_age)}"),
             ("fee of a claim", f"at most {policy.max_fee_share} % of it"),
             ("claims at any fee", above),
+            ("a unit of gas", f"at most {_gwei(config.max_gas_fee or DEFAULT_CEILING)}"),
+            ("... at a deadline", f"at most {_gwei(config.deadline_gas_fee)}"),
+            ("metrics", f"http://127.0.0.1:{config.metrics_port}/metrics" if config.metrics_port else "no"),
             ("an ether is worth", ether),
         ]
     )
@@ -329,6 +367,14 @@ def _amounts(decimals: int, **texts: str | None) -> dict[str, int | None]:
         name: None if text is None else to_base_units(parse_number(text), decimals)
         for name, text in texts.items()
     }
+
+
+def _wei(gwei: float | None) -> int | None:
+    return None if gwei is None else round(gwei * GWEI)
+
+
+def _gwei(wei: int) -> str:
+    return f"{wei / GWEI:g} gwei"
 
 
 def _changed(typed: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -15,12 +16,37 @@ from node.home import read_json
 
 if TYPE_CHECKING:
     from node.api.owner import ClaimReport
+    from node.farmer.config import FarmerConfig
+    from node.home import Home
     from node.transport import Target
+    from settlement.database import Database
+    from settlement.deployment import Deployment
 
 CLAIM_SECONDS = 900.0
 """A claim waits for its confirmations."""
 LISTENS_SECONDS = 2.0
 """For a connection to this machine."""
+
+
+@contextmanager
+def open_books(place: "Home", config: "FarmerConfig", record: "Deployment") -> "Iterator[Database]":
+    """Open the farmer's books for reading. Raises StorageError."""
+    from node.db import farmer
+
+    money = place.farm_state(record.folder).money
+    database = farmer.open_books(
+        money, config.database, lambda: load_node_key(place.farm_node_key).node, record.folder
+    )
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def try_books(place: "Home", config: "FarmerConfig", record: "Deployment") -> None:
+    """Open the books once, so that a database that cannot be used is named at once. Raises StorageError."""
+    with open_books(place, config, record):
+        pass
 
 
 def running_target() -> "Target | None":

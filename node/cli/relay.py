@@ -108,11 +108,11 @@ def _claims(
     chain: str | None, payee: "Address", maximum: Amount, now: Timestamp, *, with_proofs: bool
 ) -> "tuple[list[Claim], int]":
     """Read from the books what a relayer could claim for more than its fee, and how many are worth less."""
-    from node.cli.farm_books import books
-    from node.farmer.collector import find_candidates
+    from node.cli.farm_owner import open_books
+    from node.farmer.claimable import find_candidates
     from settlement.client import Claim
 
-    with books(home(), load_config(), deployment(chain)) as database:
+    with open_books(home(), load_config(), deployment(chain)) as database:
         candidates = database.read(lambda conn: find_candidates(conn, now))
     found: list[Claim] = []
     small = 0

@@ -6,12 +6,13 @@ import typer
 
 from node.cli.amounts import cell, coins, counted, duration, moment, parse_duration
 from node.cli.audit_report import count_outcomes
-from node.cli.errors import NotDone
+from node.cli.errors import NotDone, Unusable
 from node.cli.faults import tell_fault, warn_of
-from node.cli.options import ChainName, Json, PasswordFd, PasswordFile, Yes
+from node.cli.options import ChainName, Json, PasswordFd, PasswordFile, WalletName, Yes
 from node.cli.output import confirm, note, print_json, print_line, safe, say, short, show_table, waiting, warn
 from node.cli.passwords import Passwords
-from node.cli.renter import Access, Opened, with_renter
+from node.cli.payer import payer_access
+from node.cli.renter import Access, Opened, caps, with_renter
 from node.clock import wall_clock
 
 if TYPE_CHECKING:
@@ -33,6 +34,22 @@ def add_to(app: typer.Typer) -> None:
 
 @group.command("run")
 def run_(
+    top_up_cap: Annotated[
+        str | None,
+        typer.Option(
+            "--top-up-cap",
+            metavar="TOKENS",
+            help="Top up channels before they run dry; so much in all, over all runs.",
+            show_default=False,
+        ),
+    ] = None,
+    top_up_day: Annotated[
+        str | None,
+        typer.Option(
+            "--top-up-day", metavar="TOKENS", help="... and so much in 24 hours.", show_default=False
+        ),
+    ] = None,
+    wallet: WalletName = None,
     chain: ChainName = None,
     password_file: PasswordFile = None,
     password_fd: PasswordFd = None,
@@ -41,11 +58,13 @@ def run_(
     """Audit every file on its schedule and pay for what is proven, until Ctrl-C.
 
     Leave it running: farmers who are not paid delete after the grace. With --json
-    each step is one line, an object of its own.
+    each step is one line, an object of its own. With --top-up-cap your wallet pays
+    for 30 days more when a channel lasts for less than 7, all in one transaction.
 
     For example:
 
         tithe rent run
+        tithe rent run --top-up-cap 50 --top-up-day 5
         tithe rent run --password-file ~/renter.password >> rent.log
     """
 
@@ -69,7 +88,13 @@ def run_(
         finally:
             await end([copying])
 
-    opened, payments = with_renter(chain, Access(Passwords(password_file, password_fd), signs=True), work)
+    passwords = Passwords(password_file, password_fd)
+    access = Access(passwords, signs=True)
+    if top_up_cap is not None:
+        access = payer_access(passwords, wallet, None, unsigned=False, signs=True)
+    elif top_up_day is not None or wallet is not None:
+        raise Unusable("--top-up-day and --wallet go with --top-up-cap")
+    opened, payments = with_renter(chain, access, work, caps(top_up_cap, top_up_day))
     if as_json:
         print_line({"payments": payments})
     else:
@@ -138,6 +163,8 @@ def _tell_tick(tick: "TickReport", opened: Opened, *, as_json: bool) -> None:
         counted = ", ".join(f"{count} {name.lower()}" for name, count in count_outcomes(tick.audits).items())
         earned = coins(sum(one.earned for one in tick.audits), opened.token)
         say(f"{moment(tick.at)}  {counted}; {earned} earned; next look in {wait}")
+    if tick.topped_up:
+        say(f"{moment(tick.at)}  {coins(tick.topped_up, opened.token)} put into channels")
     if tick.trouble:
         warn(f"{moment(tick.at)}  {safe(tick.trouble)}")
     for audit in tick.audits:

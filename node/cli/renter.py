@@ -7,9 +7,11 @@ password. Commands that sign nothing leave those two locked: nobody is asked, an
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from node.cli.amounts import parse_number, to_base_units
 from node.cli.errors import NotDone, NotThePassword
 from node.cli.key_files import (
     create_keystore,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from node.master_key import MasterKey
     from node.renter.context import Keys
     from node.renter.renter import Renter
+    from node.renter.top_ups import TopUpRules
     from payments.vouchers import SigningKey
     from settlement.client import Chain, TokenInfo
     from settlement.copies import Copies
@@ -65,8 +68,25 @@ class Access:
     chain_may_be_away: bool = False
 
 
-def with_renter(chain: str | None, access: Access, work: Callable[[Opened], Awaitable[T]]) -> T:
-    """Open the renter on the chain to use, and run `work` with it."""
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """What may be topped up by itself, as it was typed: in all, and in a day (None: no other cap)."""
+
+    cap: Decimal
+    daily: Decimal
+
+
+def caps(cap: str | None, daily: str | None) -> Caps | None:
+    """Read what was typed; None where nothing may be topped up. Raises BadAmount."""
+    if cap is None:
+        return None
+    return Caps(parse_number(cap), parse_number(cap if daily is None else daily))
+
+
+def with_renter(
+    chain: str | None, access: Access, work: Callable[[Opened], Awaitable[T]], top_ups: Caps | None = None
+) -> T:
+    """Open the renter on the chain to use, and run `work` with it; `top_ups`: what its run may put in."""
     from node.renter.renter import TABLES, Renter
     from settlement.copies import Copies
     from settlement.database import Database
@@ -79,12 +99,23 @@ def with_renter(chain: str | None, access: Access, work: Callable[[Opened], Awai
         check_books(state.money, "tithe restore --copy")
         database = Database.at(state.money, TABLES)
         try:
-            async with await Renter.open(database, connected, keys, locks=state.locks) as renter:
+            rules = _rules(top_ups, token.decimals)
+            async with await Renter.open(
+                database, connected, keys, locks=state.locks, top_ups=rules
+            ) as renter:
                 return await work(Opened(renter, connected, token, Copies(state.money, state.copies)))
         finally:
             database.close()
 
     return on_chain(chain, opened, may_be_away=access.chain_may_be_away)
+
+
+def _rules(top_ups: Caps | None, decimals: int) -> "TopUpRules | None":
+    from node.renter.top_ups import TopUpRules
+
+    if top_ups is None:
+        return None
+    return TopUpRules(to_base_units(top_ups.cap, decimals), to_base_units(top_ups.daily, decimals))
 
 
 def check_books(money: Path, remedy: str) -> None:

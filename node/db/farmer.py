@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Connection, LargeBinary, bindparam, delete, i
 from sqlmodel import Field, SQLModel
 
 from node.audit import Challenge, Proof
-from node.db import blobs, farmer_agreements, farmer_shelf, restoration
+from node.db import blobs, farmer_agreements, farmer_latency, farmer_shelf, restoration
 from payments.channel import Channel
 from payments.ledger import Earnings
 from payments.types import ZERO32, Amount, ChannelId, NodeId, Timestamp
@@ -126,6 +126,7 @@ TABLES: Final[tuple[type[SQLModel], ...]] = (
     *farmer_agreements.TABLES,
     *farmer_shelf.TABLES,
     *restoration.TABLES,
+    *farmer_latency.TABLES,
 )
 """Everything a farmer keeps in its money database beside settlement's tables."""
 

@@ -97,7 +97,7 @@ async def receive(
     """Take a shard's bytes, and countersign if they are what was agreed. Nothing is kept of any other.
 
     `length` is what the request announced. A shard that is stored already is read to its end and thrown away.
-    Raises NotFound, AgreementOver, ShardRefused, StoreFault.
+    Raises NotFound, AgreementOver, NoChannel, ShardRefused, StoreFault.
     """
     record = _mine(farm.database.read(lambda conn: load_agreement(conn, name)), name, node)
     if record.state in _OVER:
@@ -108,6 +108,8 @@ async def receive(
     if record.state is AgreementState.STORED:
         await _drain(chunks)
         return view(record)
+    agreeing = await find_agreeing(farm, node, name, record.renter_signature)
+    farm.database.read(lambda conn: _check_signer(conn, farm, record, agreeing))  # may be closing by now
     async with farm.lock(name):  # one at a time: the room reserved is for one
         if see(farm, node, name).state is AgreementState.PROPOSED:
             await _take(farm, record, chunks)

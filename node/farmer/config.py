@@ -19,6 +19,7 @@ from payments.types import GB, Address, Amount, NodeId, Seconds, Timestamp, to_a
 from settlement.postgresql import read_url
 
 DAY: Final = 86_400
+GWEI: Final = 10**9
 TOKEN: Final = 10**18
 """Base units of a token with the usual 18 decimals, in which the defaults are stated."""
 
@@ -51,9 +52,11 @@ class FarmerConfig:
     renter may owe at most. max_intervals: audit intervals of its own storage that it may owe, if that is
     less. upload_seconds: how long a proposed agreement waits for its shard. gas_price: what 10**18 wei are
     worth in base units of the token, to weigh fees; None if nobody knows. max_gas_fee: wei a unit of gas may
-    cost. accept_contract_signers: take channels that a contract signs for (ERC-1271); its vouchers count as
-    unpaid until they are claimed. database: the PostgreSQL that keeps
-    the books, as a URL without a password; None: a SQLite file.
+    cost; deadline_gas_fee: that it may cost where a payer has asked to close and the claim is worth it.
+    metrics_port: where on this machine a Prometheus may read; None: nowhere. towers: watchtowers that hold
+    our vouchers, each as 0xNODEID@URL. accept_contract_signers: take channels that a contract signs for
+    (ERC-1271); its vouchers count as unpaid until they are claimed. database: the PostgreSQL that keeps the
+    books, as a URL without a password; None: a SQLite file.
     """
 
     payee: Address
@@ -70,6 +73,9 @@ class FarmerConfig:
     claims: ClaimPolicy = field(default_factory=ClaimPolicy)
     gas_price: Amount | None = None
     max_gas_fee: int | None = None
+    deadline_gas_fee: int = 3_000 * GWEI
+    metrics_port: int | None = None
+    towers: tuple[str, ...] = ()
     accept_contract_signers: bool = False
     database: str | None = None
 
@@ -109,6 +115,14 @@ class FarmerConfig:
         write_json(path, self.to_json())
 
 
+def read_tower(text: str) -> tuple[NodeId, str]:
+    """Read a tower's node id and URL from 0xNODEID@URL. Raises ValueError."""
+    node, at, url = text.partition("@")
+    if not at or not url.startswith(("http://", "https://")):
+        raise ValueError("a tower is written 0xNODEID@http://HOST:PORT")
+    return NodeId(from_hex(node, 32)), url
+
+
 class _Unreadable(ValueError):
     """An entry that makes no sense."""
 
@@ -126,7 +140,7 @@ _AMOUNTS: Final = frozenset(
         "gas_price",
     }
 )
-_OPTIONAL: Final = frozenset({"gas_price", "max_gas_fee", "database"})
+_OPTIONAL: Final = frozenset({"gas_price", "max_gas_fee", "metrics_port", "database"})
 _MAX_INTEGER: Final = 2**63 - 1
 
 
@@ -181,6 +195,12 @@ def _text(value: object) -> str:
     return value
 
 
+def _tower(value: object) -> str:
+    text = _text(value)
+    read_tower(text)
+    return text
+
+
 def _integer(value: object) -> int:
     if type(value) is not int or not 0 <= value <= _MAX_INTEGER:
         raise ValueError("not a natural number")
@@ -217,6 +237,7 @@ _READERS: Final[Mapping[str, Callable[[object], object]]] = {
     "payee": _address,
     "tokens": lambda value: tuple(map(_address, _list(value))),
     "urls": lambda value: tuple(map(_text, _list(value))),
+    "towers": lambda value: tuple(map(_tower, _list(value))),
     "host": _text,
     "accept_contract_signers": _switch,
     "database": check_database,

@@ -12,6 +12,7 @@ from node.agreement import Agreement
 from node.audit import Challenge
 from node.db.farmer import list_books
 from node.farmer import admission, agreements, auditor, downloads, restored, shelf, upkeep, vouchers
+from node.farmer.alarms import Alarms
 from node.farmer.collector import Collector
 from node.farmer.config import FarmerConfig
 from node.farmer.contract_signers import recall_contracts
@@ -20,6 +21,8 @@ from node.farmer.farm import Farm
 from node.farmer.follower import Follower
 from node.farmer.offer import Offers
 from node.farmer.status import FarmerStatus, read_status
+from node.farmer.towers import TowerPost
+from node.farmer.vitals import Books, Vitals, read_vitals
 from node.messages import (
     AgreementView,
     AuditRequest,
@@ -54,6 +57,8 @@ class Farmer:
         watcher = Watcher(farm.database, farm.chain, payees=[farm.config.payee])
         self._follower = Follower(farm, watcher, self._outbox)
         self._collector = Collector(farm, self._outbox, gas_key)
+        self._alarms = Alarms(farm)
+        self._towers = TowerPost(farm)
 
     def knows(self, node: NodeId) -> bool:
         """Whether this node has ever had a channel here."""
@@ -156,15 +161,24 @@ class Farmer:
         await self.follow()
 
     async def follow(self) -> None:
-        """Read the chain's news and keep queued transactions going."""
+        """Read the chain's news, keep queued transactions going, and say which deadlines are near."""
         await self._follower.follow()
         if self._follower.trouble is None:
             await restored.note_followed(self.farm)
+        self._alarms.look(self._follower.head, self._collector.price)
 
     async def sweep(self) -> None:
         """End what is over, delete what is not paid, write statistics."""
         await upkeep.sweep(self.farm)
         await self.farm.stats.flush()
+
+    async def tell_towers(self) -> None:
+        """Bring the watchtowers up to date."""
+        await self._towers.deliver()
+
+    async def close(self) -> None:
+        """Let go of what it has opened itself."""
+        await self._towers.close()
 
     async def collect(self, *, everything: bool = False) -> tuple[Outcome, ...]:
         """Claim what is due, or all there is."""
@@ -176,14 +190,27 @@ class Farmer:
     def reconfigure(self, config: FarmerConfig) -> None:
         """Go on with new prices and limits. Payee, address and books stay what they were at the start."""
         kept = self.farm.config
-        stays = {name: getattr(kept, name) for name in ("payee", "host", "port", "urls", "database")}
-        self.farm.config = replace(config, **stays)
+        fixed = ("payee", "host", "port", "urls", "database", "metrics_port")
+        self.farm.config = replace(config, **{name: getattr(kept, name) for name in fixed})
 
     @property
     def trouble(self) -> tuple[str, ...]:
         """What keeps this farmer from following the chain or from claiming, in sentences."""
-        found = (self._follower.trouble, self._collector.trouble, restored.describe_frozen(self.farm))
+        found = (
+            self._follower.trouble,
+            self._collector.trouble,
+            restored.describe_frozen(self.farm),
+            *self._alarms.trouble,
+            *self._towers.trouble,
+        )
         return tuple(one for one in found if one)
+
+    async def vitals(self) -> Vitals:
+        """How safe its money is."""
+        farm, key = self.farm, self._gas_key
+        books = Books(farm.config, farm.database, farm.chain.deployment, key.address if key else None)
+        found, _ = await read_vitals(books, farm.now(), farm.chain)
+        return found
 
     async def status(self) -> FarmerStatus:
         """How this farmer is doing."""

@@ -7,6 +7,7 @@ from node.farmer.farm import Farm
 from payments.channel import ClaimNow, StopAccepting
 from settlement.errors import ChainError, Reorganised
 from settlement.outbox import Outbox
+from settlement.rpc import Block
 from settlement.watcher import News, Watcher
 
 log = logging.getLogger("tithebarn.farmer")
@@ -20,6 +21,8 @@ class Follower:
         self._watcher = watcher
         self._outbox = outbox
         self._lock = asyncio.Lock()
+        self.head: Block | None = None
+        """The newest block seen."""
         self.trouble: str | None = None
         """Why the chain could not be read the last time, None if it could."""
 
@@ -41,6 +44,7 @@ class Follower:
                 self.trouble = None
 
     async def _take(self, news: News) -> None:
+        self.head = news.head
         if news.reorganised_at is not None:
             log.warning("chain_reorganised back_to=%d", news.reorganised_at)
         for pending in news.effects:

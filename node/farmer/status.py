@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from node.db import Connection
 from node.db.farmer_agreements import RenterSums, list_sums
-from node.farmer.collector import ALONE_GAS, Considered, consider, find_candidates, gas_now
+from node.farmer.claimable import ALONE_GAS, Considered, consider, find_candidates
 from node.farmer.config import FarmerConfig
 from node.farmer.farm import owed
+from node.farmer.gas_prices import GasPrices
+from payments.gas_forecast import Cheaper
 from payments.policy import ClaimDecision, ClaimReason
 from payments.types import Address, Amount, ChannelId, NodeId, Timestamp
 from settlement.client import Chain
@@ -102,8 +104,11 @@ async def read_status(
     """
     gas: GasStatus | None = None
     price: int | None = None
+    cheaper: Cheaper | None = None
     if chain is not None:
-        price = await gas_now(chain)
+        prices = GasPrices(chain)
+        price = await prices.now()
+        cheaper = await prices.cheaper(price, now)
         try:
             gas = await _read_gas(chain, gas_key, price) if gas_key else None
         except ChainError as error:
@@ -113,7 +118,7 @@ async def read_status(
         all_sums = list_sums(conn)
         renters = [_renter(conn, sums, now) for sums in all_sums]
         return (
-            consider(config, find_candidates(conn, now), gas_wei=price, now=now, show=show),
+            consider(config, find_candidates(conn, now), gas_wei=price, now=now, cheaper=cheaper, show=show),
             renters,
             all_sums,
         )

@@ -114,6 +114,10 @@ class Exits:
         skipped = tuple(event for event in events if isinstance(event, RowSkipped))
         return SentReport(tuple(receipts), skipped)
 
+    def sending(self, purpose: str) -> bool:
+        """Whether something of this purpose is on its way, or waits to be sent."""
+        return any(queued.purpose == purpose for queued in self._outbox.open())
+
     async def resume(self) -> None:
         """Bring what is open one step further, unless another program of this renter is at it.
 

@@ -28,6 +28,7 @@ from node.renter.targets import (
     shares,
     storage_cost,
     storage_target,
+    within,
 )
 from payments.channel import Status
 from payments.funding import Funding as Order
@@ -63,12 +64,14 @@ class Funding:
         seconds: Seconds | None = None,
         stored_bytes: int | None = None,
         amount: Amount | None = None,
+        budget: Amount | None = None,
     ) -> FundingPlan:
         """Plan to raise the deposits for these farmers, or all known ones.
 
         Either to an `amount` of base units each, or to what storing `stored_bytes` of files over all of them
         for `seconds` takes, by their current quotes, with one read of everything; without `stored_bytes`:
-        what each stores for us now. At least each farmer's minimum.
+        what each stores for us now. At least each farmer's minimum; no more than `budget` in all, in the
+        order of the farmers given.
 
         Raises NothingToDo, NoQuote (a farmer does not answer), TokensMissing, UnknownPeer, ChainError.
         """
@@ -79,7 +82,7 @@ class Funding:
         await self._exits.channels.refresh()
         wishes = await self._wishes(nodes)
         lengths = self._lengths(nodes, stored_bytes)
-        rows = self._rows(wishes, lengths, seconds or Seconds(0), amount)
+        rows = within(self._rows(wishes, lengths, seconds or Seconds(0), amount), nodes, budget)
         if not rows:
             raise NothingToDo("fund", "these channels hold enough already")
         total = Amount(sum(row.added for row in rows))
@@ -96,10 +99,10 @@ class Funding:
             stored_bytes=stored_bytes or 0,
         )
 
-    async def fund(self, plan: FundingPlan) -> SentReport:
+    async def fund(self, plan: FundingPlan, purpose: str = "fund") -> SentReport:
         """Carry a plan out and wait until the deposits are confirmed. Raises PayerMissing, ChainError."""
         await self._expect(plan)
-        return await self._exits.send_calls("fund", plan.calls)
+        return await self._exits.send_calls(purpose, plan.calls)
 
     async def fund_unsigned(self, plan: FundingPlan) -> tuple[Call, ...]:
         """Return the calls for the payer's own wallet; the watcher picks up what becomes of them."""

@@ -16,6 +16,7 @@ from node.db import (
     renter_purses,
     renter_shards,
     renter_shelf,
+    renter_top_ups,
     restoration,
 )
 from node.renter.accounts import Accounts
@@ -35,6 +36,7 @@ from node.renter.put import Putter
 from node.renter.reports import PaymentResult, Reconciled, TickReport
 from node.renter.run import Run, Sleep
 from node.renter.shelf import Shelf
+from node.renter.top_ups import TopUpRules, TopUps
 from node.transport import Patience, Transport
 from settlement.client import Chain
 from settlement.database import Database
@@ -51,6 +53,7 @@ TABLES: Final[tuple[type[SQLModel], ...]] = (
     *renter_shards.TABLES,
     *renter_shelf.TABLES,
     *restoration.TABLES,
+    *renter_top_ups.TABLES,
 )
 """Everything in a renter's money database."""
 
@@ -62,7 +65,8 @@ def ignore_tick(report: TickReport) -> None:
 class Renter:
     """A renter on one chain. `database` (opened with TABLES) and `chain` stay the caller's to close.
 
-    `locks` is a folder that all processes of this renter share; None when there is only one.
+    `locks` is a folder that all processes of this renter share; None when there is only one. `top_ups`: what
+    `run` may put into channels by itself; None: nothing.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class Renter:
         clock: Clock = wall_clock,
         locks: Path | None = None,
         patience: Patience | None = None,
+        top_ups: TopUpRules | None = None,
     ) -> None:
         self._transport = Transport(keys.node, clock, patience)
         self._outbox = Outbox(database, chain)
@@ -105,6 +110,7 @@ class Renter:
             deletions=self._deletions,
             accounts=accounts,
             shelf=self.shelf,
+            top_ups=TopUps(context, self.funding, self.exits, top_ups) if top_ups else None,
         )
 
     @classmethod
@@ -117,9 +123,10 @@ class Renter:
         clock: Clock = wall_clock,
         locks: Path | None = None,
         patience: Patience | None = None,
+        top_ups: TopUpRules | None = None,
     ) -> Self:
         """Make a renter and finish what a killed process left behind. Raises StorageError."""
-        renter = cls(database, chain, keys, clock=clock, locks=locks, patience=patience)
+        renter = cls(database, chain, keys, clock=clock, locks=locks, patience=patience, top_ups=top_ups)
         await renter.recover()
         return renter
 
@@ -130,7 +137,8 @@ class Renter:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections to farmers."""
+        """End what goes on, and close the connections to farmers."""
+        await self._run.close()
         await self._transport.close()
 
     async def recover(self) -> int:

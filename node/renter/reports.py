@@ -258,7 +258,8 @@ class AuditReport:
 class TickReport:
     """One step of `rent run`: audits and payments made in it, troubles met, when the next step is due.
 
-    `trouble` is a sentence where the chain could not be read.
+    `trouble` is a sentence where the chain could not be read, or a top-up was not made. `topped_up`: tokens
+    put into channels since the last step.
     """
 
     at: Timestamp
@@ -267,6 +268,7 @@ class TickReport:
     faults: tuple[Fault, ...]
     trouble: str
     next_at: Timestamp
+    topped_up: Amount = Amount(0)  # noqa: RUF009 - a NewType is no call at run time
 
 
 @dataclass(frozen=True, slots=True)

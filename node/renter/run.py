@@ -22,6 +22,7 @@ from node.renter.payments import Payments
 from node.renter.peers import UNKNOWN, Peers
 from node.renter.reports import Fault, PaymentResult, Reconciled, TickReport
 from node.renter.shelf import Shelf
+from node.renter.top_ups import ToppedUp, TopUps
 from node.tasks import all_of, end
 from payments.channel import Status
 from payments.errors import PaymentError
@@ -48,6 +49,7 @@ class Run:
         deletions: Deletions,
         accounts: Accounts,
         shelf: Shelf,
+        top_ups: TopUps | None = None,
     ) -> None:
         self._context = context
         self._peers = peers
@@ -57,6 +59,8 @@ class Run:
         self._deletions = deletions
         self._accounts = accounts
         self._shelf = shelf
+        self._top_ups = top_ups
+        self._topping: asyncio.Task[ToppedUp] | None = None
 
     async def tick(self) -> TickReport:
         """Take one step: open transactions, the chain's news, what is due, payments at the end, deletions."""
@@ -68,6 +72,7 @@ class Run:
             await self.reconcile()
         except ChainError as error:
             trouble = str(error)  # audits go on with the deposits known
+        topped = self._top_up()
         examined = await self._audits.audit_due()
         paid = await self._payments.pay_outstanding(self._done_with())
         await self._deletions.give_up_dead_puts()
@@ -81,8 +86,9 @@ class Run:
             audits=examined.results,
             payments=paid,
             faults=(*examined.faults, *untold),
-            trouble=trouble,
+            trouble=trouble or topped.trouble,
             next_at=Timestamp(latest if wanted is None else max(now + 1, min(wanted, latest))),
+            topped_up=topped.amount,
         )
 
     async def reconcile(self) -> Reconciled:
@@ -115,6 +121,18 @@ class Run:
             return to_fault(farmer, error)
         return None
 
+    def _top_up(self) -> ToppedUp:
+        """Say what the last top-up came to, and begin the next: audits do not wait for its transaction."""
+        if self._top_ups is None or (self._topping is not None and not self._topping.done()):
+            return ToppedUp()
+        ended, self._topping = self._topping, asyncio.create_task(self._top_ups.top_up())
+        if ended is None:
+            return ToppedUp()
+        try:
+            return ended.result()
+        except ChainError as error:
+            return ToppedUp(trouble=str(error))
+
     async def run(
         self, stop: asyncio.Event, sleep: Sleep, on_tick: Callable[[TickReport], None]
     ) -> tuple[PaymentResult, ...]:
@@ -124,6 +142,11 @@ class Run:
             on_tick(report)
             await _pause(stop, sleep, report.next_at - self._context.now())
         return await self._payments.pay_outstanding()
+
+    async def close(self) -> None:
+        """End what goes on beside the steps: a top-up that is queued is sent by the next run."""
+        if self._topping is not None:
+            await end([self._topping])
 
     def _done_with(self) -> set[NodeId]:
         """Farmers that are owed something and store nothing that is to be audited any more."""

@@ -6,7 +6,7 @@ exists is topped up under its own.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final
 
@@ -72,6 +72,20 @@ def new_life(wishes: Iterable[Wish]) -> int:
 def new_period(quote: Quote, usual: Seconds) -> Seconds:
     """Choose a new channel's challenge period: the usual one, or the nearest that the farmer accepts."""
     return Seconds(min(max(usual, quote.min_challenge_period), quote.max_challenge_period))
+
+
+def within(rows: Sequence[FundingRow], order: Sequence[NodeId], budget: Amount | None) -> list[FundingRow]:
+    """Keep to a budget: in this order each row gets all it wants, the last what is left."""
+    if budget is None:
+        return list(rows)
+    place = {farmer: number for number, farmer in enumerate(order)}
+    left, kept = int(budget), []
+    for row in sorted(rows, key=lambda row: place[row.farmer]):
+        added = min(row.added, left)
+        if added:
+            kept.append(replace(row, target=Amount(row.deposit + added)))
+            left -= added
+    return kept
 
 
 def batches(rows: Iterable[FundingRow]) -> list[tuple[FundingRow, ...]]:

@@ -168,6 +168,13 @@ def make_farm_key(tithe: Tithe) -> None:
     Wallets(folder).save("gas", new_key(), PASSWORD, scrypt_n=LIGHT_SCRYPT_N)
 
 
+def make_tower_key(tithe: Tithe) -> None:
+    """Put a watchtower's gas key with a cheaply checked password into the home."""
+    folder = tithe.home / "tower"
+    folder.mkdir(mode=0o700, parents=True)
+    Wallets(folder).save("gas", new_key(), PASSWORD, scrypt_n=LIGHT_SCRYPT_N)
+
+
 def make_renter(tithe: Tithe) -> None:
     """Put a renter's keys with a cheaply checked password into the home."""
     folder = tithe.home / "renter"

@@ -1,5 +1,7 @@
 import json
+import signal
 import socket
+import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -8,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Farm, Tithe, make_farm_key, make_wallet
+from tests.cli.conftest import Farm, Tithe, make_farm_key, make_tower_key, make_wallet
+from tests.cli.warm import TITHE
 from tests.postgresql import Server
 
 ETHER = 10**18
@@ -199,3 +202,48 @@ def test_status_without_the_chain_shows_the_books_and_the_trouble(local: Tithe) 
     assert "0 TITHE" in done.out
     assert "no answer from the chain" in done.err
     assert "no answer" in tithe("farm", "claim", expect=4).error
+
+
+def test_check_tells_by_its_exit_status_whether_the_farmer_needs_somebody(farm: Tithe) -> None:
+    idle = farm("farm", "check", "--json", expect=5).json
+    assert (idle["level"], idle["running"]) == ("attention", False)
+    assert [one["code"] for one in idle["findings"]] == ["NOT_RUNNING"]
+    assert (
+        "ATTENTION: the farmer does not run. Do: start it: tithe farm run."
+        in farm("farm", "check", expect=5).out
+    )
+    with running(farm):
+        assert farm("farm", "check").out.splitlines()[-1] == "All is well."
+    assert "\ntithebarn_claimable 0\n" in farm("farm", "metrics").out
+
+
+def test_dry_run_quotes_a_claim_without_a_password(farm: Tithe) -> None:
+    told = farm("farm", "claim", "--all", "--dry-run", "--json", env={"TITHE_PASSWORD_FILE": None}).json
+    assert (told["total"], told["cost"], told["quote"]["transactions"]) == ("0", "0", 0)
+
+
+def test_towers_are_named_listed_and_dropped(farm: Tithe) -> None:
+    tower = f"0x{'5f' * 32}@http://127.0.0.1:4601"
+    assert farm("farm", "tower", "add", tower, "--json").json["towers"] == [tower]
+    assert farm("farm", "tower", "list").out.strip() == tower
+    assert farm("farm", "tower", "rm", "0x5f5f", "--json").json["towers"] == []
+    assert farm("farm", "tower", "add", "http://127.0.0.1:4601", expect=2).error.count("0xNODEID@") == 1
+    assert farm("farm", "tower", "rm", "0x", expect=1).error.startswith("tithe: 0 towers")
+    assert farm("tower", "run", expect=2).error.startswith("tithe: name whom to serve")
+
+
+def test_a_tower_runs_until_it_is_interrupted_and_says_its_name(farm: Tithe) -> None:
+    make_tower_key(farm)
+    command = [str(TITHE), "tower", "run", "--anybody", "--port", "0", "--json"]
+    with subprocess.Popen(
+        command, env=farm.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as tower:
+        try:
+            assert tower.stdout is not None
+            lines = iter(tower.stdout.readline, "}\n")
+            told = json.loads("".join(lines) + "}")
+            assert told["tower"] == f"{told['node']}@{told['url']}"
+            tower.send_signal(signal.SIGINT)
+            assert tower.wait(30) == 0
+        finally:
+            tower.kill()

@@ -53,7 +53,7 @@ from tests.settlement.support import World, world
 
 PERIOD = Seconds(60)
 DEPOSIT = Amount(10**18)
-QUIET = Rhythm(follow=3600, collect=3600, sweep=3600, reload=0.05)
+QUIET = Rhythm(follow=3600, collect=3600, sweep=3600, reload=0.05, towers=3600)
 """Nothing happens by itself: tests call what they test."""
 PRICES = Prices(Amount(10**15), Amount(10**15), Amount(10**6))
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from node.farmer.collector import PROOF_BYTE_GAS
+from node.farmer.claimable import PROOF_BYTE_GAS
 from settlement.client import Claim
 from settlement.local_chain import ChainKind, LocalChain
 from tests.settlement.proofs import proven

@@ -17,6 +17,7 @@ from node.identity import NodeKey
 from node.master_key import MasterKey
 from node.renter import TABLES, Keys, Renter
 from node.renter.reports import AuditReport
+from node.renter.top_ups import TopUpRules
 from node.transport import Patience
 from payments.prices import Prices
 from payments.types import Address, Amount, NodeId, Seconds
@@ -130,6 +131,7 @@ class Village:
     keys: Keys
     farmers: list[Neighbour]
     stack: AsyncExitStack
+    top_ups: TopUpRules | None = None
     renter: Renter = field(init=False)
     database: Database = field(init=False)
 
@@ -143,6 +145,7 @@ class Village:
             clock=self.clock,
             locks=self.folder / "locks",
             patience=QUICK,
+            top_ups=self.top_ups,
         )
         return self.renter
 

@@ -1,0 +1,180 @@
+"""A farmer's vitals: the few figures and deadlines that tell whether its money is safe.
+
+Read from the books and the chain, beside a running farmer or without one: a farmer that stands still does
+not know that a payer asked to close, so the chain is asked for every channel with something to claim.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from node.db import Connection
+from node.db.farmer_latency import worst_latency
+from node.farmer.claimable import ALONE_GAS, Candidate, consider, find_candidates
+from node.farmer.config import FarmerConfig
+from payments.channel import CloseRequested, Status, apply
+from payments.deadlines import Deadline, margin
+from payments.types import Address, Amount, ChannelId, Seconds, Timestamp
+from settlement.client import Chain, ChannelState
+from settlement.database import Database
+from settlement.deployment import Deployment
+from settlement.errors import ChainError
+from settlement.outbox_store import list_open
+from settlement.rpc import Block
+from settlement.watcher_store import load_cursor
+
+LOCAL_SECONDS = 5
+"""How long a claim takes on a chain whose blocks come at once, until one was measured."""
+BLOCK_SECONDS = 15
+STUCK_SECONDS = 60
+"""A transaction that is not mined by then is sent again, dearer."""
+STATES_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """Where a farmer's figures are, and what is needed to read them."""
+
+    config: FarmerConfig
+    database: Database
+    deployment: Deployment
+    gas_key: Address | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What is seen of the chain: its newest block, the price of gas, the gas key's money (wei), channels.
+
+    None: not asked, or not answered.
+    """
+
+    head: Block | None = None
+    price: int | None = None
+    balance: int | None = None
+    channels: Mapping[ChannelId, ChannelState] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """How safe a farmer's money is. Amounts in base units, ages in seconds; None: nothing or unknown.
+
+    claimable: what vouchers and proofs would bring now. locked: what open channels hold beyond what is
+    claimed. waiting: why transactions do not go out. gas_claims: how many claims the gas key can pay for.
+    watcher_lag: blocks the books lie behind the chain.
+    """
+
+    claimable: Amount
+    locked: Amount
+    claimed: Amount
+    open_claims: int
+    waiting: tuple[str, ...]
+    oldest_unclaimed: Seconds | None
+    deadlines: tuple[Deadline, ...]
+    gas_balance: int | None
+    gas_price: int | None
+    gas_claims: int | None
+    watcher_lag: int | None
+
+    @property
+    def nearest_deadline(self) -> Deadline | None:
+        """The first one."""
+        return min(self.deadlines, key=lambda one: one.remaining, default=None)
+
+
+async def look(chain: Chain, database: Database, gas_key: Address | None, now: Timestamp) -> Sight:
+    """Ask the chain. Raises ChainError."""
+    candidates = database.read(lambda conn: find_candidates(conn, now))
+    ids = [one.channel.id for one in candidates if _brings(one) and one.channel.status is not Status.CLOSED]
+    states: dict[ChannelId, ChannelState] = {}
+    head = await chain.head()
+    for start in range(0, len(ids), STATES_AT_ONCE):
+        part = ids[start : start + STATES_AT_ONCE]
+        states |= dict(zip(part, await chain.channel_states(part), strict=True))
+    balance = await chain.balance(gas_key) if gas_key else None
+    return Sight(head, (await chain.rpc.fees()).now, balance, states)
+
+
+async def read_vitals(farm: Books, now: Timestamp, chain: Chain | None) -> tuple[Vitals, str | None]:
+    """Read all of it, and why the chain could not be asked. Raises StorageError."""
+    sight, fault = Sight(), None
+    if chain is not None:
+        try:
+            sight = await look(chain, farm.database, farm.gas_key, now)
+        except ChainError as error:
+            fault = str(error)
+    return farm.database.read(lambda conn: measure(conn, farm, now, sight)), fault
+
+
+def measure(conn: Connection, farm: Books, now: Timestamp, sight: Sight) -> Vitals:
+    """Take the figures from the books and what is seen of the chain."""
+    candidates = find_candidates(conn, now)
+    cursor, queue = load_cursor(conn), list_open(conn)
+    since = [one.claimable.since for one in candidates if one.claimable.amount]
+    waiting = tuple(dict.fromkeys(one.problem for one in queue if one.problem))
+    return Vitals(
+        claimable=Amount(sum(map(_brings, candidates))),
+        locked=Amount(sum(one.channel.deposit - one.channel.claimed for one in candidates if _open(one))),
+        claimed=Amount(sum(one.channel.claimed for one in candidates)),
+        open_claims=sum(one.purpose == "claim" for one in queue),
+        waiting=waiting,
+        oldest_unclaimed=Seconds(max(0, now - min(since))) if since else None,
+        deadlines=find_deadlines(conn, farm, candidates, now, sight),
+        gas_balance=sight.balance,
+        gas_price=sight.price,
+        gas_claims=(
+            None if sight.balance is None or not sight.price else sight.balance // (sight.price * ALONE_GAS)
+        ),
+        watcher_lag=max(0, sight.head.number - cursor.seen) if sight.head and cursor else None,
+    )
+
+
+def find_deadlines(
+    conn: Connection, farm: Books, candidates: Sequence[Candidate], now: Timestamp, sight: Sight
+) -> tuple[Deadline, ...]:
+    """Find the channels that close with something worth a claim, by the books and by what the chain says."""
+    usual = usual_latency(farm.deployment)
+    slowest = Seconds(max(worst_latency(conn, now) or 0, usual))
+    allowed = margin(slowest, now, sight.head.timestamp if sight.head else None)
+    closing = [known for one in candidates if (known := _as_seen(one, sight)).channel.closes_at]
+    considered = consider(farm.config, closing, gas_wei=sight.price, now=now)
+    return tuple(
+        Deadline(one.candidate.channel.id, one.amount, closes_at, closes_at - now, allowed)
+        for one in considered
+        if one.decision.claim and one.amount and (closes_at := one.candidate.channel.closes_at)
+    )
+
+
+def _as_seen(one: Candidate, sight: Sight) -> Candidate:
+    """Bring a candidate up to what the chain's newest block says: a close request, a claim not confirmed."""
+    seen = sight.channels.get(one.channel.id)
+    if seen is None:
+        return one
+    left = max(0, one.claimable.amount - max(0, seen.claimed - one.channel.claimed))
+    channel, _ = apply(one.channel, CloseRequested(seen.closes_at))
+    unpaid = None if seen.claimed > one.book.earnings.covered else one.claimable.unpaid
+    return replace(one, channel=channel, claimable=replace(one.claimable, amount=Amount(left), unpaid=unpaid))
+
+
+def usual_latency(deployment: Deployment) -> Seconds:
+    """How long a claim takes where nothing was measured: it may be stuck once, and has to be confirmed."""
+    if deployment.local:
+        return Seconds(LOCAL_SECONDS)
+    return Seconds(STUCK_SECONDS + deployment.confirmations * BLOCK_SECONDS)
+
+
+def deadline_sentence(deadline: Deadline, show: Callable[[int], str] = str) -> str:
+    """Say how a deadline stands."""
+    name = deadline.channel_id.hex()[:16]
+    what = f"{show(deadline.amount)} of channel 0x{name} are not claimed yet"
+    if deadline.remaining <= 0:
+        return f"{what}, and its payer may withdraw since {-deadline.remaining} s"
+    return (
+        f"{what}, and its payer may withdraw in {deadline.remaining} s (a claim may take {deadline.margin} s)"
+    )
+
+
+def _brings(one: Candidate) -> int:
+    return one.claimable.amount + (one.claimable.unpaid.amount if one.claimable.unpaid else 0)
+
+
+def _open(one: Candidate) -> bool:
+    return one.channel.status in (Status.FUNDED, Status.CLOSING)
