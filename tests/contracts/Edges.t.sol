@@ -8,13 +8,10 @@ import {Signatures} from "../../contracts/src/Signatures.sol";
 import {ChannelsTest} from "./support/ChannelsTest.sol";
 import {Messages} from "./support/Messages.sol";
 import {BlocklistToken} from "./support/Tokens.sol";
-import {Trees} from "./support/Trees.sol";
 import {Vm} from "./support/Vm.sol";
 
 /// @dev What faults put into the contract by rule got past all other tests: see docs/mutation.md.
 contract EdgesTest is ChannelsTest {
-    using Trees for Trees.Shard;
-
     /// @dev Half the order of the curve, rounded down.
     uint256 private constant HALF = CURVE_ORDER / 2;
     uint256 private constant ENTRIES = 2; // the slot of the channels' mapping, behind two strings of OpenZeppelin's EIP712
@@ -131,11 +128,10 @@ contract EdgesTest is ChannelsTest {
 
     function test_SkipsAProofThatIsCutAmongItsIndices() external {
         fund(payee, 100);
-        uint64[] memory indices = new uint64[](3);
-        (indices[1], indices[2]) = (1, 2);
-        bytes memory proof = abi.encodePacked(bytes32(0), Trees.Shard("a", 5, 1024).item("agreement", indices));
+        bytes memory head = abi.encodePacked(bytes32("audit"), bytes32("agreement"), type(uint64).max, uint8(3));
+        bytes memory proof = abi.encodePacked(head, uint64(0), uint64(1 << 56), uint64(2 << 56));
         bytes[] memory proofs = new bytes[](1);
-        for (uint256 length = 32 + 41; length <= 32 + 41 + 24; ++length) {
+        for (uint256 length = head.length; length <= proof.length; ++length) {
             proofs[0] = new bytes(length);
             for (uint256 i; i < length; ++i) {
                 proofs[0][i] = proof[i];
