@@ -1,7 +1,7 @@
 """A forge project beside the checkout: the contracts and some of their tests, built as one likes.
 
-The checkout's own settings compile for deployment. Proofs want a syntax tree as well, mutants a quick compiler, coverage
-one that keeps branches where they stand; and what is changed for a mutant is changed in a copy.
+The checkout's own settings compile for deployment. Proofs want a syntax tree as well, mutants a quick
+compiler; and what is changed for a mutant is changed in a copy.
 """
 
 import os
@@ -22,7 +22,9 @@ optimizer = false
 optimizer_details = { yul = true, yulDetails = { stackAllocation = true, optimizerSteps = "" } }"""
 """The least that the compiler can do: without the IR it runs out of stack."""
 
-APART = """additional_compiler_profiles = [{ name = "tests", via_ir = false, optimizer = true, optimizer_runs = 1 }]
+APART = """additional_compiler_profiles = [
+    { name = "tests", via_ir = false, optimizer = true, optimizer_runs = 1 },
+]
 compilation_restrictions = [
     { paths = "tests/contracts/**", via_ir = false, optimizer_runs = 1 },
     { paths = "contracts/src/PaymentChannels.sol", via_ir = true },
@@ -35,13 +37,15 @@ class CannotCheck(Exception):
 
 
 def make_project(folder: Path, settings: Iterable[str], tests: Iterable[Path] = ()) -> None:
-    """Copy the contracts and `tests` (paths from the checkout) to `folder`, with these lines in its foundry.toml."""
+    """Copy the contracts and `tests` (paths from the checkout); `settings` go to the copy's foundry.toml."""
     modules = (ROOT / "node_modules").resolve()
     shutil.copytree(ROOT / SOURCES, folder / SOURCES)
     shutil.copytree(ROOT / "scripts", folder / "scripts")
     for path in tests:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(ROOT / path, folder / path) if path.suffix == "" else shutil.copy(ROOT / path, folder / path)
+        shutil.copytree(ROOT / path, folder / path) if path.suffix == "" else shutil.copy(
+            ROOT / path, folder / path
+        )
     shutil.copy(ROOT / "remappings.txt", folder)
     (folder / "node_modules").symlink_to(modules)
     common = f"""[lint]
@@ -61,7 +65,9 @@ cbor_metadata = false
     (folder / "foundry.toml").write_text(common + "\n".join(settings) + "\n")
 
 
-def forge(folder: Path, *arguments: str, most_seconds: float | None = None) -> "subprocess.CompletedProcess[str]":
+def forge(
+    folder: Path, *arguments: str, most_seconds: float | None = None
+) -> "subprocess.CompletedProcess[str]":
     """Run forge in the project; scripts/lib.sh has put it on the path."""
     return subprocess.run(
         ["forge", *arguments],  # noqa: S607
@@ -81,7 +87,7 @@ def build(folder: Path) -> None:
 
 
 def with_provers() -> dict[str, str]:
-    """An environment in which halmos, its solver and slither are found, which scripts/lib.sh has installed apart."""
+    """An environment in which halmos, its solver and slither are found; scripts/lib.sh has installed them."""
     path = os.pathsep.join([os.environ["TITHE_PROVERS"], os.environ["PATH"]])
     return {**os.environ, "PATH": path}
 

@@ -1,4 +1,4 @@
-"""What slither finds in the contracts. A finding that docs/slither.md does not answer, by its name, is a failure."""
+"""What slither finds in the contracts. One that docs/slither.md does not answer, by name, is a failure."""
 
 import json
 import subprocess
@@ -13,8 +13,9 @@ ANSWERS = ROOT / "docs" / "slither.md"
 
 
 def finding_name(finding: dict[str, Any]) -> str:
-    """What tells a finding from others and outlives changes elsewhere: detector, contract, function, variable."""
-    parts, element = [], finding["elements"][0]
+    """What tells a finding from others and outlives changes elsewhere: detector, contract, function, name."""
+    parts: list[str] = []
+    element = finding["elements"][0]
     while element and element["type"] != "file":
         parts.insert(0, element["name"])
         element = element.get("type_specific_fields", {}).get("parent")
@@ -27,7 +28,7 @@ def find(folder: Path) -> set[str]:
     answer = folder / "slither.json"
     command = ["slither", ".", "--filter-paths", "node_modules", "--json", str(answer)]
     ran = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, env=with_provers())
-    found = json.loads(answer.read_text()) if answer.exists() else {"success": False}
+    found: dict[str, Any] = json.loads(answer.read_text()) if answer.exists() else {"success": False}
     if not found["success"]:
         raise CannotCheck(ran.stdout + ran.stderr)
     return {finding_name(it) for it in found["results"].get("detectors", [])}
