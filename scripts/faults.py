@@ -20,7 +20,7 @@ FAULTS = (
         "Fundings.sol",
         "uint256 received = Tokens.take(token, msg.sender, sum);\n        if (received != sum)",
         "uint256 received = Tokens.take(token, msg.sender, sum);\n        if (received > type(uint128).max)",
-        ("check_fund", "check_fundOne", "check_fundWithPermit"),
+        ("check_fund", "check_fundTwo", "check_fundOne", "check_fundWithPermit"),
     ),
     Fault(
         "a signed deposit is booked whatever the balance did",

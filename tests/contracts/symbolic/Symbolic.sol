@@ -99,9 +99,10 @@ contract AnyToken {
     uint256 private _balance;
     uint256 public gone;
     uint256 public come;
+    uint256 public bits; // of all amounts sent: none is larger, so sums do not overflow
 
     function begin() external {
-        (gone, come) = (0, 0);
+        (gone, come, bits) = (0, 0, 0);
     }
 
     function balanceOf(address) external view returns (uint256) {
@@ -113,6 +114,7 @@ contract AnyToken {
         unchecked {
             _balance -= amount;
             gone += amount;
+            bits |= amount;
         }
         return true;
     }
