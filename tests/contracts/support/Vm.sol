@@ -12,11 +12,13 @@ interface Vm {
 
     function addr(uint256 key) external pure returns (address);
     function sign(uint256 key, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
+    function getCode(string calldata artifact) external view returns (bytes memory);
     function deployCode(string calldata artifact) external returns (address);
     function deployCode(string calldata artifact, bytes calldata arguments) external returns (address);
     function prank(address sender) external;
     function startPrank(address sender) external;
     function stopPrank() external;
+    function load(address where, bytes32 slot) external view returns (bytes32);
     function etch(address where, bytes calldata code) external;
     function warp(uint256 time) external;
     function snapshotState() external returns (uint256 id);
