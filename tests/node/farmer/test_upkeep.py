@@ -14,9 +14,9 @@ from node.messages import AgreementState
 from payments.policy import ClaimPolicy, ClaimReason
 from payments.types import Amount
 from settlement.chain_events import Reason
+from settlement.endpoint import Endpoint
 from settlement.errors import ChainUnreachable
 from settlement.local_chain import warp
-from settlement.rpc import Rpc
 from settlement.transactions import send_now
 from tests.node.farmer.support import Renter, Rig, build, content, refusal, run
 
@@ -379,7 +379,7 @@ def test_a_chain_that_goes_away_is_trouble_and_comes_back(
                 async def gone(*_: object) -> None:
                     raise ChainUnreachable("http://127.0.0.1:1", "connection refused")
 
-                patch.setattr(Rpc, "request", gone)
+                patch.setattr(Endpoint, "request", gone)
                 await rig.farmer.follow()
                 assert await rig.farmer.collect() == ()
                 await earn(renter, 600)
