@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from node.daemon import FarmerDaemon, Places
-from node.farmer.collector import consider, find_candidates, gas_now
+from node.farmer.claimable import consider, find_candidates, gas_now
 from node.farmer.config import FarmerConfig
 from payments.types import Amount, Timestamp
 from payments.vouchers import Voucher, channel_id, sign_voucher

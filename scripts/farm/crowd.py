@@ -9,6 +9,7 @@ channel.
 import os
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import Connection, Table, insert, select
@@ -72,7 +73,7 @@ def write_crowd(database: Database, store: ShardStore, deployment: Deployment, r
     _put(store, shard)
     for start in range(1, renters, AT_ONCE):
         copies = [_copy(original) for _ in range(start, min(start + AT_ONCE, renters))]
-        database.write_sync(lambda conn, copies=copies: _insert(conn, copies))
+        database.write_sync(partial(_insert, copies=copies))
         for copy in copies:
             _put(store, copy[_AGREEMENTS][-1]["id"])
 

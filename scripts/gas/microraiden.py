@@ -61,7 +61,7 @@ async def measure(ground: Ground, _: Sequence[int]) -> list[Figure]:
     closing, settling = "uncooperativeClose(address,uint32,uint192)", "settle(address,uint32)"
     requests = [by_payer(closing, payee.address, block, TOKEN // 5) for payee, block in channels]
     await meter.alone("request_close", requests)
-    for _ in range(0, CHALLENGE_BLOCKS + 1, MINED_AT_ONCE):  # each request in good time
+    for _mined in range(0, CHALLENGE_BLOCKS + 1, MINED_AT_ONCE):  # each request in good time
         await bench.rpc.request("anvil_mine", MINED_AT_ONCE)
     await meter.alone("withdraw", [by_payer(settling, payee.address, block) for payee, block in channels])
     return meter.figures

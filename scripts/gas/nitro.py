@@ -40,7 +40,7 @@ def channel_id(chain_id: int, sides: list[bytes]) -> bytes:
 
 def conclude(ground: Ground, contract: bytes, payee: SigningKey) -> Call:
     """End a channel by a state both sides signed: a tenth of a token is the payee's, the rest is not."""
-    sides = [ground.payer.address, payee.address]
+    sides: list[bytes] = [ground.payer.address, payee.address]
     channel = channel_id(ground.bench.chain_id, sides)
     due = TOKEN // 10
     items = [(bytes(12) + payee.address, due), (bytes(12) + ground.payer.address, 2 * TOKEN - due)]

@@ -224,7 +224,7 @@ async def _sweep(ours: Tithebarn, counts: Sequence[int]) -> None:
 
 def words_of(claims: Sequence[Claim], *, by_payee: bool = False) -> list[tuple[object, ...]]:
     """Rows of claims; `by_payee`: all are the caller's, who need not be named."""
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for claim in claims:
         terms, signature = claim.terms, claim.voucher.signature
         payee = Address(bytes(20)) if by_payee else terms.payee
