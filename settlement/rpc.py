@@ -18,6 +18,7 @@ from web3.providers.rpc.utils import ExceptionRetryConfiguration
 from web3.types import RPCEndpoint
 
 from payments.types import Address, Timestamp
+from settlement import steps
 from settlement.errors import ChainUnreachable, MalformedAnswer, NodeRefused
 from settlement.reverts import decode_revert
 
@@ -189,7 +190,11 @@ class Rpc:
 
     async def send_raw(self, raw: bytes) -> bytes:
         """Broadcast a signed transaction; its hash."""
-        return await self.ask("eth_sendRawTransaction", raw, read=_data)
+        origin = steps.origin()
+        steps.reach(steps.Kind.BROADCAST, steps.Moment.BEFORE, origin)
+        name = await self.ask("eth_sendRawTransaction", raw, read=_data)
+        steps.reach(steps.Kind.BROADCAST, steps.Moment.AFTER, origin)
+        return name
 
     async def knows(self, transaction: bytes) -> bool:
         """Whether the node has the transaction, in a block or in its pool."""
