@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from node.daemon import FarmerDaemon, Places, Rhythm
 from node.errors import NodeError
@@ -45,7 +45,7 @@ IDLE: Final = Rhythm(follow=NEVER, collect=NEVER, sweep=NEVER, reload=NEVER)
 """A farmer that moves when it is told to: so it dies where it is told to."""
 PATIENCE: Final = Patience(connect=20.0, stall=30.0)
 REFUSED: Final = 3
-"""Exit code of a renter that could not do what it was to do, and said so."""
+"""Exit code of one that could not do what it was to do, and said so."""
 START_SECONDS: Final = 60.0
 
 
@@ -61,12 +61,16 @@ class Opened:
 
 @dataclass(frozen=True)
 class Role:
-    """What a process is to be: the folder it has, where it dies, by how many seconds its clock is ahead."""
+    """What a process is to be: the folder it has, where it dies, by how many seconds its clock is ahead.
+
+    rhythm: how often a farmer looks around by itself.
+    """
 
     folder: Path
     chain: Path
     die_at: str | None = None
     skew: int = 0
+    rhythm: Rhythm = IDLE
 
     @property
     def clock(self) -> Callable[[], int]:
@@ -91,7 +95,10 @@ def farm(role: Role, gas_key: bytes, orders: Connection, *, meddler: bytes | Non
     _begin(role)
     if meddler is not None:
         _meddle(SigningKey(meddler))
-    asyncio.run(_farm(role, SigningKey(gas_key), orders))
+    try:
+        asyncio.run(_farm(role, SigningKey(gas_key), orders))
+    except SettlementError as error:
+        _refuse(error)
 
 
 def rent(role: Role, deed: Deed, arguments: tuple[Any, ...]) -> None:
@@ -100,8 +107,7 @@ def rent(role: Role, deed: Deed, arguments: tuple[Any, ...]) -> None:
     try:
         asyncio.run(_rent(role, deed, arguments))
     except (NodeError, PaymentError, SettlementError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)  # noqa: T201
-        os._exit(REFUSED)
+        _refuse(error)
 
 
 def wait(process: BaseProcess, seconds: float = START_SECONDS) -> int:
@@ -109,6 +115,12 @@ def wait(process: BaseProcess, seconds: float = START_SECONDS) -> int:
     process.join(seconds)
     assert process.exitcode is not None, f"{process} does not end"
     return process.exitcode
+
+
+def _refuse(error: Exception) -> NoReturn:
+    """Say why, and end."""
+    print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)  # noqa: T201
+    os._exit(REFUSED)
 
 
 def _begin(role: Role) -> None:
@@ -145,7 +157,7 @@ async def _farm(role: Role, gas_key: SigningKey, orders: Connection) -> None:
         NodeKey(bytes.fromhex(home.farm_node_key.read_text())),
         gas_key=gas_key,
         clock=role.clock,
-        rhythm=IDLE,
+        rhythm=role.rhythm,
     )
     await daemon.start()
     orders.send(daemon.url)
@@ -153,7 +165,11 @@ async def _farm(role: Role, gas_key: SigningKey, orders: Connection) -> None:
     asyncio.get_running_loop().add_reader(orders.fileno(), lambda: given.put_nowait(orders.recv()))
     while True:
         order = await given.get()
-        await getattr(daemon.farmer, order)()
+        await (
+            daemon.farmer.collect(everything=True)
+            if order == "claim_all"
+            else getattr(daemon.farmer, order)()
+        )
         orders.send(order)
 
 
