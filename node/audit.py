@@ -151,18 +151,6 @@ def choose_indices(leaf_count: int, count: int, randomness: bytes) -> tuple[int,
     return tuple(sorted(chosen))
 
 
-def detection_odds(leaf_count: int, missing: int, indices: int, audits: int) -> float:
-    """Compute the probability that one of `audits` audits of `indices` leaves hits one of `missing` leaves.
-
-    A farmer that dropped 1 % of a shard passes one audit of four leaves with probability 0.96 and a hundred
-    of them with 0.018; one that dropped a tenth is found within 20 audits with 0.9998.
-    """
-    pass_one = 1.0
-    for drawn in range(min(indices, leaf_count)):
-        pass_one *= max(0, leaf_count - missing - drawn) / (leaf_count - drawn)
-    return 1.0 - pass_one**audits
-
-
 # The farmer's side
 
 
@@ -254,7 +242,7 @@ def _leaf_fault(
     return None
 
 
-# Batches
+# Sizes
 
 
 def claim_bytes(item: Item) -> int:
@@ -264,20 +252,6 @@ def claim_bytes(item: Item) -> int:
     """
     height = max(0, item.leaf_count - 1).bit_length()
     return ITEM_HEAD + (INDEX_AND_LENGTH + LEAF_SIZE + HASH_SIZE * height) * len(item.indices)
-
-
-def split_items(items: Sequence[Item]) -> tuple[tuple[Item, ...], ...]:
-    """Cut the items, in order, into groups whose proof fits one claim transaction: one challenge each."""
-    groups: list[list[Item]] = []
-    room = 0
-    for item in items:
-        size = claim_bytes(item)
-        if size > room:
-            groups.append([])
-            room = MAX_CLAIM_BYTES
-        groups[-1].append(item)
-        room -= size
-    return tuple(map(tuple, groups))
 
 
 # Outcomes

@@ -17,22 +17,22 @@ from node.api.limits import Limits
 from node.api.routes import create_app
 from node.api.server import HttpServer
 from node.clock import Clock, wall_clock
-from node.db.farmer import TABLES
+from node.db.farmer import open_books
 from node.db.stats import Statistics
 from node.errors import NodeError
 from node.farmer.config import FarmerConfig
 from node.farmer.farm import Farm
 from node.farmer.farmer import Farmer
 from node.hex import to_hex
-from node.home import write_json
+from node.home import COPIES, write_json
 from node.identity import NodeKey
 from node.shard_store import ShardStore
 from node.tasks import end
 from payments.vouchers import SigningKey
 from settlement.client import Chain
+from settlement.copies import EVERY, Copies, check_database, keep_copies
 from settlement.database import Database
 from settlement.deployment import Deployment
-from settlement.tables import TABLES as CHAIN_TABLES
 
 log = logging.getLogger("tithebarn.farmer")
 
@@ -40,6 +40,8 @@ log = logging.getLogger("tithebarn.farmer")
 @dataclass(frozen=True, slots=True)
 class Places:
     """Where a farmer keeps what it has: its two databases, its shards, and the file its owner edits (if any).
+
+    `money` stays unused where the configuration names a database.
 
     Below `shards` every deployment has a folder of its own, as its agreements are in its own books only.
     `running` is a file that says where the daemon listens while it runs: for the owner's other commands.
@@ -60,6 +62,7 @@ class Rhythm:
     collect: float = 60.0
     sweep: float = 30.0
     reload: float = 2.0
+    copy: float = EVERY
 
     @classmethod
     def of(cls, deployment: Deployment) -> Self:
@@ -70,8 +73,8 @@ class Rhythm:
 class FarmerDaemon:
     """A farmer from start to stop. `chain`: a connection to share and leave open; otherwise it makes its own.
 
-    `start` raises ChainError (unreachable, wrong chain, contract missing), StorageError, StoreFault, and
-    OSError when the port is taken.
+    `start` raises ChainError (unreachable, wrong chain, contract missing), StorageError (StorageCorrupt: the
+    books have a damaged page), StoreFault, and OSError when the port is taken.
     """
 
     def __init__(
@@ -154,8 +157,7 @@ class FarmerDaemon:
         if chain is None:
             chain = await Chain.connect(self._deployment.url, self._deployment)
             stack.push_async_callback(chain.close)
-        database = Database.at(self._places.money, [*CHAIN_TABLES, *TABLES])
-        stack.callback(database.close)
+        database = await self._open_books(stack)
         stats = Statistics(self._places.stats)
         stack.callback(stats.close)
         stack.push_async_callback(stats.flush)
@@ -163,6 +165,18 @@ class FarmerDaemon:
         farm = Farm(self._node_key, self._config, database, store, chain, stats, self._clock)
         urls = self._config.urls or (self._url,)
         return Farmer(farm, run=os.urandom(16), urls=urls, gas_key=self._gas_key)
+
+    async def _open_books(self, stack: AsyncExitStack) -> Database:
+        """Open the books; those in a file are checked, and copied as long as we run."""
+        file, url = self._places.money, self._config.database
+        if url is None and file.exists():
+            await asyncio.to_thread(check_database, file)
+        database = open_books(file, url, lambda: self._node_key.node, self._deployment.folder)
+        stack.callback(database.close)
+        if url is None:
+            copying = keep_copies(Copies(file, file.parent / COPIES), self._rhythm.copy)
+            stack.push_async_callback(end, [asyncio.create_task(copying)])
+        return database
 
     def _announce(self, stack: AsyncExitStack) -> None:
         path = self._places.running
@@ -175,7 +189,7 @@ class FarmerDaemon:
         rhythm = self._rhythm
         loops = [
             _repeat("follow", farmer.follow, rhythm.follow),
-            _repeat("sweep", farmer.sweep, rhythm.sweep),
+            _repeat("sweep", farmer.sweep, rhythm.sweep, at_once=True),
             _repeat("collect", farmer.collect, rhythm.collect, farmer.farm.claims_due),
         ]
         if self._places.config is not None:
@@ -213,10 +227,17 @@ class _Reload:
 
 
 async def _repeat(
-    name: str, step: Callable[[], Awaitable[object]], seconds: float, due: asyncio.Event | None = None
+    name: str,
+    step: Callable[[], Awaitable[object]],
+    seconds: float,
+    due: asyncio.Event | None = None,
+    *,
+    at_once: bool = False,
 ) -> None:
     """Do something again and again; at once when it is `due`. What fails is tried again the next time."""
     wake = due or asyncio.Event()
+    if at_once:
+        wake.set()
     while True:
         with suppress(TimeoutError):
             await asyncio.wait_for(wake.wait(), seconds)

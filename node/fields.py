@@ -22,6 +22,10 @@ from payments.types import MAX_AMOUNT
 
 _AMOUNT_DIGITS: Final = len(str(MAX_AMOUNT))
 _MAX_DEPTH: Final = 8
+_MAX_REPEATS: Final = 1_000_000
+"""Repetitions that a regular expression of JSON schema is asked to count."""
+MAX_PROOF: Final = 127 * 1024
+"""Bytes of a proof: no transaction takes more."""
 
 
 def _read_amount(value: object, info: ValidationInfo) -> int:
@@ -44,7 +48,8 @@ def _bytes(least: int, most: int) -> tuple[BeforeValidator, PlainSerializer, Wit
             return value
         return from_hex(value, least, most)
 
-    pattern = f"^0x([0-9a-fA-F]{{2}}){{{least},{most}}}$"
+    times = f"{{{least},{most}}}" if most <= _MAX_REPEATS else "+"
+    pattern = f"^0x([0-9a-fA-F]{{2}}){times}$"
     return (
         BeforeValidator(read),
         PlainSerializer(to_hex, return_type=str),
@@ -86,6 +91,11 @@ Bytes32 = Annotated[bytes, *_bytes(32, 32)]
 Signature = Annotated[bytes, *_bytes(64, 64)]
 Leaf = Annotated[bytes, *_bytes(1, LEAF_SIZE)]
 """A leaf of a shard: 1 to 1,024 bytes."""
+MAX_SEALED: Final = 4 * 1024 * 1024
+Sealed = Annotated[bytes, *_bytes(1, MAX_SEALED)]
+"""Encrypted bytes that a farmer keeps for a renter, at most 4 MiB."""
+PackedProof = Annotated[bytes, *_bytes(0, MAX_PROOF)]
+"""A proof as the contract takes it, or nothing."""
 AmountText = Annotated[
     int,
     BeforeValidator(_read_amount),

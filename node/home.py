@@ -4,7 +4,7 @@
     chains/<name>.json                  deployments; past/<name>-<deployment>.json of those that are gone
     wallets/<name>.json                 keystores
     local-chain.json                    the running `tithe chain up`, while it runs
-    renter/node.key signer.json master.key      and <deployment>/money.db stats.db
+    renter/node.key signer.json master.key account.json  and <deployment>/money.db stats.db copies/
     farm/node.key gas.json config.json shards/ running.json  and <deployment>/money.db stats.db
 
 `deployment` is `Deployment.folder`, made of genesis hash and contract: a restarted local chain has the same
@@ -24,16 +24,21 @@ from settlement.files import write_atomic
 
 VARIABLE = "TITHE_HOME"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+COPIES = "copies"
 _PRIVATE_DIRECTORY = 0o700
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a node keeps for one deployment: money (never lose it), statistics (may be lost), empty locks."""
+    """What a node keeps for one deployment: money (never lose it), statistics (may be lost), empty locks.
+
+    copies: the folder of the newest copies of `money`.
+    """
 
     money: Path
     stats: Path
     locks: Path
+    copies: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,11 @@ class Home:
     def renter_master_key(self) -> Path:
         """The sealed key that wraps all file keys."""
         return self.root / "renter" / "master.key"
+
+    @property
+    def renter_account(self) -> Path:
+        """Which account's recovery phrase gives the renter's keys back."""
+        return self.root / "renter" / "account.json"
 
     @property
     def farm_node_key(self) -> Path:
@@ -212,7 +222,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _state(folder: Path) -> State:
     directory = make_private_directory(folder)
-    return State(directory / "money.db", directory / "stats.db", directory / "locks")
+    return State(directory / "money.db", directory / "stats.db", directory / "locks", directory / COPIES)
 
 
 def _names(directory: Path) -> list[str]:

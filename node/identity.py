@@ -1,5 +1,7 @@
 """A node's identity: its Ed25519 key; the public half is the node's id. What it signs begins with a tag."""
 
+from hashlib import blake2b
+
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
 
@@ -35,6 +37,11 @@ class NodeKey:
     def signing_key(self) -> SigningKey:
         """The key as PyNaCl knows it, for `payments.prices.sign_quote`."""
         return self._key
+
+    def derive(self, purpose: str) -> bytes:
+        """Make a 32-byte key for one purpose, from which nothing leads back to the secret."""
+        key = blake2b(purpose.encode(), digest_size=32, key=bytes(self._key), person=b"tithe node key")
+        return key.digest()
 
     def sign(self, message: bytes) -> bytes:
         """Sign a message that begins with a tag of its kind: 64 bytes."""

@@ -19,9 +19,14 @@ from node.master_key import (
 def create_master_key(path: Path, passphrase: str, cost: Cost = USUAL_COST) -> MasterKey:
     """Make a random master key and keep it at `path`. Raises AlreadyThere rather than replace one."""
     master = MasterKey(os.urandom(KEY_SIZE))
+    keep_master_key(path, master, passphrase, cost)
+    return master
+
+
+def keep_master_key(path: Path, master: MasterKey, passphrase: str, cost: Cost = USUAL_COST) -> None:
+    """Keep a master key at `path`, sealed. Raises AlreadyThere rather than replace one."""
     salt, nonce = os.urandom(SALT_SIZE), os.urandom(NONCE_SIZE)
     create_private(path, seal_master_key(master, passphrase, salt, nonce, cost))
-    return master
 
 
 def load_master_key(path: Path, passphrase: str) -> MasterKey:

@@ -100,7 +100,7 @@ def seal_master_key(
     master: MasterKey, passphrase: str, salt: bytes, nonce: bytes, cost: Cost = USUAL_COST
 ) -> bytes:
     """Seal a master key by a passphrase, with 16 random bytes of salt and 24 of nonce."""
-    box = crypto_secretbox_easy(master._secret, nonce, _stretch(passphrase, salt, cost))  # noqa: SLF001
+    box = crypto_secretbox_easy(master._secret, nonce, stretch(passphrase, salt, cost))  # noqa: SLF001
     sealed = _HEADER.pack(_MAGIC, cost.passes, cost.kibibytes, salt, nonce, box)
     return sealed + _checksum(sealed)
 
@@ -119,13 +119,14 @@ def open_master_key(sealed: bytes, passphrase: str) -> MasterKey:
     ):
         raise CorruptKeyFile(f"its cost of {passes} passes over {kibibytes} KiB is out of bounds")
     try:
-        secret = crypto_secretbox_open_easy(box, nonce, _stretch(passphrase, salt, Cost(passes, kibibytes)))
+        secret = crypto_secretbox_open_easy(box, nonce, stretch(passphrase, salt, Cost(passes, kibibytes)))
     except CryptoError as error:
         raise WrongPassphrase from error
     return MasterKey(secret)
 
 
-def _stretch(passphrase: str, salt: bytes, cost: Cost) -> bytes:
+def stretch(passphrase: str, salt: bytes, cost: Cost) -> bytes:
+    """Make a 32-byte key of a passphrase (Argon2id), however its letters are composed (NFC)."""
     typed = unicodedata.normalize("NFC", passphrase).encode()
     return argon2id.kdf(KEY_SIZE, typed, salt, opslimit=cost.passes, memlimit=cost.kibibytes * 1024)
 

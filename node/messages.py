@@ -20,6 +20,7 @@ from node.fields import (
     Bytes32,
     Detail,
     Leaf,
+    Sealed,
     Sentence,
     Signature,
     Uint32,
@@ -36,6 +37,9 @@ CONTROL_LIMIT: Final = 64 * 1024
 """Bytes in a message's body."""
 AUDIT_LIMIT: Final = 1024 * 1024
 """Bytes in the body of a message with challenges or proofs."""
+SHELF_LIMIT: Final = 9 * 1024 * 1024
+"""Bytes in the body of a message with an entry of a renter's shelf."""
+MAX_ENTRIES: Final = 10_000
 MAX_ITEMS: Final = 128
 MAX_PATH: Final = 64
 MAX_TOKENS: Final = 64
@@ -271,7 +275,10 @@ class ProvenMessage(Message):
 
 
 class ChannelView(Message):
-    """A channel as the farmer sees it, with the newest vouchers it holds: a restored renter reads it."""
+    """A channel as the farmer sees it, with the newest vouchers it holds: a restored renter reads it.
+
+    restored: the farmer's own books are an old copy; it asks for the newest voucher that its renter has.
+    """
 
     limit = AUDIT_LIMIT
     channel_id: Bytes32
@@ -282,6 +289,7 @@ class ChannelView(Message):
     proven: ProvenMessage | None
     exposure: AmountText
     serving: bool
+    restored: bool
 
 
 class ProposeAgreement(Message):
@@ -356,6 +364,29 @@ class PayVoucher(Message):
     """POST /v1/vouchers: an unconditional payment or prepayment."""
 
     voucher: SignedVoucherMessage
+
+
+class ShelfEntry(Message):
+    """POST /v1/shelf: something encrypted that a farmer keeps for its renter, and gives back on request."""
+
+    limit = SHELF_LIMIT
+    entry: Bytes16
+    version: Uint64
+    sealed: Sealed
+
+
+class ShelfPlace(Message):
+    """An entry that a farmer keeps: its name and version."""
+
+    entry: Bytes16
+    version: Uint64
+
+
+class ShelfList(Message):
+    """GET /v1/shelf: everything that a farmer keeps of this renter."""
+
+    limit = AUDIT_LIMIT
+    entries: Annotated[tuple[ShelfPlace, ...], Field(max_length=MAX_ENTRIES)]
 
 
 class ErrorBody(Message):

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from node.errors import LengthOutOfRange
+from node.errors import LengthOutOfRange, SegmentSizeOutOfRange
 
 Buffer = bytes | bytearray | memoryview
 """What the codec reads: anything contiguous that holds bytes."""
 
 SEGMENT_SIZE = 64 * 2**20
+MIN_SEGMENT_SIZE = 2**10
+"""A segment costs a key, a tree and an agreement with every farmer, whatever it holds."""
 CHUNK_SIZE = 64 * 2**10
 
 
@@ -29,7 +31,7 @@ class Part:
 
 def segment_lengths(size: int, segment_size: int = SEGMENT_SIZE) -> tuple[int, ...]:
     """Return the plaintext length of each segment of a file of `size` bytes; an empty file has one, empty."""
-    check_length("segment size", segment_size, 1, SEGMENT_SIZE)
+    check_segment_size(segment_size)
     check_length("file size", size, 0)
     full, rest = divmod(size, segment_size)
     return (segment_size,) * full + ((rest,) if rest or not full else ())
@@ -70,7 +72,7 @@ def read_segments(file: BinaryIO, segment_size: int = SEGMENT_SIZE) -> Iterator[
     Works on pipes: the size need not be known. A segment must be used up before the next one is asked for, as
     with `itertools.groupby`.
     """
-    check_length("segment size", segment_size, 1, SEGMENT_SIZE)
+    check_segment_size(segment_size)
     ahead = _read(file, min(CHUNK_SIZE, segment_size))
     while True:
         segment = _Segment(file, segment_size, ahead)
@@ -108,6 +110,12 @@ def _read(file: BinaryIO, size: int) -> bytes:
             break
         chunk += more
     return chunk
+
+
+def check_segment_size(size: int) -> None:
+    """Raise SegmentSizeOutOfRange unless files may be cut into segments of `size` bytes."""
+    if not MIN_SEGMENT_SIZE <= size <= SEGMENT_SIZE:
+        raise SegmentSizeOutOfRange(size, MIN_SEGMENT_SIZE, SEGMENT_SIZE)
 
 
 def check_length(name: str, length: int, least: int, most: int | None = None) -> None:

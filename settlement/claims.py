@@ -5,15 +5,15 @@ transfer), and a batch too heavy for one transaction is halved until it fits. Wh
 read from the logs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
 from payments.types import Address, Amount, ChannelId
 from payments.vouchers import SigningKey, channel_id
-from settlement.chain_events import ChannelClaimed, Reason, RowSkipped
-from settlement.client import Call, Chain, ChannelState, Claim
+from settlement.chain_events import NO_FEE, ChannelClaimed, Reason, RowSkipped
+from settlement.client import Call, Chain, ChannelState, Claim, Fee
 from settlement.errors import NodeRefused, Reverted, TransactionFailed
 from settlement.outbox import Outbox
 from settlement.reverts import Refused
@@ -26,19 +26,22 @@ MAX_CALL_BYTES: Final = 127 * 1024
 """Call data of one transaction: common pools refuse those above 128 KiB, signature and fees included."""
 _WORD: Final = 32
 _ROW_BYTES: Final = 6 * _WORD
+_FEE_BYTES: Final = 3 * _WORD
+Fees = Mapping[ChannelId, Fee]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one claim. `claimed`: the channel's paid-out total; else `reason` says why not.
 
-    `transaction` is None where nothing was sent.
+    `transaction` is None where nothing was sent; `fee` is what a relayer kept.
     """
 
     channel_id: ChannelId
     claimed: Amount | None
     reason: Reason
     transaction: bytes | None = None
+    fee: Amount = NO_FEE
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +76,31 @@ async def plan_claims(chain: Chain, claims: Sequence[Claim], sender: Address) ->
     left_out = []
     wanted = []
     for claim, claimed_id, state in zip(claims, ids, states, strict=True):
-        reason = _skipped(claim, state)
+        reason = foresee(claim, state)
         if reason is Reason.NONE:
             wanted.append(claim)
         else:
             left_out.append(Outcome(claimed_id, None, reason))
+    return await plan_batches(chain, wanted, sender, left_out)
+
+
+async def plan_batches(
+    chain: Chain,
+    claims: Sequence[Claim],
+    sender: Address,
+    left_out: Sequence[Outcome] = (),
+    fees: Fees | None = None,
+) -> Plan:
+    """Plan claims that the contract will take, or with `fees` their relay; `left_out` is passed on."""
     batches: list[Batch] = []
-    wanted.sort(key=lambda claim: (claim.terms.token, claim.terms.payee, not claim.proof))
+    dropped = list(left_out)
+    wanted = sorted(claims, key=lambda claim: (claim.terms.token, claim.terms.payee, not claim.proof))
     for _, group in groupby(wanted, key=lambda claim: claim.terms.token):
-        for rows in _cut(list(group)):
-            fitting, refused = await _fit(chain, rows, sender)
+        for rows in _cut(list(group), _ROW_BYTES if fees is None else _ROW_BYTES + _FEE_BYTES):
+            fitting, refused = await _fit(chain, rows, sender, fees)
             batches += fitting
-            left_out += refused
-    return Plan(tuple(batches), tuple(left_out))
+            dropped += refused
+    return Plan(tuple(batches), tuple(dropped))
 
 
 async def send_claims(chain: Chain, outbox: Outbox, plan: Plan, key: SigningKey) -> tuple[Outcome, ...]:
@@ -108,28 +123,31 @@ async def send_claims(chain: Chain, outbox: Outbox, plan: Plan, key: SigningKey)
 
 def read_outcomes(chain: Chain, claims: Sequence[Claim], receipt: Receipt) -> list[Outcome]:
     """Read from a receipt's logs what became of each claim."""
-    claimed: dict[ChannelId, Amount] = {}
+    claimed: dict[ChannelId, ChannelClaimed] = {}
     skipped: dict[ChannelId, Reason] = {}
     for event in chain.events_of(receipt):
         if isinstance(event, ChannelClaimed):
-            claimed[event.channel_id] = event.claimed
+            claimed[event.channel_id] = event
         elif isinstance(event, RowSkipped):
             skipped[event.channel_id] = event.reason
     outcomes = []
     for claim in claims:
         key = channel_id(chain.domain, claim.terms)
-        reason = Reason.NONE if key in claimed else skipped.get(key, Reason.UNKNOWN)
-        outcomes.append(Outcome(key, claimed.get(key), reason, receipt.transaction))
+        paid = claimed.get(key)
+        if paid is not None:
+            outcomes.append(Outcome(key, paid.claimed, Reason.NONE, receipt.transaction, paid.fee))
+        else:
+            outcomes.append(Outcome(key, None, skipped.get(key, Reason.UNKNOWN), receipt.transaction))
     return outcomes
 
 
-def _cut(rows: Sequence[Claim]) -> Iterator[list[Claim]]:
+def _cut(rows: Sequence[Claim], row_bytes: int) -> Iterator[list[Claim]]:
     """Cut rows, in their order, into parts whose call data fits one transaction."""
     head = 2 * _WORD if any(row.proof for row in rows) else 0  # a proof's offset and length
     part: list[Claim] = []
     size = 0
     for row in rows:
-        own = _ROW_BYTES + head + -(-len(row.proof) // _WORD) * _WORD
+        own = row_bytes + head + -(-len(row.proof) // _WORD) * _WORD
         if part and size + own > MAX_CALL_BYTES:
             yield part
             part, size = [], 0
@@ -139,9 +157,11 @@ def _cut(rows: Sequence[Claim]) -> Iterator[list[Claim]]:
         yield part
 
 
-async def _fit(chain: Chain, rows: list[Claim], sender: Address) -> tuple[list[Batch], list[Outcome]]:
+async def _fit(
+    chain: Chain, rows: list[Claim], sender: Address, fees: Fees | None
+) -> tuple[list[Batch], list[Outcome]]:
     """Halve until each part can be one transaction; single rows the contract refuses are left out."""
-    call = chain.claim(rows)
+    call = _call(chain, rows, fees)
     try:
         gas = await chain.simulate(call, sender)
     except Refused as err:
@@ -153,12 +173,18 @@ async def _fit(chain: Chain, rows: list[Claim], sender: Address) -> tuple[list[B
     if gas <= GAS_LIMIT or len(rows) == 1:
         return [Batch(call, tuple(rows), gas)], []
     middle = len(rows) // 2
-    first, refused = await _fit(chain, rows[:middle], sender)
-    second, also_refused = await _fit(chain, rows[middle:], sender)
+    first, refused = await _fit(chain, rows[:middle], sender, fees)
+    second, also_refused = await _fit(chain, rows[middle:], sender, fees)
     return first + second, refused + also_refused
 
 
-def _skipped(claim: Claim, state: ChannelState) -> Reason:
+def _call(chain: Chain, rows: Sequence[Claim], fees: Fees | None) -> Call:
+    if fees is None:
+        return chain.claim(rows)
+    return chain.relay(rows, [fees.get(channel_id(chain.domain, row.terms)) for row in rows])
+
+
+def foresee(claim: Claim, state: ChannelState) -> Reason:
     """Foresee the contract's answer as far as its state tells."""
     if claim.voucher.total <= state.claimed:
         return Reason.STALE

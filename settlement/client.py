@@ -4,10 +4,12 @@ Typed values only. Reads may be pinned to a block; a call the contract would ref
 the name of the Solidity one.
 """
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
+from eth_abi.abi import encode
 from eth_abi.exceptions import DecodingError
 from web3.providers import AsyncBaseProvider
 
@@ -19,16 +21,23 @@ from payments.types import ZERO32, Address, Amount, ChannelId, Seconds, Timestam
 from payments.vouchers import SignedVoucher, Terms
 from settlement.abi import CHANNELS, TOKEN, decode_result, encode_call
 from settlement.chain_events import ChainEvent, key, read_events, row
-from settlement.deployment import Deployment
+from settlement.deployment import DEPTH, Deployment
 from settlement.errors import (
     ChainUnreachable,
     ContractDifferent,
     ContractMissing,
+    NodeRefused,
+    Reorganised,
     Reverted,
     WrongChain,
     WrongGenesis,
 )
 from settlement.rpc import Block, BlockId, Receipt, Rpc
+from settlement.survey import Survey, check_blooms, compare_logs
+from settlement.transactions import call_gas
+
+STATES_AT_ONCE: Final = 500
+"""Channels asked about in one call: nodes bound what a call may compute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +102,8 @@ class Chain:
         self.rpc = rpc
         self.deployment = deployment
         self.domain: Domain = deployment.domain
+        self._survey = Survey(rpc, deployment)
+        self._pins = rpc.url.startswith("http")
 
     @classmethod
     async def connect(cls, endpoint: str | AsyncBaseProvider | Rpc, deployment: Deployment) -> Self:
@@ -111,6 +122,7 @@ class Chain:
 
     async def verify(self) -> None:
         """Check again that this is the recorded chain and contract; raises as `connect` does."""
+        await self._survey.renew()
         url, record = self.rpc.url, self.deployment
         chain_id = await self.rpc.chain_id()
         if chain_id != record.chain_id:
@@ -137,27 +149,55 @@ class Chain:
     # Reading
 
     async def head(self) -> Block:
-        """The newest block."""
+        """The newest block, of an endpoint that the others do not contradict."""
+        await self._survey.renew()
         return await self.block("latest")
 
     async def block(self, block: BlockId) -> Block:
         """A block's header; ChainUnreachable where the node does not have it (yet)."""
         found = await self.rpc.block(block)
         if found is None:
-            raise ChainUnreachable(self.rpc.url, f"the node has no block {block}")
+            raise ChainUnreachable(self.rpc.url, f"the node has no block {block!r}")
         return found
+
+    async def final(self, head: Block) -> int:
+        """Number of the newest block that counts as confirmed when `head` is the newest; below 0 for none."""
+        if self.deployment.finality == DEPTH:
+            return head.number - self.deployment.confirmations + 1
+        block = await self.rpc.block(self.deployment.finality)
+        return -1 if block is None else min(block.number, head.number)
+
+    async def states_at(self, ids: Sequence[ChannelId], block: Block) -> tuple[ChannelState, ...]:
+        """What the contract stores of channels in exactly this block. Raises Reorganised.
+
+        It is named by its hash (EIP-1898), or where the node does not know that by its number, and then its
+        hash is compared afterwards.
+        """
+        if self._pins:
+            with contextlib.suppress(NodeRefused):
+                return await self.channel_states(ids, block.hash)
+        states = await self.channel_states(ids, block.number)
+        again = await self.block(block.number)
+        if again.hash != block.hash:
+            raise Reorganised(block.number, block.hash, again.hash)
+        self._pins = False
+        return states
 
     async def channel_states(
         self, ids: Sequence[ChannelId], block: BlockId = "latest"
     ) -> tuple[ChannelState, ...]:
         """What the contract stores of these channels, in their order, at one block."""
-        if not ids:
-            return ()
-        (states,) = await self._view(CHANNELS, self.deployment.contract, "channels", list(ids), block=block)
-        return tuple(
-            ChannelState(Amount(deposit), Amount(claimed), Timestamp(closes_at))
-            for deposit, claimed, closes_at in states
-        )
+        if len(ids) > STATES_AT_ONCE and block == "latest":
+            block = (await self.head()).number
+        states: list[ChannelState] = []
+        for start in range(0, len(ids), STATES_AT_ONCE):
+            some = list(ids[start : start + STATES_AT_ONCE])
+            (found,) = await self._view(CHANNELS, self.deployment.contract, "channels", some, block=block)
+            states += [
+                ChannelState(Amount(deposit), Amount(claimed), Timestamp(closes_at))
+                for deposit, claimed, closes_at in found
+            ]
+        return tuple(states)
 
     async def token_balance(
         self, owner: Address, token: Address | None = None, block: BlockId = "latest"
@@ -212,9 +252,29 @@ class Chain:
         """Code at an address: empty for a plain key."""
         return await self.rpc.code(address, block)
 
-    async def events(self, first: int, last: int) -> tuple[ChainEvent, ...]:
-        """What happened to channels in the blocks `first`..`last`."""
-        return read_events(self.domain, await self.rpc.logs(self.deployment.contract, first, last))
+    async def account_accepts(
+        self, account: Address, digest: bytes, signature: bytes, *, block: BlockId
+    ) -> bool:
+        """Whether the contract at `account` accepts a signature (ERC-1271), asked as PaymentChannels asks it.
+
+        Same caller, same gas. An answer of any other kind is a no, and so is a call that fails.
+        """
+        question = _IS_VALID_SIGNATURE + encode(["bytes32", "bytes"], [digest, signature])
+        gas = _ACCOUNT_GAS + call_gas(question)
+        try:
+            answer = await self.rpc.call(
+                account, question, block=block, sender=self.deployment.contract, gas=gas
+            )
+        except (Reverted, NodeRefused):
+            return False
+        return answer[:32] == _IS_VALID_SIGNATURE.ljust(32, b"\0")
+
+    async def events(self, first: int, last: int, headers: Sequence[Block] = ()) -> tuple[ChainEvent, ...]:
+        """What happened to channels in the blocks `first`..`last`, held against those `headers`."""
+        contract = self.deployment.contract
+        logs = await compare_logs(self.rpc, contract, first, last)
+        await check_blooms(self.rpc, contract, headers, logs)
+        return read_events(self.domain, logs)
 
     def events_of(self, receipt: Receipt) -> tuple[ChainEvent, ...]:
         """What a transaction did to channels."""
@@ -391,6 +451,10 @@ def _claim_row(claim: Claim, before: Claim | None) -> tuple[object, ...]:
     return (payer, packed, row(payee, claim.voucher.total), salt, signature[:32], signature[32:])
 
 
+_IS_VALID_SIGNATURE: Final = bytes.fromhex("1626ba7e")
+"""The selector of ERC-1271's only function, which is also what it answers for yes."""
+_ACCOUNT_GAS: Final = 100_000
+"""What PaymentChannels gives an account for its answer (Signatures.sol)."""
 _FOUR_FIELDS: Final = b"\x0f"
 """A domain with name, version, chainId and verifyingContract (EIP-5267)."""
 _NOBODY: Final = Address(bytes(20))

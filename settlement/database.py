@@ -7,9 +7,7 @@ success only when that commit is on disk (SQLite WAL with synchronous=FULL, or P
 
 import asyncio
 import contextlib
-import os
 import queue
-import sqlite3
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
@@ -18,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Dialect, Engine, LargeBinary, MetaData, create_engine, event
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
@@ -26,15 +24,8 @@ from sqlalchemy.types import TypeDecorator
 from sqlmodel import SQLModel
 
 from payments.types import Amount, to_amount
-from settlement import steps
-from settlement.errors import (
-    StorageBusy,
-    StorageClosed,
-    StorageCorrupt,
-    StorageFailed,
-    StorageFull,
-    StorageReadOnly,
-)
+from settlement import postgresql, steps, storage_faults
+from settlement.errors import StorageClosed, StorageFailed
 
 T = TypeVar("T")
 
@@ -69,17 +60,6 @@ class AmountColumn(TypeDecorator[Amount]):
         return unpack_amount(value)
 
 
-_BY_SQLITE_CODE: Final = {
-    sqlite3.SQLITE_FULL: StorageFull,
-    sqlite3.SQLITE_READONLY: StorageReadOnly,
-    sqlite3.SQLITE_CORRUPT: StorageCorrupt,
-    sqlite3.SQLITE_NOTADB: StorageCorrupt,
-    sqlite3.SQLITE_BUSY: StorageBusy,
-    sqlite3.SQLITE_LOCKED: StorageBusy,
-}
-_BY_SQLSTATE: Final = {"53100": StorageFull, "25006": StorageReadOnly}
-
-
 @dataclass(slots=True)
 class _Job:
     """One queued function, who waits for it, and how it ended."""
@@ -95,25 +75,30 @@ class _Job:
 class Database:
     """State on disk: concurrent reads, group-committed writes.
 
-    `url` is an SQLAlchemy URL (`sqlite:////path/money.db`, `postgresql+psycopg://...`). `tables` are the
-    SQLModel classes to create where missing; all that are imported by default. Raises StorageError.
+    `url` is a URL (`sqlite:////path/money.db`, `postgresql://host/database`). `tables` are the SQLModel
+    classes to create where missing; all that are imported by default. `schema` is where they are in
+    PostgreSQL; None leaves that to the server. Raises StorageError.
     """
 
-    def __init__(self, url: str, tables: Iterable[type[SQLModel]] | None = None) -> None:
-        parsed = make_url(url)
-        self.name = parsed.database or parsed.render_as_string(hide_password=True)
+    def __init__(
+        self, url: str, tables: Iterable[type[SQLModel]] | None = None, *, schema: str | None = None
+    ) -> None:
+        parsed = postgresql.read_url(url) or make_url(url)
+        self._schema = schema
         self._sqlite = parsed.get_backend_name() == "sqlite"
-        if self._sqlite and (not parsed.database or parsed.database == ":memory:"):
+        self.name = (parsed.database or "") if self._sqlite else postgresql.show(parsed, schema)
+        if self._sqlite and self.name in ("", ":memory:"):
             raise StorageFailed(self.name, "an SQLite database needs a file")
-        self._writer_engine = self._engine(url, begin="BEGIN IMMEDIATE")
-        self._reader_engine = self._engine(url, begin="BEGIN", query_only=True)
+        self._writer_engine = self._engine(parsed, begin="BEGIN IMMEDIATE")
+        self._reader_engine = self._engine(parsed, begin="BEGIN", query_only=True)
+        self._driver_error: type[Exception] = self._writer_engine.dialect.loaded_dbapi.Error
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._write_loop, name=f"writer of {self.name}", daemon=True)
         self._thread.start()
         try:
-            self.write_sync(lambda conn: _create(conn, tables))
+            self.write_sync(lambda conn: self._create(conn, tables))
         except BaseException:
             self.close()
             raise
@@ -130,7 +115,7 @@ class Database:
         try:
             with self._reader_engine.connect() as conn, conn.begin():
                 return work(conn)
-        except (DBAPIError, sqlite3.Error) as err:
+        except (DBAPIError, self._driver_error) as err:
             raise self._named(err) from err
 
     async def write(self, work: Callable[[Connection], T]) -> T:
@@ -184,7 +169,7 @@ class Database:
             running = item is not None
             if group:
                 try:
-                    conn = conn or self._writer_engine.connect()
+                    conn = self._kept(conn) or self._writer_engine.connect()
                     self._commit(conn, group)
                 except BaseException as err:  # noqa: BLE001 - every waiting caller must hear of it
                     fault = self._named(err)
@@ -215,13 +200,29 @@ class Database:
         steps.reach(steps.Kind.COMMIT, steps.Moment.AFTER, *origins)
 
     def _transaction_lost(self, conn: Connection) -> bool:
-        """Tell whether SQLite rolled back the whole transaction by itself (disk full, I/O error)."""
-        driver = conn.connection.driver_connection
-        return isinstance(driver, sqlite3.Connection) and not driver.in_transaction
+        """Tell whether the database ended the whole transaction by itself (disk full, server gone)."""
+        if conn.invalidated:
+            return True
+        driver: Any = conn.connection.driver_connection
+        return not driver.in_transaction if self._sqlite else bool(driver.closed)
 
-    def _engine(self, url: str, begin: str, *, query_only: bool = False) -> Engine:
+    def _kept(self, conn: Connection | None) -> Connection | None:
+        """Keep the writing connection, unless its server has hung up meanwhile."""
+        if conn is None or self._sqlite or postgresql.answers(conn):
+            return conn
+        _discard(conn)
+        return None
+
+    def _create(self, conn: Connection, tables: Iterable[type[SQLModel]] | None) -> None:
         if not self._sqlite:
-            return create_engine(url, pool_pre_ping=True, hide_parameters=True)
+            postgresql.prepare(conn, self.name, self._schema)
+        metadata: MetaData = SQLModel.metadata
+        chosen = None if tables is None else [metadata.tables[str(table.__tablename__)] for table in tables]
+        metadata.create_all(conn, tables=chosen)
+
+    def _engine(self, url: URL, begin: str, *, query_only: bool = False) -> Engine:
+        if not self._sqlite:
+            return postgresql.open_engine(url, self._schema, BUSY_TIMEOUT_MS, read_only=query_only)
         pool = QueuePool if query_only else NullPool
         limits = {"max_overflow": -1} if query_only else {}
         engine = create_engine(
@@ -252,26 +253,9 @@ class Database:
         return engine
 
     def _named(self, err: BaseException) -> BaseException:
-        """Translate a fault of disk or file into our tree; leave all others as they are."""
-        orig = err.orig if isinstance(err, DBAPIError) else err
-        fault = _BY_SQLSTATE.get(getattr(orig, "sqlstate", None) or "")
-        code = getattr(orig, "sqlite_errorcode", 0) & 0xFF
-        if fault or code in _BY_SQLITE_CODE:
-            return (fault or _BY_SQLITE_CODE[code])(self.name)
-        if code not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
-            return err
-        folder = Path(self.name).parent
-        if folder.is_dir() and not os.access(folder, os.W_OK):
-            return StorageReadOnly(self.name)
-        if folder.is_dir() and not os.statvfs(folder).f_bavail:
-            return StorageFull(self.name)  # without room SQLite cannot even open its index of the log
-        return StorageFailed(self.name, str(orig))
-
-
-def _create(conn: Connection, tables: Iterable[type[SQLModel]] | None) -> None:
-    metadata: MetaData = SQLModel.metadata
-    chosen = None if tables is None else [metadata.tables[str(table.__tablename__)] for table in tables]
-    metadata.create_all(conn, tables=chosen)
+        """Translate a fault of disk, file or server into our tree; leave all others as they are."""
+        name_fault = storage_faults.name_fault if self._sqlite else postgresql.name_fault
+        return name_fault(self.name, err)
 
 
 def _discard(conn: Connection | None) -> None:

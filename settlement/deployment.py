@@ -32,6 +32,9 @@ LOCAL_CHALLENGE_PERIOD: Final = Seconds(60)
 CHALLENGE_PERIOD: Final = Seconds(24 * 3600)
 LOCAL_CONFIRMATIONS: Final = 1
 CONFIRMATIONS: Final = 12
+DEPTH: Final = "depth"
+FINALITIES: Final = (DEPTH, "safe", "finalized")
+"""What makes news count: so many blocks upon it, or the chain's own word, where it has these tags."""
 LOCAL_CLIENTS: Final = ("anvil", "ganache", "ethereumtester")
 PATIENCE: Final = 600.0
 """Seconds to wait until each contract is mined, on chains that are not local ones."""
@@ -45,7 +48,8 @@ class Deployment:
 
     `genesis_hash` 32 bytes; `token` is the default ERC-20; `deployed_block` is where reading logs begins;
     `challenge_period` (seconds) is what new channels get; news counts once it is `confirmations` blocks deep,
-    its own included. `local` chains can be warped and hand out tokens.
+    its own included, or with `finality` "safe" or "finalized" once the chain calls its block so. `url` may be
+    several, separated by commas, in order of preference. `local` chains can be warped and hand out tokens.
     """
 
     name: str
@@ -58,6 +62,7 @@ class Deployment:
     challenge_period: Seconds
     confirmations: int
     local: bool
+    finality: str = DEPTH
 
     @property
     def domain(self) -> Domain:
@@ -88,8 +93,11 @@ class Deployment:
     def from_record(cls, record: Any) -> "Deployment":  # noqa: ANN401 - JSON
         """Build a deployment from its JSON form; ValueError names what is wrong."""
         expected = [field.name for field in fields(cls)]
-        if not isinstance(record, dict) or set(record) != set(expected):
+        if not isinstance(record, dict) or {"finality", *record} != set(expected):
             raise ValueError(f"the fields must be {', '.join(expected)}")
+        record = {"finality": DEPTH, **record}
+        if record["finality"] not in FINALITIES:
+            raise ValueError(f"finality must be one of {', '.join(FINALITIES)}")
         values = dict(record)
         for key, length in _BYTES_FIELDS.items():
             values[key] = bytes.fromhex(str(record[key]).removeprefix("0x"))
@@ -144,7 +152,7 @@ async def deploy(
         token = _created(await send_now(rpc, key, None, code, seconds=patience))
     return Deployment(
         name=name,
-        url=rpc.url,
+        url=rpc.urls,
         chain_id=chain_id,
         genesis_hash=genesis.hash,
         contract=contract,

@@ -93,7 +93,8 @@ class EmbeddedProvider(AsyncEthereumTesterProvider):
 
     def _call(self, transaction: Mapping[str, Any], block: str | int = "latest") -> str:
         header = self._chain.chain.get_canonical_block_header_by_number(self._number(block))
-        computation = self._run(transaction, header, header.gas_limit)
+        gas = min(header.gas_limit, _integer(transaction.get("gas", header.gas_limit)))
+        computation = self._run(transaction, header, gas)
         computation.raise_if_error()
         return "0x" + bytes(computation.output).hex()
 

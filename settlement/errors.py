@@ -14,10 +14,11 @@ gives them all); bytes stay bytes. A sentence names the remedy where there is on
     |  |                       ContractDifferent, MalformedDeployment
     |  +- Reorganised          a block we relied upon is no longer part of the chain
     |  +- TransactionError     OutOfGasMoney, FeeAboveCeiling, TransactionFailed, TransactionReplaced,
-    |  |                       TransactionPending
+    |  |                       TransactionCancelled, TransactionPending
     |  +- Reverted             a call the contract refuses; its children, named like the Solidity errors, live
     |                          beside their decoder in `reverts`
     +- WalletError             WrongPassword, UnknownWallet, WalletExists, MalformedWallet, MalformedPhrase
+    +- SignerError             an external signer: SignerUnreachable, SignerRefused, SignedDifferently
     +- LocalChainError         ToolMissing, LocalChainFailed
 """
 
@@ -95,6 +96,22 @@ class StorageFailed(StorageError):
     def __init__(self, database: str, reason: str) -> None:
         super().__init__(database, f"the disk refused: {reason}")
         self.reason = reason
+
+
+class StorageUnreachable(StorageError):
+    """The database's server does not answer, or does not let us in."""
+
+    def __init__(self, database: str, reason: str) -> None:
+        super().__init__(database, f"no connection ({reason}); check that the server runs and who may use it")
+        self.reason = reason
+
+
+class StorageNotDurable(StorageError):
+    """The database's server may forget what it has acknowledged: not fit for money."""
+
+    def __init__(self, database: str, setting: str) -> None:
+        super().__init__(database, f"its server may lose what it acknowledged; turn its setting {setting} on")
+        self.setting = setting
 
 
 # The chain
@@ -236,14 +253,25 @@ class TransactionFailed(TransactionError):
 
 
 class TransactionReplaced(TransactionError):
-    """Its nonce was used by a transaction that is not ours."""
+    """Its nonce was used by a transaction that no node shows: whether the work is done is not known."""
 
     def __init__(self, sender: bytes, nonce: int) -> None:
         super().__init__(
-            f"nonce {nonce} of 0x{sender.hex()} was used by another transaction; keep this key to one program"
+            f"nonce {nonce} of 0x{sender.hex()} was used by a transaction this chain's node does not show; "
+            "look whether the work is done before asking for it again, and keep this key to one program"
         )
         self.sender = sender
         self.nonce = nonce
+
+
+class TransactionCancelled(TransactionError):
+    """Given up: never sent (`transaction` is empty), or an empty transfer (its hash) used the nonce."""
+
+    def __init__(self, purpose: str, transaction: bytes) -> None:
+        by = f"transaction 0x{transaction.hex()} took its nonce" if transaction else "it was never sent"
+        super().__init__(f"cancelled: {purpose}; {by}")
+        self.purpose = purpose
+        self.transaction = transaction
 
 
 class TransactionPending(TransactionError):
@@ -263,6 +291,42 @@ class Reverted(ChainError):
     def __init__(self, says: str) -> None:
         super().__init__(f"the contract refuses: {says}")
         self.says = says
+
+
+# External signers
+
+
+class SignerError(SettlementError):
+    """An external signer did not sign what it was asked to; nothing was sent."""
+
+
+class SignerUnreachable(SignerError):
+    """No answer from the signer, or not in time."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"the signer at {url} gave no answer: {reason}; start it and repeat the command")
+        self.url = url
+        self.reason = reason
+
+
+class SignerRefused(SignerError):
+    """The signer, or its owner, said no."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"the signer at {url} refused: {reason}")
+        self.url = url
+        self.reason = reason
+
+
+class SignedDifferently(SignerError):
+    """What came back is not the signature of this account over the transaction that was asked for."""
+
+    def __init__(self, url: str, address: bytes) -> None:
+        super().__init__(
+            f"the signer at {url} did not sign this transaction as 0x{address.hex()}: approve it unchanged"
+        )
+        self.url = url
+        self.address = address
 
 
 # Wallets and local chains

@@ -2,9 +2,9 @@
 
 A wish is stored; then its nonce and raw bytes are stored; only then it is broadcast. After a crash `tick`
 sends what the node does not know. What is stuck is signed again under the same nonce with a higher fee, up
-to a ceiling. Every attempt is kept until the chain says which one was mined, at confirmation depth. Without
-gas money, or above the ceiling, the wish waits. One program per key: a nonce used elsewhere is noticed, not
-mended.
+to a ceiling; what is cancelled becomes an empty transfer under that nonce. Every attempt is kept until the
+chain says which one was mined, at confirmation depth. Without gas money, or above the ceiling, the wish
+waits. A nonce somebody else used sends the wish again under a new one, unless what used it was the same call.
 """
 
 import asyncio
@@ -18,24 +18,34 @@ from typing import Final
 from payments.types import Address
 from payments.vouchers import SigningKey
 from settlement import outbox_store as store
+from settlement import verdicts
 from settlement.client import Call, Chain
 from settlement.database import Database
+from settlement.deployment import DEPTH
 from settlement.errors import (
     ChainError,
     ChainUnreachable,
-    FeeAboveCeiling,
     NodeRefused,
+    OutOfGasMoney,
     Reverted,
+    TransactionCancelled,
     TransactionFailed,
     TransactionPending,
     TransactionReplaced,
 )
-from settlement.outbox_store import Attempt, Phase, Queued
-from settlement.rpc import Fees, Receipt
-from settlement.transactions import MAX_TRANSACTION_GAS, Transaction, check_funds, sign_transaction
+from settlement.fees import DEFAULT_CEILING, GWEI, Fees, affordable, raised
+from settlement.outbox_store import Attempt, Phase, Queued, empty_transfer
+from settlement.rpc import Receipt
+from settlement.transactions import (
+    MAX_TRANSACTION_GAS,
+    TRANSFER_GAS,
+    Transaction,
+    check_funds,
+    sign_transaction,
+)
 
-GWEI: Final = 10**9
-DEFAULT_CEILING: Final = 300 * GWEI
+__all__ = ["DEFAULT_CEILING", "GWEI", "Outbox"]
+
 STUCK_SECONDS: Final = 60.0
 """An attempt that is not mined after this is signed again with a higher fee."""
 FOREIGN_SECONDS: Final = 5.0
@@ -46,6 +56,9 @@ WAIT_SECONDS: Final = 120.0
 """How long to wait until a transaction is mined; on a local chain until it is confirmed too."""
 BLOCK_SECONDS: Final = 15
 """What to wait for each block of confirmation on other chains; Ethereum takes 12 s."""
+FINAL_SECONDS: Final = 1_200
+"""What to wait where the chain itself says what is final; Ethereum takes up to 19 minutes."""
+SENT: Final = (Phase.SENT, Phase.CANCELLING)
 
 
 class Outbox:
@@ -76,23 +89,41 @@ class Outbox:
         """Queue a call and try to send it; its id, or that of the same call open for the same purpose.
 
         Raises Reverted where the contract refuses it now. Without gas money, above the fee ceiling or without
-        a chain it stays queued, and `wait` says so.
+        a chain it stays queued, and `wait` says so. One that is being cancelled is wanted again.
         """
         self._keys[key.address] = key
         async with self._lock:
             queued = await self._database.write(lambda conn: store.add_wish(conn, purpose, key.address, call))
-            if queued.phase is Phase.QUEUED:
-                with contextlib.suppress(ChainUnreachable):
+            with contextlib.suppress(ChainUnreachable):
+                if queued.phase is Phase.QUEUED:
                     await self._send(queued)
+                elif queued.phase is Phase.CANCELLING:
+                    await self._turn(queued, Phase.SENT)
         return queued.id
+
+    async def cancel(self, queued_id: int) -> Phase:
+        """Give a transaction up; what it is then. KeyError where there is none.
+
+        One that was never signed is CANCELLED. A sent one is CANCELLING: an empty transfer with a higher fee
+        competes for its nonce, and the chain decides: `wait` raises TransactionCancelled, or returns the
+        receipt of what was mined all the same. One that has ended stays as it is.
+        """
+        async with self._lock:
+            queued = self._database.read(lambda conn: store.load_queued(conn, queued_id))
+            if queued.phase is Phase.QUEUED:
+                await self._end(replace(queued, phase=Phase.CANCELLED))
+            elif queued.phase is Phase.SENT:
+                with contextlib.suppress(ChainUnreachable):
+                    await self._turn(queued, Phase.CANCELLING)
+        return self._database.read(lambda conn: store.load_queued(conn, queued_id)).phase
 
     async def wait(
         self, queued_id: int, seconds: float | None = None, *, depth: int | None = None
     ) -> Receipt:
         """Wait for the receipt at confirmation depth, or at `depth`: 1 is mined, enough for the next call.
 
-        Raises TransactionFailed, -Replaced or Reverted; TransactionPending after `seconds` (None: what the
-        depth takes), and at once OutOfGasMoney or FeeAboveCeiling: then it is still queued.
+        Raises TransactionFailed, -Replaced, -Cancelled or Reverted; TransactionPending after `seconds` (None:
+        what the depth takes), and at once OutOfGasMoney or FeeAboveCeiling: then it is still queued.
         """
         wanted = min(depth or self._chain.deployment.confirmations, self._chain.deployment.confirmations)
         patience = self._patience(wanted) if seconds is None else seconds
@@ -130,15 +161,16 @@ class Outbox:
             known = self._database.read(store.list_open)
             for sender in {queued.sender for queued in known} | set(self._keys):
                 await self._reopen(sender)
+                await self._fill_gaps(sender)
             for queued in self._database.read(store.list_open):
-                if queued.phase is Phase.SENT:
+                if queued.phase in SENT:
                     await self._follow(queued)
                 else:
                     with contextlib.suppress(Reverted):  # kept as its problem
                         await self._send(queued)
 
     async def _send(self, queued: Queued) -> None:
-        """Give a wish its nonce and signature, store them, broadcast."""
+        """Give a wish its nonce, unless it is there to fill one, and signature, store them, broadcast."""
         key = self._keys.get(queued.sender)
         if key is None:
             return
@@ -146,87 +178,125 @@ class Outbox:
         try:
             needed = await self._chain.simulate(queued.call, queued.sender)
             gas = min(needed + needed // 5, max(needed, MAX_TRANSACTION_GAS))
-            fees = self._affordable(await rpc.fees())
+            fees = affordable(await rpc.fees(), self._ceiling)
             await check_funds(rpc, queued.sender, gas * fees.cap + queued.call.value)
         except Reverted as err:
-            failed = replace(queued, phase=Phase.REVERTED, problem=str(err))
-            await self._database.write(lambda conn: store.update_queued(conn, failed))
+            await self._end(replace(queued, phase=Phase.REVERTED, problem=str(err)))
             raise
         except ChainError as err:
             await self._postpone(queued, err)
             return
-        pending = await rpc.nonce(queued.sender, "pending")
-        nonce = max(pending, self._database.read(lambda conn: store.next_nonce(conn, queued.sender)))
+        nonce = queued.nonce
+        if nonce is None:
+            pending = await rpc.nonce(queued.sender, "pending")
+            nonce = max(pending, self._database.read(lambda conn: store.next_nonce(conn, queued.sender)))
         await self._sign_and_broadcast(replace(queued, gas=gas, nonce=nonce), fees, key)
 
     async def _follow(self, queued: Queued) -> None:
         """See whether a sent transaction was mined; otherwise send it again, dearer when it is stuck."""
         rpc, nonce = self._chain.rpc, queued.nonce
-        attempts = self._database.read(lambda conn: store.list_attempts(conn, queued))
+        attempts = self._attempts(queued)
         if nonce is not None and nonce < await rpc.nonce(queued.sender):
             await self._conclude(queued, attempts)
             return
         last = attempts[-1]
+        turned = last.cancels != (queued.phase is Phase.CANCELLING)
+        due = turned or self._clock() - last.signed_at >= self._stuck_seconds
         key = self._keys.get(queued.sender)
-        if self._clock() - last.signed_at >= self._stuck_seconds and key is not None:
+        if due and key is not None:
             try:
-                fees = self._raised(last.fees, await rpc.fees())
-                await check_funds(rpc, queued.sender, queued.gas * fees.cap + queued.call.value)
+                fees = raised(last.fees, await rpc.fees(), self._ceiling)
+                await check_funds(rpc, queued.sender, _cost(queued, fees))
             except ChainError as err:
                 await self._postpone(queued, err)
             else:
                 await self._sign_and_broadcast(queued, fees, key)
                 return
         if not await rpc.knows(last.signed.hash):
-            await self._broadcast(last.signed.raw)
+            await self._broadcast(queued, last)
+        elif queued.problem and not due:
+            await self._resumed(queued)
+
+    async def _turn(self, queued: Queued, phase: Phase) -> None:
+        """Cancel what was sent, or want it again: stored first, so that a restart goes on with it."""
+        turned = replace(queued, phase=phase)
+        await self._database.write(lambda conn: store.update_queued(conn, turned))
+        await self._follow(turned)
 
     async def _conclude(self, queued: Queued, attempts: list[Attempt]) -> None:
         """Find out which attempt used the nonce, whether deep enough, and with what success."""
-        head = await self._chain.head()
-        for attempt in attempts:
-            receipt = await self._chain.rpc.receipt(attempt.signed.hash)
+        final = await self._chain.final(await self._chain.head())
+        for attempt in reversed(attempts):
+            receipt = await verdicts.find_receipt(self._chain.rpc, attempt.signed.hash)
             if receipt is None:
                 continue
-            if head.number - receipt.block_number + 1 >= self._chain.deployment.confirmations:
-                phase = Phase.DONE if receipt.succeeded else Phase.REVERTED
-                await self._end(replace(queued, phase=phase, final=receipt.transaction))
+            if receipt.block_number <= final:
+                await self._end(verdicts.end(queued, attempt, receipt))
             return
-        depth = self._chain.deployment.confirmations - 1
-        confirmed = await self._chain.rpc.nonce(queued.sender, max(0, head.number - depth))
+        confirmed = await self._chain.rpc.nonce(queued.sender, max(0, final))
         first_seen = self._suspects.setdefault(queued.id, time.monotonic())
         foreign = time.monotonic() - first_seen >= self._foreign_seconds
         if queued.nonce is not None and confirmed > queued.nonce and foreign:
-            await self._end(replace(queued, phase=Phase.REPLACED))
+            await self._end(await verdicts.displace(self._chain.rpc, queued, queued.nonce, final))
 
     async def _reopen(self, sender: Address) -> None:
         """What a reorganisation threw out of the chain is open again."""
         mined = await self._chain.rpc.nonce(sender)
         for queued in self._database.read(lambda conn: store.list_undone(conn, sender, mined)):
-            again = replace(queued, phase=Phase.SENT, final=None)
+            phase = Phase.CANCELLING if queued.phase is Phase.CANCELLED else Phase.SENT
+            again = replace(queued, phase=phase, final=None)
             await self._database.write(partial(store.update_queued, queued=again))
+
+    async def _fill_gaps(self, sender: Address) -> None:
+        """Queue an empty transfer for each nonce below one of ours that nothing uses: it would block ours.
+
+        One that was used meanwhile needs no filling any more.
+        """
+        own = [queued for queued in self.open() if queued.sender == sender and queued.nonce is not None]
+        if not own:
+            return
+        mined = await self._chain.rpc.nonce(sender)
+        for filler in own:
+            if filler.phase is Phase.QUEUED and filler.nonce is not None and filler.nonce < mined:
+                await self._end(replace(filler, phase=Phase.CANCELLED))
+        held = {queued.nonce for queued in own if queued.nonce is not None}
+        missing = set(range(mined, max(held))) - held
+        pending = await self._chain.rpc.nonce(sender, "pending") if missing else 0
+        for nonce in sorted(nonce for nonce in missing if nonce >= pending):
+            await self._database.write(partial(store.add_filler, sender=sender, nonce=nonce))
 
     async def _sign_and_broadcast(self, queued: Queued, fees: Fees, key: SigningKey) -> None:
         """Store first, speak then: the only place where transactions are signed for this chain."""
         if queued.nonce is None:
             raise ValueError("a transaction is signed with a nonce")
+        cancels = queued.phase is Phase.CANCELLING
+        call = empty_transfer(queued.sender) if cancels else queued.call
         transaction = Transaction(
             chain_id=self._chain.deployment.chain_id,
             nonce=queued.nonce,
-            to=queued.call.to,
-            data=queued.call.data,
-            value=queued.call.value,
-            gas=queued.gas,
+            to=call.to,
+            data=call.data,
+            value=call.value,
+            gas=TRANSFER_GAS if cancels else queued.gas,
             fees=fees,
         )
-        attempt = Attempt(sign_transaction(transaction, key), fees, int(self._clock()))
-        await self._database.write(lambda conn: store.add_attempt(conn, queued, attempt))
+        attempt = Attempt(sign_transaction(transaction, key), fees, int(self._clock()), cancels)
+        sent = await self._database.write(lambda conn: store.add_attempt(conn, queued, attempt))
         self._waiting.pop(queued.id, None)
-        await self._broadcast(attempt.signed.raw)
+        await self._broadcast(sent, attempt)
 
-    async def _broadcast(self, raw: bytes) -> None:
-        """Hand raw bytes to the node; whether a refusal ("known", "nonce too low") matters the chain says."""
-        with contextlib.suppress(NodeRefused):
-            await self._chain.rpc.send_raw(raw)
+    async def _broadcast(self, queued: Queued, attempt: Attempt) -> None:
+        """Hand raw bytes to the node. Of a refusal only missing money matters; of the rest the chain decides.
+
+        "Known", "nonce too low" and "underpriced" are such: what is mined is seen at the next tick.
+        """
+        try:
+            await self._chain.rpc.send_raw(attempt.signed.raw)
+        except NodeRefused:
+            try:
+                await check_funds(self._chain.rpc, queued.sender, _cost(queued, attempt.fees))
+            except OutOfGasMoney as err:
+                await self._postpone(queued, err)
 
     async def _postpone(self, queued: Queued, reason: ChainError) -> None:
         """Keep a transaction queued with the reason; a chain without answer is the caller's to report."""
@@ -237,24 +307,34 @@ class Outbox:
         if isinstance(reason, ChainUnreachable):
             raise reason
 
+    async def _resumed(self, queued: Queued) -> None:
+        """Forget why it waited."""
+        self._waiting.pop(queued.id, None)
+        await self._database.write(lambda conn: store.update_queued(conn, replace(queued, problem="")))
+
     async def _end(self, queued: Queued) -> None:
         self._suspects.pop(queued.id, None)
         self._waiting.pop(queued.id, None)
         await self._database.write(lambda conn: store.update_queued(conn, queued))
 
     def _patience(self, depth: int) -> float:
-        return WAIT_SECONDS + (0 if self._chain.deployment.local else depth * BLOCK_SECONDS)
+        record = self._chain.deployment
+        if record.finality != DEPTH and depth == record.confirmations:
+            return WAIT_SECONDS + FINAL_SECONDS
+        return WAIT_SECONDS + (0 if record.local else depth * BLOCK_SECONDS)
 
     async def _outcome(self, queued_id: int, depth: int) -> Receipt | None:
         queued = self._database.read(lambda conn: store.load_queued(conn, queued_id))
         if queued.phase is Phase.REPLACED:
             raise TransactionReplaced(queued.sender, queued.nonce or 0)
+        if queued.phase is Phase.CANCELLED:
+            raise TransactionCancelled(queued.purpose, queued.final or b"")
         if queued.phase is Phase.REVERTED:
             raise Reverted(queued.problem) if queued.final is None else TransactionFailed(queued.final)
         if queued.phase is Phase.DONE and queued.final is not None:
             return await self._chain.rpc.receipt(queued.final)
-        if queued.phase is Phase.SENT and depth < self._chain.deployment.confirmations:
-            receipt = await self._mined(queued, depth)
+        if queued.phase in SENT and depth < self._chain.deployment.confirmations:
+            receipt = await verdicts.find_mined(self._chain, self._attempts(queued), depth)
             if receipt is not None:
                 return receipt
         reason = self._waiting.get(queued_id)
@@ -262,33 +342,16 @@ class Outbox:
             raise reason
         return None
 
-    async def _mined(self, queued: Queued, depth: int) -> Receipt | None:
-        """Find the attempt that lies this deep, though not deep enough to be done with it."""
-        head = await self._chain.head()
-        for attempt in self._database.read(lambda conn: store.list_attempts(conn, queued)):
-            receipt = await self._chain.rpc.receipt(attempt.signed.hash)
-            if receipt is not None and head.number - receipt.block_number + 1 >= depth:
-                if not receipt.succeeded:
-                    raise TransactionFailed(receipt.transaction)
-                return receipt
-        return None
-
     async def _last_hash(self, queued_id: int) -> bytes:
-        queued = self._database.read(lambda conn: store.load_queued(conn, queued_id))
-        attempts = self._database.read(lambda conn: store.list_attempts(conn, queued))
+        attempts = self._attempts(self._database.read(lambda conn: store.load_queued(conn, queued_id)))
         return attempts[-1].signed.hash if attempts else b""
 
-    def _affordable(self, fees: Fees) -> Fees:
-        if fees.now > self._ceiling:
-            raise FeeAboveCeiling(fees.now, self._ceiling)
-        return replace(fees, cap=min(fees.cap, self._ceiling))
+    def _attempts(self, queued: Queued) -> list[Attempt]:
+        return self._database.read(lambda conn: store.list_attempts(conn, queued))
 
-    def _raised(self, last: Fees, current: Fees) -> Fees:
-        """At least an eighth above the last attempt (pools want a tenth), within the ceiling."""
-        cap = max(last.cap + last.cap // 8 + 1, current.cap)
-        if cap > self._ceiling:
-            raise FeeAboveCeiling(cap, self._ceiling)
-        if last.priority is None:
-            return Fees(cap, None)
-        priority = max(last.priority + last.priority // 8 + 1, current.priority or 0)
-        return Fees(cap, min(priority, cap))
+
+def _cost(queued: Queued, fees: Fees) -> int:
+    """The most wei the next attempt may take."""
+    if queued.phase is Phase.CANCELLING:
+        return TRANSFER_GAS * fees.cap
+    return queued.gas * fees.cap + queued.call.value

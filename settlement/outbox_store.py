@@ -23,15 +23,19 @@ class Phase(StrEnum):
     """Wished for; it has no nonce yet."""
     SENT = "sent"
     """Signed, broadcast perhaps; not confirmed."""
+    CANCELLING = "cancelling"
+    """Sent, and to be overtaken by an empty transfer under its nonce; the chain decides which it is."""
     DONE = "done"
     """Executed, at confirmation depth."""
     REVERTED = "reverted"
     """The contract refused it, before it was sent or on chain."""
     REPLACED = "replaced"
-    """A transaction of another program used its nonce."""
+    """Its nonce was used, and no node shows by what: whether it is done is not known."""
+    CANCELLED = "cancelled"
+    """Given up before it was sent, or overtaken by the empty transfer."""
 
 
-OPEN: Final = (Phase.QUEUED, Phase.SENT)
+OPEN: Final = (Phase.QUEUED, Phase.SENT, Phase.CANCELLING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +52,30 @@ class Queued:
     problem: str = ""
     final: bytes | None = None
 
+    @property
+    def empty(self) -> bool:
+        """Whether it only uses up its nonce."""
+        return self.call == empty_transfer(self.sender)
+
+    @property
+    def again(self) -> "Queued":
+        """The same wish without a nonce."""
+        return replace(self, phase=Phase.QUEUED, gas=0, nonce=None, problem="", final=None)
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One signed form. `signed_at` unix seconds."""
+    """One signed form. `signed_at` unix seconds; `cancels`: it is the empty transfer instead of the call."""
 
     signed: SignedTransaction
     fees: Fees
     signed_at: int
+    cancels: bool = False
+
+
+def empty_transfer(sender: Address) -> Call:
+    """What uses up a nonce and does nothing else."""
+    return Call(sender, b"")
 
 
 def add_wish(conn: Connection, purpose: str, sender: Address, call: Call) -> Queued:
@@ -76,16 +96,23 @@ def add_wish(conn: Connection, purpose: str, sender: Address, call: Call) -> Que
     return Queued(int(key[0]) if key else 0, purpose, sender, call, Phase.QUEUED)
 
 
+def add_filler(conn: Connection, sender: Address, nonce: int) -> None:
+    """Queue an empty transfer for a nonce that nothing uses."""
+    filler = add_wish(conn, f"use nonce {nonce}", sender, empty_transfer(sender))
+    update_queued(conn, replace(filler, nonce=nonce))
+
+
 def update_queued(conn: Connection, queued: Queued) -> None:
     """Write what has become of a transaction."""
     changes: dict[str, Any] = {"gas": queued.gas, "nonce": queued.nonce, "state": queued.phase.value}
-    changes |= {"problem": queued.problem, "final": queued.final}
+    problem = queued.problem.replace("\0", "\N{REPLACEMENT CHARACTER}")  # PostgreSQL has no room for it
+    changes |= {"problem": problem, "final": queued.final}
     conn.execute(update(_queue).where(_queue.c.id == queued.id).values(**changes))
 
 
 def add_attempt(conn: Connection, queued: Queued, attempt: Attempt) -> Queued:
     """Keep a signed form, before anybody else sees it."""
-    sent = replace(queued, phase=Phase.SENT, problem="")
+    sent = replace(queued, phase=Phase.CANCELLING if attempt.cancels else Phase.SENT, problem="")
     update_queued(conn, sent)
     priority = "" if attempt.fees.priority is None else str(attempt.fees.priority)
     fields: dict[str, Any] = {
@@ -93,7 +120,8 @@ def add_attempt(conn: Connection, queued: Queued, attempt: Attempt) -> Queued:
         "raw": attempt.signed.raw,
         "cap": str(attempt.fees.cap),
     }
-    fields |= {"priority": priority, "signed_at": attempt.signed_at, "transaction_id": queued.id}
+    fields |= {"priority": priority, "signed_at": attempt.signed_at, "cancels": attempt.cancels}
+    fields["transaction_id"] = queued.id
     conn.execute(insert(_attempts).values(**fields))
     return sent
 
@@ -131,6 +159,7 @@ def list_attempts(conn: Connection, queued: Queued) -> list[Attempt]:
             SignedTransaction(row.raw, row.hash),
             Fees(int(row.cap), int(row.priority) if row.priority else None),
             row.signed_at,
+            row.cancels,
         )
         for row in conn.execute(query)
     ]

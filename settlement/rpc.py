@@ -1,126 +1,97 @@
-"""The JSON-RPC seam: one `Rpc` is one node of a chain, spoken to through web3.py's providers.
+"""The JSON-RPC seam: an `Rpc` is a chain, spoken to through one endpoint or several.
 
-Bytes and integers inside, hex on the wire. Every request is bounded in time and ends in a value or in an
-error of our tree. web3's own middleware stays out: it asks for the chain id before and after every call.
+Bytes and integers inside, hex on the wire. Of several endpoints the first that answers is used: one that is
+down, or was found to lag or to lie (`survey`), is put aside, and comes back when it is well again.
 """
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Self, TypeVar
 
-from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
-from web3 import AsyncHTTPProvider, AsyncWeb3
-from web3.exceptions import Web3Exception
 from web3.providers import AsyncBaseProvider
-from web3.providers.rpc.utils import ExceptionRetryConfiguration
-from web3.types import RPCEndpoint
 
-from payments.types import Address, Timestamp
+from payments.types import Address
 from settlement import steps
+from settlement.answers import (
+    Block,
+    Log,
+    Receipt,
+    Sent,
+    read_block,
+    read_data,
+    read_integer,
+    read_logs,
+    read_receipt,
+    read_sent,
+)
+from settlement.endpoint import Endpoint, to_wire
 from settlement.errors import ChainUnreachable, MalformedAnswer, NodeRefused
-from settlement.reverts import decode_revert
+from settlement.fees import Fees
+
+__all__ = ["Block", "BlockId", "Fees", "Log", "Receipt", "Rpc", "Sent"]
 
 T = TypeVar("T")
 
-REQUEST_SECONDS: Final = 30.0
-CONNECT_SECONDS: Final = 5.0
-FIRST_SECONDS: Final = 5.0
-"""A read is asked again after this: Ganache, for one, now and then never answers an estimate that a new block
-overtook, and answers the next at once."""
-READS: Final = ("eth_get", "eth_call", "eth_estimateGas", "eth_blockNumber", "eth_chainId")
-"""How the requests begin that change nothing, which may be asked twice."""
-EXECUTION_REVERTED: Final = 3
-"""JSON-RPC error code of geth and Anvil for a revert."""
+PATIENCE_SECONDS: Final = 10.0
+"""How long an endpoint may take while there is another to ask."""
 DEFAULT_PRIORITY: Final = 10**9
 """Wei a unit of gas offered to the block builder where the node has no opinion."""
 
-BlockId = int | str
-"""A number, or a tag such as "latest"."""
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A block's header, as far as we need it. Hashes 32 bytes; `base_fee` in wei, None before EIP-1559."""
-
-    number: int
-    hash: bytes
-    parent: bytes
-    timestamp: Timestamp
-    base_fee: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """One log entry and its place in the chain."""
-
-    address: Address
-    topics: tuple[bytes, ...]
-    data: bytes
-    block_number: int
-    block_hash: bytes
-    transaction: bytes
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What became of a transaction. `fee` is wei paid for the gas."""
-
-    transaction: bytes
-    succeeded: bool
-    block_number: int
-    block_hash: bytes
-    gas_used: int
-    fee: int
-    contract: Address | None
-    logs: tuple[Log, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Fees:
-    """What a unit of gas may cost, in wei. `priority` None: no EIP-1559 here, `cap` is the gas price."""
-
-    cap: int
-    priority: int | None
-
-    @property
-    def now(self) -> int:
-        """What a unit would cost in the next block: base fee and tip."""
-        return self.cap if self.priority is None else (self.cap - self.priority) // 2 + self.priority
+BlockId = int | str | bytes
+"""A number, a tag such as "latest", or where a node knows EIP-1898 a hash."""
 
 
 class Rpc:
-    """A node of a chain. Belongs to one event loop; close it when done."""
+    """A chain behind its endpoints, in order of preference. Belongs to one event loop; close it when done."""
 
-    def __init__(self, provider: AsyncBaseProvider, url: str) -> None:
-        self.url = url
-        self.provider = provider
-        self._web3: AsyncWeb3[AsyncBaseProvider] = AsyncWeb3(provider, middleware=[])
-        self._middleware = self._web3.middleware_onion
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        self.endpoints = tuple(endpoints)
 
     @classmethod
-    async def open(cls, endpoint: str | AsyncBaseProvider) -> Self:
-        """Speak to a URL (http or https) or to a web3 provider; nothing is asked yet."""
-        if not isinstance(endpoint, str):
-            return cls(endpoint, "embedded")
-        if not endpoint.startswith(("http://", "https://")):
-            raise ChainUnreachable(endpoint, "only http:// and https:// URLs are spoken")
-        retries = ExceptionRetryConfiguration(errors=(ClientError,), retries=3, backoff_factor=0.05)
-        timeout = ClientTimeout(total=REQUEST_SECONDS, connect=CONNECT_SECONDS)
-        provider = AsyncHTTPProvider(
-            endpoint, request_kwargs={"timeout": timeout}, exception_retry_configuration=retries
-        )
-        await provider.cache_async_session(
-            ClientSession(connector=TCPConnector(limit=8), raise_for_status=True)
-        )
-        return cls(provider, endpoint)
+    async def open(cls, place: str | AsyncBaseProvider) -> Self:
+        """Speak to URLs (http or https, separated by commas) or to a web3 provider; nothing is asked yet."""
+        if not isinstance(place, str):
+            return cls([await Endpoint.open(place)])
+        urls = [url for url in map(str.strip, place.split(",")) if url]
+        if not urls:
+            raise ChainUnreachable(place, "no URL is named")
+        endpoints: list[Endpoint] = []
+        try:
+            for url in urls:
+                endpoints.append(await Endpoint.open(url))  # noqa: PERF401 - what is open is closed on a fault
+        except BaseException:
+            await cls(endpoints).close()
+            raise
+        return cls(endpoints)
+
+    @property
+    def current(self) -> Endpoint:
+        """The endpoint that is asked first."""
+        return next(iter(self._order()), self.endpoints[0])
+
+    @property
+    def url(self) -> str:
+        """The current endpoint's URL; "embedded" for a provider."""
+        return self.current.url
+
+    @property
+    def urls(self) -> str:
+        """All URLs, as `open` takes them."""
+        return ",".join(endpoint.url for endpoint in self.endpoints)
+
+    @property
+    def provider(self) -> AsyncBaseProvider:
+        """The current endpoint's web3 provider."""
+        return self.current.provider
+
+    def apart(self) -> "list[Rpc]":
+        """List the endpoints, each as a chain of its own."""
+        return [Rpc([endpoint]) for endpoint in self.endpoints]
 
     async def close(self) -> None:
         """Close the connections."""
-        if isinstance(self.provider, AsyncHTTPProvider):
-            await self.provider.disconnect()
+        for endpoint in self.endpoints:
+            await endpoint.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -129,36 +100,36 @@ class Rpc:
         await self.close()
 
     async def request(self, method: str, *parameters: object) -> Any:  # noqa: ANN401 - whatever the method yields
-        """Send one request. Raises ChainUnreachable, Reverted's children or NodeRefused."""
-        try:
-            response = await self._send(method, [_to_wire(value) for value in parameters])
-        except (ClientError, OSError, TimeoutError, ValueError, Web3Exception) as err:
-            raise ChainUnreachable(self.url, str(err) or type(err).__name__) from err
-        if not isinstance(response, Mapping) or not response.keys() & {"error", "result"}:
-            raise MalformedAnswer(self.url, method)
-        if "error" in response:
-            raise _fault(method, response["error"])
-        return response["result"]
-
-    async def _send(self, method: str, parameters: list[Any]) -> Any:  # noqa: ANN401 - whatever the node says
-        send = await self.provider.request_func(self._web3, self._middleware)
-        if method.startswith(READS):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(FIRST_SECONDS):
-                    return await send(RPCEndpoint(method), parameters)
-        return await send(RPCEndpoint(method), parameters)
+        """Send one request. Raises ChainUnreachable, MalformedAnswer, Reverted's children or NodeRefused."""
+        return await self.ask(method, *parameters, read=lambda answer: answer)
 
     async def ask(self, method: str, *parameters: object, read: Callable[[Any], T]) -> T:
-        """Send a request and read the answer with `read`; MalformedAnswer when it does not fit."""
-        answer = await self.request(method, *parameters)
-        try:
-            return read(answer)
-        except (KeyError, TypeError, ValueError, AttributeError) as err:
-            raise MalformedAnswer(self.url, method) from err
+        """Send a request and read the answer with `read`; MalformedAnswer when it does not fit.
+
+        The next endpoint is asked where one does not answer, or answers nonsense.
+        """
+        fault: ChainUnreachable | MalformedAnswer | None = None
+        order = self._order()
+        for endpoint in order:
+            try:
+                async with asyncio.timeout(None if endpoint is order[-1] else PATIENCE_SECONDS):
+                    return await _ask(endpoint, method, parameters, read)
+            except TimeoutError:
+                endpoint.put_aside(f"no answer to {method} for {PATIENCE_SECONDS:g} s")
+            except (ChainUnreachable, MalformedAnswer) as err:
+                fault = fault or err
+                if len(self.endpoints) > 1:
+                    endpoint.put_aside(err, lies=endpoint.lies)
+        raise fault or ChainUnreachable(self.url, self.endpoints[0].fault)
+
+    def _order(self) -> list[Endpoint]:
+        """Those in use, then those that were down or behind; never a liar."""
+        honest = [endpoint for endpoint in self.endpoints if not endpoint.lies]
+        return sorted(honest, key=lambda endpoint: bool(endpoint.fault))
 
     async def chain_id(self) -> int:
         """The chain's id (EIP-155)."""
-        return await self.ask("eth_chainId", read=_integer)
+        return await self.ask("eth_chainId", read=read_integer)
 
     async def client(self) -> str:
         """Name and version of the node's program."""
@@ -166,35 +137,62 @@ class Rpc:
 
     async def block(self, block: BlockId = "latest") -> Block | None:
         """Header of a block by number or tag; None when the chain has none."""
-        return await self.ask("eth_getBlockByNumber", block, False, read=_block)
+        return await self.ask("eth_getBlockByNumber", block, False, read=read_block)
+
+    async def transactions(self, block: int) -> tuple[Sent, ...]:
+        """What a block consists of; nothing where the chain has no such block."""
+        return await self.ask("eth_getBlockByNumber", block, True, read=read_sent)
 
     async def balance(self, owner: Address, block: BlockId = "latest") -> int:
         """Wei held by `owner`."""
-        return await self.ask("eth_getBalance", owner, block, read=_integer)
+        return await self.ask("eth_getBalance", owner, block, read=read_integer)
 
     async def nonce(self, sender: Address, block: BlockId = "latest") -> int:
         """Number of transactions of `sender` up to `block` ("pending" counts the pool)."""
-        return await self.ask("eth_getTransactionCount", sender, block, read=_integer)
+        return await self.ask("eth_getTransactionCount", sender, block, read=read_integer)
 
     async def code(self, address: Address, block: BlockId = "latest") -> bytes:
         """Code at an address."""
-        return await self.ask("eth_getCode", address, block, read=_data)
+        return await self.ask("eth_getCode", address, block, read=read_data)
 
-    async def call(self, to: Address, data: bytes, *, block: BlockId = "latest") -> bytes:
-        """Run a call without a transaction; what it returns."""
-        return await self.ask("eth_call", _transaction(to, data), block, read=_data)
+    async def call(
+        self,
+        to: Address,
+        data: bytes,
+        *,
+        block: BlockId = "latest",
+        sender: Address | None = None,
+        gas: int | None = None,
+    ) -> bytes:
+        """Run a call without a transaction, with at most so much gas; what it returns."""
+        at = {"blockHash": to_wire(block), "requireCanonical": True} if isinstance(block, bytes) else block
+        return await self.ask("eth_call", _transaction(to, data, sender, gas=gas), at, read=read_data)
 
     async def estimate(self, to: Address | None, data: bytes, *, sender: Address, value: int = 0) -> int:
         """Gas a transaction would need, as the node estimates it on the latest block."""
-        return await self.ask("eth_estimateGas", _transaction(to, data, sender, value), read=_integer)
+        return await self.ask("eth_estimateGas", _transaction(to, data, sender, value), read=read_integer)
 
     async def send_raw(self, raw: bytes) -> bytes:
-        """Broadcast a signed transaction; its hash."""
+        """Broadcast a signed transaction through every endpoint that is used; its hash.
+
+        Raises NodeRefused where none takes it.
+        """
         origin = steps.origin()
         steps.reach(steps.Kind.BROADCAST, steps.Moment.BEFORE, origin)
-        name = await self.ask("eth_sendRawTransaction", raw, read=_data)
+        name = await self._spread(raw)
         steps.reach(steps.Kind.BROADCAST, steps.Moment.AFTER, origin)
         return name
+
+    async def _spread(self, raw: bytes) -> bytes:
+        used = [endpoint for endpoint in self._order() if not endpoint.fault]
+        if len(used) <= 1:
+            return await self.ask("eth_sendRawTransaction", raw, read=read_data)
+        sent = (Rpc([one]).ask("eth_sendRawTransaction", raw, read=read_data) for one in used)
+        answers = await asyncio.gather(*sent, return_exceptions=True)
+        taken = [answer for answer in answers if isinstance(answer, bytes)]
+        if taken:
+            return taken[0]
+        raise next(answer for answer in answers if isinstance(answer, BaseException))
 
     async def knows(self, transaction: bytes) -> bool:
         """Whether the node has the transaction, in a block or in its pool."""
@@ -202,101 +200,39 @@ class Rpc:
 
     async def receipt(self, transaction: bytes) -> Receipt | None:
         """The receipt of a transaction in a block; None while there is none."""
-        return await self.ask("eth_getTransactionReceipt", transaction, read=_receipt)
+        return await self.ask("eth_getTransactionReceipt", transaction, read=read_receipt)
 
     async def logs(self, address: Address, first: int, last: int) -> list[Log]:
         """Logs of a contract in the blocks `first`..`last`, in their order."""
-        query = {"address": _to_wire(address), "fromBlock": hex(first), "toBlock": hex(last)}
-        return await self.ask("eth_getLogs", query, read=_logs)
+        query = {"address": to_wire(address), "fromBlock": hex(first), "toBlock": hex(last)}
+        return await self.ask("eth_getLogs", query, read=read_logs)
 
     async def fees(self) -> Fees:
         """What the next blocks ask for: twice the base fee (five full blocks of rise) and the usual tip."""
         head = await self.block()
         if head is None or head.base_fee is None:
-            return Fees(cap=await self.ask("eth_gasPrice", read=_integer), priority=None)
+            return Fees(cap=await self.ask("eth_gasPrice", read=read_integer), priority=None)
         try:
-            priority = await self.ask("eth_maxPriorityFeePerGas", read=_integer)
+            priority = await self.ask("eth_maxPriorityFeePerGas", read=read_integer)
         except NodeRefused:
             priority = DEFAULT_PRIORITY
         return Fees(cap=2 * head.base_fee + priority, priority=priority)
 
 
 def _transaction(
-    to: Address | None, data: bytes, sender: Address | None = None, value: int = 0
+    to: Address | None,
+    data: bytes,
+    sender: Address | None = None,
+    value: int = 0,
+    gas: int | None = None,
 ) -> dict[str, str]:
-    fields: dict[str, object] = {"to": to, "data": data, "from": sender, "value": value or None}
-    return {key: _to_wire(field) for key, field in fields.items() if field is not None}
+    fields: dict[str, object] = {"to": to, "data": data, "from": sender, "value": value or None, "gas": gas}
+    return {key: to_wire(field) for key, field in fields.items() if field is not None}
 
 
-def _to_wire(value: object) -> Any:  # noqa: ANN401 - JSON
-    if isinstance(value, bytes):
-        return "0x" + value.hex()
-    if isinstance(value, int) and not isinstance(value, bool):
-        return hex(value)
-    return value
-
-
-def _integer(value: Any) -> int:  # noqa: ANN401 - JSON
-    return value if isinstance(value, int) else int(value, 16)
-
-
-def _data(value: Any) -> bytes:  # noqa: ANN401 - JSON
-    return bytes(value) if isinstance(value, bytes) else bytes.fromhex(value.removeprefix("0x"))
-
-
-def _block(found: Mapping[str, Any] | None) -> Block | None:
-    if found is None:
-        return None
-    base_fee = found.get("baseFeePerGas")
-    return Block(
-        number=_integer(found["number"]),
-        hash=_data(found["hash"]),
-        parent=_data(found["parentHash"]),
-        timestamp=Timestamp(_integer(found["timestamp"])),
-        base_fee=None if base_fee is None else _integer(base_fee),
-    )
-
-
-def _receipt(found: Mapping[str, Any] | None) -> Receipt | None:
-    if found is None:
-        return None
-    gas_used = _integer(found["gasUsed"])
-    created = found.get("contractAddress")
-    return Receipt(
-        transaction=_data(found["transactionHash"]),
-        succeeded=_integer(found["status"]) == 1,
-        block_number=_integer(found["blockNumber"]),
-        block_hash=_data(found["blockHash"]),
-        gas_used=gas_used,
-        fee=gas_used * _integer(found.get("effectiveGasPrice", 0)),
-        contract=Address(_data(created)) if created else None,
-        logs=tuple(_logs(found["logs"])),
-    )
-
-
-def _logs(entries: Iterable[Mapping[str, Any]]) -> list[Log]:
-    return sorted(map(_log, entries), key=lambda log: (log.block_number, log.index))
-
-
-def _log(entry: Mapping[str, Any]) -> Log:
-    return Log(
-        address=Address(_data(entry["address"])),
-        topics=tuple(_data(topic) for topic in entry["topics"]),
-        data=_data(entry["data"]),
-        block_number=_integer(entry["blockNumber"]),
-        block_hash=_data(entry["blockHash"]),
-        transaction=_data(entry["transactionHash"]),
-        index=_integer(entry["logIndex"]),
-    )
-
-
-def _fault(method: str, error: Any) -> Exception:  # noqa: ANN401 - JSON
-    """Read a JSON-RPC error: revert data comes as a string (geth, Anvil) or within a mapping (Ganache)."""
-    fields: Mapping[str, Any] = error if isinstance(error, Mapping) else {"message": str(error)}
-    message, rpc_code, data = str(fields.get("message", "")), fields.get("code", 0), fields.get("data")
-    if isinstance(data, Mapping):
-        data = data.get("result")
-    is_hex = isinstance(data, str) and data.startswith("0x")
-    if rpc_code == EXECUTION_REVERTED or "revert" in message:
-        return decode_revert(_data(data) if is_hex else b"")
-    return NodeRefused(method, rpc_code if isinstance(rpc_code, int) else 0, message)
+async def _ask(endpoint: Endpoint, method: str, parameters: Sequence[object], read: Callable[[Any], T]) -> T:
+    answer = await endpoint.request(method, parameters)
+    try:
+        return read(answer)
+    except (KeyError, TypeError, ValueError, AttributeError) as err:
+        raise MalformedAnswer(endpoint.url, method) from err

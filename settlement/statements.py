@@ -64,6 +64,8 @@ class Statement:
 
     def among(self, conn: Connection, keys: Collection[object]) -> list[tuple[Any, ...]]:
         """Execute a query whose one open value is a list, `column.in_(bindparam(name, expanding=True))`."""
+        if not keys:
+            return []
         compiled = self._in(conn)
         (name,) = compiled.names
         convert = dict(compiled.bind).get(0)

@@ -7,7 +7,19 @@ outside there are only frozen values.
 from collections.abc import Iterable
 from typing import Any, Final, cast
 
-from sqlalchemy import BigInteger, Connection, LargeBinary, Table, bindparam, insert, select, text, update
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Connection,
+    LargeBinary,
+    Table,
+    bindparam,
+    event,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlmodel import Field, SQLModel
 
 from payments.channel import Channel, Status, open_channel
@@ -35,14 +47,14 @@ class ChannelRow(SQLModel, table=True):
     accepted: int = Field(sa_type=AmountColumn)
     closes_at: int = Field(sa_type=BigInteger)
     status: str = Field(index=True)
-    last_block: int = Field(default=0, index=True)
+    last_block: int = Field(default=0, index=True, sa_type=BigInteger)
 
 
 class BlockRow(SQLModel, table=True):
     """Hash of a block we have read: how a reorganisation is noticed."""
 
     __tablename__ = "blocks"
-    number: int = Field(primary_key=True)
+    number: int = Field(primary_key=True, sa_type=BigInteger)
     hash: bytes = Field(sa_type=LargeBinary)
 
 
@@ -51,8 +63,8 @@ class CursorRow(SQLModel, table=True):
 
     __tablename__ = "cursor"
     id: int = Field(default=1, primary_key=True)
-    seen: int
-    confirmed: int
+    seen: int = Field(sa_type=BigInteger)
+    confirmed: int = Field(sa_type=BigInteger)
 
 
 class EffectRow(SQLModel, table=True):
@@ -76,8 +88,8 @@ class TransactionRow(SQLModel, table=True):
     to: bytes = Field(sa_type=LargeBinary)
     data: bytes = Field(sa_type=LargeBinary)
     value: str
-    gas: int
-    nonce: int | None
+    gas: int = Field(sa_type=BigInteger)
+    nonce: int | None = Field(sa_type=BigInteger)
     state: str = Field(index=True)
     problem: str
     final: bytes | None = Field(default=None, sa_type=LargeBinary)
@@ -94,7 +106,9 @@ class AttemptRow(SQLModel, table=True):
     raw: bytes = Field(sa_type=LargeBinary)
     cap: str
     priority: str
-    signed_at: int
+    signed_at: int = Field(sa_type=BigInteger)
+    cancels: bool = False
+    """Whether it is an empty transfer to the sender, in place of the call."""
 
 
 TABLES: Final[tuple[type[SQLModel], ...]] = (
@@ -114,6 +128,15 @@ def table(row: type[SQLModel]) -> Table:
 
 
 CHANNELS: Final = table(ChannelRow)
+_RECORDED: Final = {"sqlite": text("rowid"), "postgresql": text("recorded")}
+"""The order in which rows came: SQLite numbers them by itself, PostgreSQL when asked to."""
+event.listen(
+    CHANNELS,
+    "after_create",
+    DDL(  # type: ignore[no-untyped-call]  # SQLAlchemy left it so
+        "ALTER TABLE %(fullname)s ADD COLUMN recorded BIGINT GENERATED ALWAYS AS IDENTITY"
+    ).execute_if(dialect="postgresql"),
+)
 _TERMS: Final = ("payer", "signer", "payee", "token", "challenge_period", "salt")
 _STATE: Final = ("deposit", "claimed", "signed", "accepted", "closes_at", "status")
 CHANNEL_COLUMNS: Final = [CHANNELS.c[name] for name in ("id", *_TERMS, *_STATE)]
@@ -165,9 +188,7 @@ def list_channels(
     status: Status | None = None,
 ) -> list[Channel]:
     """List channels, all or those that match, in the order they were recorded."""
-    query = select(*CHANNEL_COLUMNS).order_by(
-        text("rowid") if conn.dialect.name == "sqlite" else CHANNELS.c.id
-    )
+    query = select(*CHANNEL_COLUMNS).order_by(_RECORDED[conn.dialect.name])
     wanted = {"payer": payer, "signer": signer, "payee": payee, "status": status and status.value}
     for name, value in wanted.items():
         if value is not None:

@@ -17,6 +17,8 @@ from settlement.rpc import Fees, Receipt, Rpc
 
 MAX_TRANSACTION_GAS: Final = 16_777_216
 """No transaction may use more (EIP-7825)."""
+TRANSFER_GAS: Final = 21_000
+"""What a plain transfer takes."""
 POLL_SECONDS: Final = 0.1
 _DYNAMIC_FEE: Final = b"\x02"
 _SHORT: Final = 55
@@ -44,19 +46,47 @@ class SignedTransaction:
     hash: bytes
 
 
+class TransactionKey(SigningKey):
+    """A key that signs whole transactions only, wherever it is: its owner wants to see what is signed."""
+
+    __slots__ = ()
+
+    def sign_transaction(self, transaction: Transaction) -> bytes:
+        """Sign a transaction: 64 bytes (EIP-2098) over its digest. Raises SignerError's branches."""
+        raise NotImplementedError
+
+
+def call_gas(data: bytes) -> int:
+    """Gas that a call with this data costs before any code runs (EIP-2028)."""
+    zeros = data.count(0)
+    return 21_000 + 4 * zeros + 16 * (len(data) - zeros)
+
+
 def sign_transaction(transaction: Transaction, key: SigningKey) -> SignedTransaction:
-    """Sign: type 2 (EIP-1559), or the legacy form with replay protection (EIP-155) where fees have no tip."""
-    t = transaction
-    if t.fees.priority is not None:
-        fields: list[object] = [t.chain_id, t.nonce, t.fees.priority, t.fees.cap]
-        fields += [t.gas, t.to or b"", t.value, t.data, []]
-        r, s, parity = _signature(key, keccak(_DYNAMIC_FEE + rlp(fields)))
+    """Sign: type 2 (EIP-1559), or the legacy form with replay protection (EIP-155) where fees have no tip.
+
+    Raises SignerError's branches where the key is a TransactionKey.
+    """
+    if isinstance(key, TransactionKey):
+        signature = key.sign_transaction(transaction)
+    else:
+        signature = key.sign(transaction_digest(transaction))
+    vs = int.from_bytes(signature[32:])
+    r, s, parity = int.from_bytes(signature[:32]), vs & (2**255 - 1), vs >> 255
+    fields = _fields(transaction)
+    if transaction.fees.priority is not None:
         raw = _DYNAMIC_FEE + rlp([*fields, parity, r, s])
     else:
-        fields = [t.nonce, t.fees.cap, t.gas, t.to or b"", t.value, t.data]
-        r, s, parity = _signature(key, keccak(rlp([*fields, t.chain_id, 0, 0])))
-        raw = rlp([*fields, 35 + 2 * t.chain_id + parity, r, s])
+        raw = rlp([*fields, 35 + 2 * transaction.chain_id + parity, r, s])
     return SignedTransaction(raw, keccak(raw))
+
+
+def transaction_digest(transaction: Transaction) -> bytes:
+    """Compute what is signed of a transaction: 32 bytes."""
+    fields = _fields(transaction)
+    if transaction.fees.priority is not None:
+        return keccak(_DYNAMIC_FEE + rlp(fields))
+    return keccak(rlp([*fields, transaction.chain_id, 0, 0]))
 
 
 def rlp(item: object) -> bytes:
@@ -106,11 +136,12 @@ async def check_funds(rpc: Rpc, sender: Address, needed: int) -> None:
         raise OutOfGasMoney(sender, balance, needed)
 
 
-def _signature(key: SigningKey, digest: bytes) -> tuple[int, int, int]:
-    """Split an EIP-2098 signature into r, s and the parity of y."""
-    compact = key.sign(digest)
-    vs = int.from_bytes(compact[32:])
-    return int.from_bytes(compact[:32]), vs & (2**255 - 1), vs >> 255
+def _fields(t: Transaction) -> list[object]:
+    """The fields of a transaction in their order, without the signature."""
+    if t.fees.priority is None:
+        return [t.nonce, t.fees.cap, t.gas, t.to or b"", t.value, t.data]
+    head: list[object] = [t.chain_id, t.nonce, t.fees.priority, t.fees.cap]
+    return [*head, t.gas, t.to or b"", t.value, t.data, []]
 
 
 def _length(length: int, offset: int) -> bytes:

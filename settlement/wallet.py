@@ -10,6 +10,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from eth_account.hdaccount import generate_mnemonic, key_from_seed, seed_from_mnemonic
 from eth_account.types import Language
@@ -20,6 +21,7 @@ from payments.errors import MalformedKey
 from payments.types import Address
 from payments.vouchers import SigningKey
 from settlement.errors import MalformedPhrase, MalformedWallet, UnknownWallet, WalletExists, WrongPassword
+from settlement.external_signer import ExternalSigner
 from settlement.files import write_atomic
 
 DEFAULT_PATH: Final = "m/44'/60'/0'/0/0"
@@ -38,6 +40,8 @@ class WalletEntry:
 
     name: str
     address: Address | None
+    signer_url: str | None = None
+    """Where the external signer listens that keeps the key; None where the key is in the file."""
 
 
 def new_key() -> SigningKey:
@@ -86,15 +90,35 @@ class Wallets:
             raise WalletExists(name) from None
         return WalletEntry(name, key.address)
 
+    def save_external(self, name: str, url: str, address: Address) -> WalletEntry:
+        """Note an account whose key an external signer keeps. Raises WalletExists, MalformedWallet."""
+        path = self._path(name)
+        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+            raise MalformedWallet(name, f"{url} is no address of a signer: write http://host:port")
+        try:
+            write_atomic(
+                path, json.dumps({"signer_url": url, "address": address.hex()}).encode(), exclusive=True
+            )
+        except FileExistsError:
+            raise WalletExists(name) from None
+        return WalletEntry(name, address, url)
+
+    def external(self, name: str) -> ExternalSigner | None:
+        """The external signer behind a wallet; None where its key is in the file."""
+        entry = _external(self._path(name))
+        if entry is None or entry.signer_url is None or entry.address is None:
+            return None
+        return ExternalSigner(entry.signer_url, entry.address)
+
     def list(self) -> list[WalletEntry]:
         """List the wallets by name, without a password. Files that are no keystores are left out."""
         entries = []
         for path in sorted(self.folder.glob("*.json")):
+            entry = _external(path)
             try:
-                keystore = _parse(path)
+                entries.append(entry or WalletEntry(path.stem, _address(_parse(path))))
             except MalformedWallet:
                 continue
-            entries.append(WalletEntry(path.stem, _address(keystore)))
         return entries
 
     def unlock(self, name: str, password: str) -> SigningKey:
@@ -126,6 +150,17 @@ def decrypt(path: Path, password: str) -> SigningKey:
     if _address(keystore) not in (None, key.address):
         raise MalformedWallet(path.stem, "the key inside is not that of the address outside")
     return key
+
+
+def _external(path: Path) -> WalletEntry | None:
+    """Read a wallet whose key an external signer keeps; None for any other file."""
+    try:
+        noted = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    if not isinstance(noted, dict) or not isinstance(noted.get("signer_url"), str):
+        return None
+    return WalletEntry(path.stem, _address(noted), noted["signer_url"])
 
 
 def _parse(path: Path) -> dict[str, Any]:

@@ -74,7 +74,6 @@ class Watcher:
         self._payers = frozenset(payers)
         self._signers = frozenset(signers)
         self._payees = frozenset(payees)
-        self._depth = chain.deployment.confirmations - 1
         self._page = PAGE
 
     async def poll(self) -> News:
@@ -89,8 +88,9 @@ class Watcher:
         fork = await self._fork(head, hashes)
         if fork is not None:
             cursor = await self._rewind(cursor, fork)
-        events = await self._read_on(cursor, head)
-        await self._reread_frozen(head)
+        final = await self._chain.final(head)
+        events = await self._read_on(cursor, head, final)
+        await self._reread_frozen(head, final)
         effects = self._database.read(store.list_effects)
         return News(head, tuple(events), tuple(effects), fork)
 
@@ -128,9 +128,8 @@ class Watcher:
         await self._database.write(work)
         return back
 
-    async def _read_on(self, cursor: Cursor, head: Block) -> list[ChainEvent]:
+    async def _read_on(self, cursor: Cursor, head: Block, final: int) -> list[ChainEvent]:
         """Read stretches of blocks up to the head, each in one database write."""
-        final = head.number - self._depth
         applied: list[ChainEvent] = []
         seen = cursor.seen
         while cursor.confirmed < final or cursor.seen < head.number:
@@ -139,6 +138,7 @@ class Watcher:
             last = min(first + self._page - 1, final if good else head.number)
             try:
                 events, hashes = await self._stretch(first, last, head)
+                early = [] if good else await self._final_deposits(events, cursor.confirmed + 1, last, head)
             except NodeRefused:
                 if self._page == 1:
                     raise
@@ -147,9 +147,24 @@ class Watcher:
             news = [event for event in events if good or isinstance(event, BAD_NEWS)]
             again = good and self._unknown(events)  # later bad news went by while nobody knew the channel
             cursor = Cursor(last if again else max(cursor.seen, last), last if good else cursor.confirmed)
-            taken = await self._apply(news, hashes, cursor)
-            applied += [event for event, changed in taken if changed or not _known(event, seen)]
+            taken = await self._apply([*early, *news], hashes, cursor)
+            fresh = [event for event, changed in taken if changed or not _known(event, seen)]
+            applied += [event for event in fresh if event not in early]
         return applied
+
+    async def _final_deposits(
+        self, events: Iterable[ChainEvent], first: int, last: int, head: Block
+    ) -> list[ChainEvent]:
+        """Deposits of channels that are closing now, though they are not confirmed yet.
+
+        A close request counts at first sight and no deposit counts after it, so those before it come first.
+        """
+        closing = {event.channel_id for event in events if isinstance(event, ChannelCloseRequested)}
+        ours = self._database.read(lambda conn: {one for one in closing if load_channel(conn, one)})
+        if not ours:
+            return []
+        before, _ = await self._stretch(first, last, head)
+        return [event for event in before if isinstance(event, ChannelFunded) and event.channel_id in ours]
 
     async def _stretch(
         self, first: int, last: int, head: Block
@@ -158,14 +173,14 @@ class Watcher:
 
         Raises Reorganised when a block changed while we were reading.
         """
-        hashes: dict[int, bytes] = {}
-        before: Block | None = None
+        headers: list[Block] = []
         for number in range(max(first, min(last, head.number - KEPT_HASHES)), last + 1):
             block = head if number == head.number else await self._chain.block(number)
-            if before is not None and block.parent != before.hash:
-                raise Reorganised(before.number, before.hash, block.parent)
-            hashes[number], before = block.hash, block
-        events = await self._chain.events(first, last)
+            if headers and block.parent != headers[-1].hash:
+                raise Reorganised(headers[-1].number, headers[-1].hash, block.parent)
+            headers.append(block)
+        hashes = {block.number: block.hash for block in headers}
+        events = await self._chain.events(first, last, headers)
         for event in events:
             expected = hashes.get(event.place.block_number, event.place.block_hash)
             if event.place.block_hash != expected:
@@ -222,17 +237,14 @@ class Watcher:
         terms = event.terms
         return terms.payer in self._payers or terms.signer in self._signers or terms.payee in self._payees
 
-    async def _reread_frozen(self, head: Block) -> None:
+    async def _reread_frozen(self, head: Block, final: int) -> None:
         """Believe the contract again: totals at confirmation depth, close requests at the head."""
         frozen = self._database.read(lambda conn: list_channels(conn, status=Status.FROZEN))
         for start in range(0, len(frozen), REREAD_AT_ONCE):
             ids = [channel.id for channel in frozen[start : start + REREAD_AT_ONCE]]
-            final = max(self._chain.deployment.deployed_block, head.number - self._depth)
-            confirmed = await self._chain.channel_states(ids, final)
-            newest = await self._chain.channel_states(ids, head.number)
-            again = await self._chain.block(head.number)
-            if again.hash != head.hash:
-                raise Reorganised(head.number, head.hash, again.hash)
+            deep = await self._chain.block(max(self._chain.deployment.deployed_block, final))
+            confirmed = await self._chain.states_at(ids, deep)
+            newest = await self._chain.states_at(ids, head)
             states = dict(zip(ids, zip(confirmed, newest, strict=True), strict=True))
             await self._database.write(partial(self._thaw, states=states, block=head.number))
 
@@ -242,7 +254,8 @@ class Watcher:
         for channel_id, (confirmed, newest) in states.items():
             channel = load_channel(conn, channel_id)
             if channel is not None:
-                fact = machine.Reread(confirmed.deposit, confirmed.claimed, newest.closes_at)
+                deposit = newest.deposit if newest.closes_at else confirmed.deposit  # closing, it is final
+                fact = machine.Reread(deposit, confirmed.claimed, newest.closes_at)
                 self._step(conn, channel, fact)
             thawed = load_channel(conn, channel_id)
             if thawed is not None and newest.closes_at and newest.claimed >= newest.deposit > 0:

@@ -1,12 +1,30 @@
 """What holds for every test: none is skipped, and a slow machine is no reason to fail."""
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import settings
+
+from tests.databases import Kind, Place, place_of
+from tests.postgresql import Server, running
 
 settings.register_profile("tithebarn", deadline=None)
 settings.load_profile("tithebarn")
 
 _NOT_RUN = ("skipped", "xfailed", "xpassed")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """The tests' PostgreSQL, started when the first of them wants it."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(params=list(Kind))
+def place(request: pytest.FixtureRequest) -> Place:
+    """Each kind of database in turn."""
+    return place_of(request)
 
 
 @pytest.hookimpl(trylast=True)

@@ -83,6 +83,8 @@ class Gate:
             return 0
         if path.endswith("/shard"):
             return self._limits.max_shard_body
+        if path == "/v1/shelf":
+            return self._limits.max_shelf_body
         return self._limits.max_audit_body if path == "/v1/audits" else self._limits.max_control_body
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
-from node.messages import AUDIT_LIMIT, CONTROL_LIMIT
+from node.messages import AUDIT_LIMIT, CONTROL_LIMIT, SHELF_LIMIT
 
 KIB: Final = 1024
 
@@ -16,6 +16,7 @@ class Limits:
 
     max_control_body: int = CONTROL_LIMIT
     max_audit_body: int = AUDIT_LIMIT
+    max_shelf_body: int = SHELF_LIMIT
     max_shard_body: int = 256 * 1024 * KIB
     max_connections: int = 1_000
     max_connections_per_address: int = 250

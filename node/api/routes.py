@@ -26,9 +26,11 @@ from node.messages import (
     PayVoucher,
     ProposeAgreement,
     ReadShard,
+    ShelfEntry,
     dump,
     parse,
 )
+from node.shelf import ENTRY_SIZE
 from payments.errors import PaymentError
 from payments.types import NodeId
 from settlement.errors import SettlementError
@@ -64,6 +66,9 @@ class _Routes:
             ("POST", "/v1/agreements/{name}/read", self.read_shard),
             ("POST", "/v1/audits", self.audit),
             ("POST", "/v1/vouchers", self.take_voucher),
+            ("POST", "/v1/shelf", self.shelve),
+            ("GET", "/v1/shelf", self.shelf),
+            ("GET", "/v1/shelf/{name}", self.shelved),
             ("GET", "/v1/owner/status", self.status),
             ("POST", "/v1/owner/claim", self.claim),
         )
@@ -128,6 +133,19 @@ class _Routes:
         node, message = await self._read(request, PayVoucher)
         return _json(await self._farmer.take_voucher(node, message.voucher.core()))
 
+    async def shelve(self, request: Request) -> Response:
+        """Keep an entry; only nodes that are known here get as far as having their body read."""
+        self._farmer.check_shelf(self._door.look(request.headers).node)
+        node, message = await self._read(request, ShelfEntry)
+        return _json(await self._farmer.shelve(node, message))
+
+    async def shelf(self, request: Request) -> Response:
+        return _json(self._farmer.shelf(await self._bare(request)))
+
+    async def shelved(self, request: Request) -> Response:
+        node = await self._bare(request)
+        return _json(self._farmer.shelved(node, _name(request, ENTRY_SIZE)))
+
     async def status(self, request: Request) -> Response:
         self._owner(request, await self._bare(request))
         return _json(StatusMessage.of(await self._farmer.status()))
@@ -178,10 +196,10 @@ async def _chunks(request: Request) -> AsyncIterator[bytes]:
         yield chunk
 
 
-def _name(request: Request) -> bytes:
-    """The 32 bytes in the path. Raises MalformedMessage."""
+def _name(request: Request, size: int = 32) -> bytes:
+    """The bytes in the path, 32 of them. Raises MalformedMessage."""
     try:
-        return from_hex(request.path_params["name"], 32)
+        return from_hex(request.path_params["name"], size)
     except ValueError as error:
         raise MalformedMessage("path", f"the name is {error}") from None
 

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import Abort, TyperException
 
-from node.cli import chain, channel, demo, farm, files, peers, rent, wallet
+from node.cli import backup, chain, channel, demo, farm, files, peers, relay, rent, wallet
 from node.cli.errors import DONE, INTERRUPTED, USAGE, exit_code, one_line
 from node.cli.identifiers import public_text
 from node.cli.session import token_seen
@@ -81,7 +81,7 @@ def root(
         os.environ[VARIABLE] = home
 
 
-for group in (demo, chain, wallet, peers, channel, files, rent, farm):
+for group in (demo, chain, wallet, peers, channel, files, rent, farm, relay, backup):
     group.add_to(app)
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,6 +34,15 @@ if TYPE_CHECKING:
     from settlement.rpc import Block, Rpc
 
 AHEAD = 60
+
+
+class Finality(StrEnum):
+    """What makes news count."""
+
+    DEPTH = "depth"
+    SAFE = "safe"
+    FINALIZED = "finalized"
+
 
 group = typer.Typer(no_args_is_help=True)
 records = typer.Typer()
@@ -151,19 +161,40 @@ def add(
             "--name", metavar="NAME", help="What to call it here. Default: as there.", show_default=False
         ),
     ] = None,
+    rpc: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rpc",
+            metavar="URL",
+            help="Another JSON-RPC of this chain, for when the first is down, behind or lies; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    finality: Annotated[
+        Finality | None,
+        typer.Option(
+            "--finality",
+            help="What makes news count: blocks upon it, or the chain's own word. Default: as there.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Join a chain that somebody else has deployed to.
 
-    The record is checked against the chain first.
+    The record is checked against the chain first. With several endpoints, one
+    that does not answer, lags or contradicts the others is named in the log and
+    not used until it is well again. Name the one you trust most first.
 
     For example:
 
         tithe chain add http://127.0.0.1:8545 ~/.tithe/chains/local.json
+        tithe chain add https://my.node record.json --rpc https://rpc.example
     """
     from node.cli.records import join_chain
 
-    joined = run(join_chain(home(), record.expanduser(), url=url, name=name))
+    urls = ",".join((url, *(rpc or ())))
+    joined = run(join_chain(home(), record.expanduser(), url=urls, name=name, finality=finality))
     if as_json:
         print_json(_public(joined))
     else:

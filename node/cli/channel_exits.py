@@ -20,6 +20,7 @@ from node.cli.renter import Access, Opened, with_renter
 if TYPE_CHECKING:
     from node.renter.reports import ChannelInfo, ExitPlan, SentReport
     from payments.types import ChannelId
+    from settlement.client import TokenInfo
 
 group = typer.Typer()
 
@@ -64,7 +65,7 @@ def push(
             unsigned=unsigned,
             as_json=as_json,
         )
-        _tell(opened, plan, sent, "Paid", as_json=as_json)
+        tell_sent(opened.token, plan, sent, "Paid", as_json=as_json)
 
     with_renter(chain, access, work)
 
@@ -108,15 +109,19 @@ def close(
         )
         sent = await _carry_out(opened, plan, question, yes=yes, unsigned=unsigned, as_json=as_json)
         if not wait:
-            _tell(opened, plan, sent, "Closing; it will free", as_json=as_json)
+            tell_sent(opened.token, plan, sent, "Closing; it will free", as_json=as_json)
             if sent and not as_json:
                 note("When the challenge period is over: tithe channel withdraw (see tithe channel list)")
             return
-        await _await_opening(opened, plan.channels, as_json=as_json)
-        last = await opened.renter.exits.plan_withdraw(plan.channels)
-        with waiting("Withdrawing", quiet=as_json):
-            taken = await opened.renter.exits.send(last)
-        _tell(opened, last, taken, "Withdrew", as_json=as_json)
+        skipped = {row.channel_id for row in sent.skipped} if sent else set()
+        closing = [channel for channel in plan.channels if channel not in skipped]
+        if closing:
+            await _await_opening(opened, closing, as_json=as_json)
+            last = await opened.renter.exits.plan_withdraw(closing)
+            with waiting("Withdrawing", quiet=as_json):
+                taken = await opened.renter.exits.send(last)
+            tell_sent(opened.token, last, taken, "Withdrew", as_json=as_json)
+        _complain_of_skipped(plan, sent)
 
     with_renter(chain, access, work)
 
@@ -150,7 +155,7 @@ def withdraw(
             f"Withdraw {coins(plan.amount, opened.token)} from {counted(len(plan.channels), 'channel')}?"
         )
         sent = await _carry_out(opened, plan, question, yes=yes, unsigned=unsigned, as_json=as_json)
-        _tell(opened, plan, sent, "Withdrew", as_json=as_json)
+        tell_sent(opened.token, plan, sent, "Withdrew", as_json=as_json)
 
     with_renter(chain, access, work)
 
@@ -234,7 +239,10 @@ def _ids(infos: "Sequence[ChannelInfo]") -> "list[ChannelId]":
     return [info.channel.id for info in infos]
 
 
-def _tell(opened: Opened, plan: "ExitPlan", sent: "SentReport | None", what: str, *, as_json: bool) -> None:
+def tell_sent(
+    token: "TokenInfo", plan: "ExitPlan", sent: "SentReport | None", what: str, *, as_json: bool
+) -> None:
+    """Say what came of it. Raises NotDone where the contract skipped a channel."""
     if sent is None:
         return
     if as_json:
@@ -242,12 +250,28 @@ def _tell(opened: Opened, plan: "ExitPlan", sent: "SentReport | None", what: str
             {
                 "purpose": plan.purpose,
                 "channels": plan.channels,
+                "skipped": {"0x" + row.channel_id.hex(): row.reason.name for row in sent.skipped},
                 "amount": amount(plan.amount),
-                "token": opened.token,
+                "token": token,
                 "gas": sent.gas,
                 "transactions": [receipt.transaction for receipt in sent.receipts],
             }
         )
-    else:
+    elif not sent.skipped:
         how = f"{counted(len(plan.channels), 'channel')}, {sent.gas:,} gas"
-        say(f"{what} {coins(plan.amount, opened.token)} ({how}).")
+        say(f"{what} {coins(plan.amount, token)} ({how}).")
+    _complain_of_skipped(plan, sent)
+
+
+def _complain_of_skipped(plan: "ExitPlan", sent: "SentReport | None") -> None:
+    """Raise NotDone naming the channels that the contract skipped, and why, if there are any."""
+    if sent is None or not sent.skipped:
+        return
+    rows = ", ".join(
+        f"{short(row.channel_id)} ({row.reason.name.lower().replace('_', ' ')})" for row in sent.skipped
+    )
+    done = len(plan.channels) - len(sent.skipped)
+    raise NotDone(
+        f"the contract skipped {counted(len(sent.skipped), 'channel')}: {rows}; "
+        f"{plan.purpose} was done for {done} of {len(plan.channels)}"
+    )

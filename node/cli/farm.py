@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli import farm_books, farm_offer
+from node.cli import backup, farm_books, farm_offer, relay
 from node.cli.amounts import coins, parse_size, size
 from node.cli.errors import NotDone, Unusable
 from node.cli.farm_offer import AuditPrice, Capacity, DownloadPrice, MinDeposit, MinValue, StoragePrice
@@ -25,6 +25,7 @@ from node.cli.keys import resolve_owner
 from node.cli.options import ChainName, Json, PasswordFd, PasswordFile
 from node.cli.output import note, print_json, safe, show_facts
 from node.cli.passwords import Passwords
+from node.cli.renter import check_books
 from node.cli.session import deployment, home, on_chain, run, token_info
 from node.home import Home, make_private_directory
 
@@ -50,6 +51,8 @@ def add_to(app: typer.Typer) -> None:
     group.add_typer(life)
     group.add_typer(farm_books.group)
     group.add_typer(farm_offer.group)
+    group.add_typer(backup.farm)
+    group.add_typer(relay.farmers)
     app.add_typer(
         group,
         name="farm",
@@ -92,6 +95,15 @@ def init(
     audit: AuditPrice = None,
     min_deposit: MinDeposit = None,
     min_value: MinValue = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            "--database",
+            metavar="URL",
+            help="Keep the books in this PostgreSQL, not in a file. Its password goes into ~/.pgpass.",
+            show_default=False,
+        ),
+    ] = None,
     chain: ChainName = None,
     password_file: PasswordFile = None,
     password_fd: PasswordFd = None,
@@ -106,6 +118,7 @@ def init(
 
         tithe farm init --payee 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --capacity 500GB
         TITHE_HOME=~/farm2 tithe farm init --join ~/.tithe --port 4502
+        tithe farm init --database postgresql://tithe@localhost/tithe
     """
     place = home()
     if place.farm_config.exists():
@@ -114,6 +127,7 @@ def init(
         raise Unusable(f"others cannot reach {host or 'that'}: add --url, such as http://farm.example:{port}")
     farm_offer.check_amounts(storage, download, audit, min_deposit, min_value)
     room = None if capacity is None else parse_size(capacity)
+    _check_database(database)
     named = None if payee is None else resolve_owner(payee)[1]
     if join is not None:
         _join(place, join.expanduser())
@@ -137,12 +151,26 @@ def init(
         host=host,
         port=port,
         urls=tuple(url or ()),
+        database=database,
         capacity=config.capacity if room is None else room,
     )
+    farm_books.try_books(place, config, record)
     config.save(place.farm_config)
     if record.local:
         on_chain(chain, lambda connected: give_gas(connected, gas, LOCAL_GAS))
     _tell_farmer(_Farmer(node, gas, record, config), token, as_json=as_json)
+
+
+def _check_database(url: str | None) -> None:
+    """Refuse what is no PostgreSQL, and a password where every program of this machine can read it."""
+    from node.farmer.config import check_database
+
+    if url is None:
+        return
+    try:
+        check_database(url)
+    except ValueError as error:
+        raise Unusable(f"--database: {error}") from None
 
 
 @life.command("run")
@@ -169,6 +197,7 @@ def run_(
     record = deployment(chain)
     if (target := running_target()) is not None:
         raise NotDone(f"this farmer runs already, at {target.urls[0]}")
+    check_books(place.farm_state(record.folder).money, "tithe farm restore --copy")
     passwords = Passwords(password_file, password_fd)
     key = unlock_keystore(place.farm_gas_key, "the farm's gas key", passwords) if claims else None
     run(_serve(place, config, record, key, as_json=as_json))

@@ -77,9 +77,8 @@ def vouchers(chain: ChainName = None, as_json: Json = False) -> None:
     from node.db.farmer import list_books, load_held
     from settlement.tables import load_channel
 
-    load_config()
-    record = deployment(chain)
-    with _books(home(), record) as database:
+    config, record = load_config(), deployment(chain)
+    with books(home(), config, record) as database:
         held = database.read(
             lambda conn: [(book, load_channel(conn, book.channel_id)) for book in list_books(conn)]
         )
@@ -191,7 +190,7 @@ async def _read_status(
         stack.callback(statistics.close)
         found = await read_status(
             config,
-            stack.enter_context(_books(place, record)),
+            stack.enter_context(books(place, config, record)),
             {**statistics.totals, **said.counters},
             Timestamp(wall_clock()),
             chain=chain,
@@ -202,14 +201,21 @@ async def _read_status(
     return found, token, target.urls[0] if target else None
 
 
-@contextmanager
-def _books(place: Home, record: "Deployment") -> "Iterator[Database]":
-    """Open the farmer's books for reading."""
-    from node.db.farmer import TABLES
-    from settlement.database import Database
-    from settlement.tables import TABLES as CHAIN_TABLES
+def try_books(place: Home, config: "FarmerConfig", record: "Deployment") -> None:
+    """Open the books once, so that a database that cannot be used is named at once. Raises StorageError."""
+    with books(place, config, record):
+        pass
 
-    database = Database.at(place.farm_state(record.folder).money, [*CHAIN_TABLES, *TABLES])
+
+@contextmanager
+def books(place: Home, config: "FarmerConfig", record: "Deployment") -> "Iterator[Database]":
+    """Open the farmer's books for reading."""
+    from node.db.farmer import open_books
+
+    money = place.farm_state(record.folder).money
+    database = open_books(
+        money, config.database, lambda: load_node_key(place.farm_node_key).node, record.folder
+    )
     try:
         yield database
     finally:
@@ -242,7 +248,7 @@ def _show_status(found: "FarmerStatus", token: "TokenInfo | None", running: str 
     show_facts(facts)
     if found.channels:
         show_table(
-            ("channel", "renter", ">deposit", ">paid", ">proven", ">claimable", ">claimed", "serving"),
+            ("channel", "renter", ">deposit", ">paid", ">unpaid", ">claimable", ">claimed", "serving"),
             [
                 (
                     short(one.channel_id),

@@ -207,6 +207,14 @@ def settings(
     ether_price: Annotated[
         str | None, _amount("--ether-price", "What an ether is worth, to weigh fees.")
     ] = None,
+    contract_signers: Annotated[
+        bool | None,
+        typer.Option(
+            "--contract-signers/--no-contract-signers",
+            help="Accept channels that a contract signs for (ERC-1271).",
+            show_default=False,
+        ),
+    ] = None,
     chain: ChainName = None,
     as_json: Json = False,
 ) -> None:
@@ -214,6 +222,10 @@ def settings(
 
     A running farmer follows at once, except in its payee, host, port and URL:
     for these, start it again.
+
+    A contract can refuse tomorrow what it signs today. With --contract-signers its
+    vouchers are taken, and count as unpaid until they are claimed: what a renter
+    may owe is all that you can lose. Without, new such channels are refused.
 
     For example:
 
@@ -241,6 +253,7 @@ def settings(
                 "port": port,
                 "urls": tuple(url) if url else None,
                 "capacity": None if capacity is None else parse_size(capacity),
+                "accept_contract_signers": contract_signers,
                 **_amounts(token.decimals, max_exposure=exposure, gas_price=ether_price),
             }
         ),
@@ -295,6 +308,7 @@ def _show_settings(config: "FarmerConfig", token: "TokenInfo") -> None:
             ("URLs", ", ".join(config.urls) or "where it listens"),
             ("capacity", size(config.capacity)),
             ("a renter may owe", coins(config.max_exposure, token)),
+            ("contract signers", "accepted" if config.accept_contract_signers else "refused"),
             ("claims from", f"{coins(policy.min_amount, token)}, or after {duration(policy.max_age)}"),
             ("fee of a claim", f"at most {policy.max_fee_share} % of it"),
             ("claims at any fee", above),

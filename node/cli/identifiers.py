@@ -42,7 +42,9 @@ def parse_address(text: str) -> Address:
 
 
 def public_url(url: str) -> str:
-    """Write a URL without what may be a secret in it: user, long path parts (API keys), query."""
+    """Write a URL, or several, without what may be secret: user, long path parts (API keys), query."""
+    if "," in url:
+        return ",".join(map(public_url, url.split(",")))
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     path = parts.path if len(parts.path) <= _LONGEST_PATH else "/..."

@@ -23,8 +23,13 @@ def create_node_key(path: Path) -> "NodeKey":
     from node.identity import NodeKey
 
     key = NodeKey(os.urandom(SEED_SIZE))
-    create_private(path, key.seed.hex().encode() + b"\n")
+    save_node_key(path, key)
     return key
+
+
+def save_node_key(path: Path, key: "NodeKey") -> None:
+    """Keep an identity in the clear, readable by its owner only. Raises AlreadyThere."""
+    create_private(path, key.seed.hex().encode() + b"\n")
 
 
 def load_node_key(path: Path) -> "NodeKey":

@@ -44,6 +44,21 @@ def resolve_owner(text: str | None) -> tuple[str | None, Address]:
 
 
 def unlock_wallet(given: str | None, passwords: Passwords) -> "SigningKey":
-    """Open the wallet to use. Raises NoWallet, WrongPassword."""
+    """Open the wallet to use; where an external signer keeps its key, that is asked for each transaction.
+
+    Raises NoWallet, WrongPassword.
+    """
+    from settlement.wallet import Wallets
+
     name = wallet_name(given)
+    external = Wallets(home().wallets).external(name)
+    if external is not None:
+        return external
     return unlock_keystore(home().wallets / f"{name}.json", f"wallet {name}", passwords)
+
+
+def wallet_of(address: Address) -> str | None:
+    """Name the wallet of this home that has this address."""
+    from settlement.wallet import Wallets
+
+    return next((entry.name for entry in Wallets(home().wallets).list() if entry.address == address), None)

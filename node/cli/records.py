@@ -7,8 +7,8 @@ from node.cli.errors import NotDone
 from node.cli.output import note, safe
 from node.home import Home, check_name, make_private_directory
 from settlement.client import Chain
-from settlement.deployment import Deployment
-from settlement.errors import MalformedDeployment
+from settlement.deployment import DEPTH, Deployment
+from settlement.errors import MalformedDeployment, NodeRefused
 
 
 def keep_record(home: Home, record: Deployment) -> None:
@@ -37,17 +37,36 @@ def find_record(place: Path) -> Path:
 
 
 async def join_chain(
-    home: Home, place: Path, *, url: str | None = None, name: str | None = None
+    home: Home,
+    place: Path,
+    *,
+    url: str | None = None,
+    name: str | None = None,
+    finality: str | None = None,
 ) -> Deployment:
     """Record somebody else's deployment after checking that the chain is the recorded one.
 
-    `place` is the record, or a home whose current chain is meant. Raises MalformedDeployment, ChainError.
+    `place` is the record, or a home whose current chain is meant; `url` one or several, with commas. Raises
+    MalformedDeployment, ChainError, or NotDone for a `finality` the chain does not have.
     """
     record = Deployment.load(find_record(place))
     record = replace(record, url=url or record.url, name=check_name("chain", name or record.name))
-    async with await Chain.connect(record.url, record):
+    record = replace(record, finality=finality or record.finality)
+    async with await Chain.connect(record.url, record) as chain:
+        if not await _is_final(chain):
+            raise NotDone(f"this chain's node shows no {record.finality} block: leave --finality out")
         keep_record(home, record)
     return record
+
+
+async def _is_final(chain: Chain) -> bool:
+    """Whether the chain says of any block that it is final, in the way the record wants it said."""
+    if chain.deployment.finality == DEPTH:
+        return True
+    try:
+        return await chain.final(await chain.head()) >= 0
+    except NodeRefused:
+        return False
 
 
 def _put_aside(home: Home, record: Deployment) -> None:

@@ -53,14 +53,21 @@ def run_(
         import asyncio
         import signal
 
+        from node.tasks import end
+        from settlement.copies import keep_copies
+
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         if not as_json:
             note("It audits and pays on schedule until Ctrl-C.")
-        return opened, await opened.renter.run(
-            stop, on_tick=lambda tick: _tell_tick(tick, opened, as_json=as_json)
-        )
+        copying = asyncio.create_task(keep_copies(opened.copies))
+        try:
+            return opened, await opened.renter.run(
+                stop, on_tick=lambda tick: _tell_tick(tick, opened, as_json=as_json)
+            )
+        finally:
+            await end([copying])
 
     opened, payments = with_renter(chain, Access(Passwords(password_file, password_fd), signs=True), work)
     if as_json:

@@ -4,8 +4,10 @@ A renter is identity (in the clear, 0600), signer (keystore) and master key (sea
 password. Commands that sign nothing leave those two locked: nobody is asked, and a signature is refused.
 """
 
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from node.cli.errors import NotDone, NotThePassword
@@ -20,15 +22,17 @@ from node.cli.keys import unlock_wallet
 from node.cli.output import note, waiting
 from node.cli.passwords import Passwords
 from node.cli.session import home, on_chain, token_info
-from node.home import Home
+from node.home import Home, make_private_directory, write_json
 from payments.types import ZERO_ADDRESS, Address
 
 if TYPE_CHECKING:
+    from node.identity import NodeKey
     from node.master_key import MasterKey
     from node.renter.context import Keys
     from node.renter.renter import Renter
     from payments.vouchers import SigningKey
     from settlement.client import Chain, TokenInfo
+    from settlement.copies import Copies
 
 T = TypeVar("T")
 WHAT = "the renter's keys"
@@ -36,11 +40,12 @@ WHAT = "the renter's keys"
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A renter at work, its chain, and how its token wants to be shown."""
+    """A renter at work, its chain, how its token wants to be shown, and the copies of its books."""
 
     renter: "Renter"
     chain: "Chain"
     token: "TokenInfo"
+    copies: "Copies"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ class Access:
 def with_renter(chain: str | None, access: Access, work: Callable[[Opened], Awaitable[T]]) -> T:
     """Open the renter on the chain to use, and run `work` with it."""
     from node.renter.renter import TABLES, Renter
+    from settlement.copies import Copies
     from settlement.database import Database
 
     keys = _keys(home(), access)
@@ -70,32 +76,97 @@ def with_renter(chain: str | None, access: Access, work: Callable[[Opened], Awai
     async def opened(connected: "Chain") -> T:
         token = await token_info(connected, may_be_away=access.chain_may_be_away)
         state = home().renter_state(connected.deployment.folder)
+        check_books(state.money, "tithe restore --copy")
         database = Database.at(state.money, TABLES)
         try:
             async with await Renter.open(database, connected, keys, locks=state.locks) as renter:
-                return await work(Opened(renter, connected, token))
+                return await work(Opened(renter, connected, token, Copies(state.money, state.copies)))
         finally:
             database.close()
 
     return on_chain(chain, opened, may_be_away=access.chain_may_be_away)
 
 
-def make_renter(place: Home, passwords: Passwords) -> None:
-    """Make the renter's keys where there are none, the signer last: where it is, the others have been."""
-    from node.key_file import create_master_key
+def check_books(money: Path, remedy: str) -> None:
+    """Refuse to work with a damaged database. Raises NotDone, which names the remedy."""
+    from settlement.copies import check_database
+    from settlement.errors import StorageCorrupt
 
+    try:
+        if money.exists():
+            check_database(money)
+    except StorageCorrupt as error:
+        raise NotDone(
+            f"{error}: {remedy}; what was signed since that copy is learned again from the other side"
+        ) from error
+
+
+def make_renter(place: Home, passwords: Passwords, payer: "SigningKey | None" = None) -> None:
+    """Make the renter's keys where there are none, of the payer's account, or the wallet's, or a new phrase.
+
+    The signer comes last: where it is, the others have been.
+    """
     master, signer = place.renter_master_key, place.renter_signer
     if signer.exists():
         if not master.exists():
             raise NotDone(f"{master} is gone: put your copy of it back, no file comes back without it")
         return
+    if place.renter_node_key.exists() or master.exists():
+        _complete_renter(place, passwords)
+    else:
+        keep_renter_keys(place, _account(place, passwords, payer), passwords)
+
+
+def keep_renter_keys(place: Home, account: "SigningKey", passwords: Passwords) -> None:
+    """Make the renter's keys of an account and lock them into this home."""
+    from node.cli.key_files import save_node_key
+    from node.key_file import keep_master_key
+    from node.renter_keys import RenterKeys
+    from settlement.wallet import Wallets
+
+    keys, password = RenterKeys.of(account), passwords.choose(WHAT)
+    folder = make_private_directory(place.renter_signer.parent)
+    write_json(place.renter_account, {"account": "0x" + keys.account.hex()})
+    with waiting("Locking the renter's keys"):
+        keep_master_key(place.renter_master_key, keys.master, password)
+        save_node_key(place.renter_node_key, keys.node)
+        Wallets(folder).save(place.renter_signer.stem, keys.signer, password)
+    note(f"Made the renter's keys in {folder}: the phrase of 0x{keys.account.hex()} gives them back.")
+
+
+def _passer_by() -> "NodeKey":
+    """Return an identity for a command that needs one before there is a renter; nobody remembers it."""
+    from node.identity import NodeKey
+
+    return NodeKey(os.urandom(32))
+
+
+def _complete_renter(place: Home, passwords: Passwords) -> None:
+    """Make at random what is missing of keys that are made of no phrase."""
+    from node.key_file import create_master_key
+
     password = passwords.choose(WHAT)
-    if not master.exists():
+    if not place.renter_master_key.exists():
         with waiting("Making the renter's master key"):
-            create_master_key(master, password)
-    create_keystore(signer, password)
+            create_master_key(place.renter_master_key, password)
+    create_keystore(place.renter_signer, password)
     folder = place.renter_signer.parent
     note(f"Made the renter's keys in {folder}; keep a copy: without them no file comes back.")
+
+
+def _account(place: Home, passwords: Passwords, payer: "SigningKey | None") -> "SigningKey":
+    """Of which account the renter's keys are made: the payer's, the wallet's, or that of a new phrase."""
+    from node.cli.wallet import tell_phrase
+    from settlement.transactions import TransactionKey
+    from settlement.wallet import key_from_phrase, new_phrase
+
+    account = payer or (unlock_wallet(None, passwords) if place.wallet_names() else None)
+    if account is not None and not isinstance(account, TransactionKey):
+        return account
+    phrase = new_phrase()
+    note("The payer's key is not here: the renter's keys have a recovery phrase of their own.")
+    tell_phrase(phrase, None)
+    return key_from_phrase(phrase)
 
 
 def _keys(place: Home, access: Access) -> "Keys":
@@ -109,11 +180,11 @@ def _keys(place: Home, access: Access) -> "Keys":
         else unlock_wallet(access.wallet, access.passwords)
     )
     if access.passwords is not None:
-        make_renter(place, access.passwords)
+        make_renter(place, access.passwords, payer)
     try:
         node = load_node_key(place.renter_node_key)
     except FileNotFoundError:
-        node = create_node_key(place.renter_node_key)
+        node = create_node_key(place.renter_node_key) if place.renter_signer.exists() else _passer_by()
     address = keystore_address(place.renter_signer) or ZERO_ADDRESS
     signer: SigningKey = LockedSigner(address)
     master: MasterKey = LockedMaster()

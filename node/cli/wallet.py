@@ -133,6 +133,38 @@ def import_(
     _tell_new(entry, as_json=as_json)
 
 
+@group.command()
+def external(
+    signer_url: Annotated[str, typer.Argument(metavar="URL", help="Where the signer listens.")],
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="The account it signs for.")],
+    name: Annotated[str, typer.Option("--name", help="What to call it here.")] = DEFAULT_NAME,
+    as_json: Json = False,
+) -> None:
+    """Use an account whose key another program keeps, such as clef: it asks you before it signs.
+
+    The wallet funds, closes and withdraws like any other; its key never comes here.
+    What signs vouchers, and may be hot, is made here.
+
+    For example:
+
+        tithe wallet external http://127.0.0.1:8550 0x70997970C51812dc3A010C7d01b50e0d17dc79C8
+        tithe channel fund --wallet main
+    """
+    from dataclasses import replace
+
+    from node.cli.identifiers import parse_address
+    from node.home import make_private_directory
+    from settlement.wallet import Wallets
+
+    _check_free(name)
+    place = home()
+    wallets = Wallets(make_private_directory(place.wallets))
+    entry = wallets.save_external(name, signer_url, parse_address(address))
+    if place.config().wallet is None:
+        place.save_config(replace(place.config(), wallet=name))
+    _tell_new(entry, as_json=as_json)
+
+
 @group.command("list")
 def list_(as_json: Json = False) -> None:
     """List the wallets kept here. Needs no password.
@@ -216,7 +248,7 @@ def make_wallet(
     if phrase_file is not None:
         _write_phrase(phrase_file, phrase)
     entry = _keep(name, key_from_phrase(phrase), password)
-    _tell_phrase(phrase, phrase_file)
+    tell_phrase(phrase, phrase_file)
     return entry
 
 
@@ -290,7 +322,7 @@ def _write_phrase(file: Path, phrase: str) -> None:
     create_private(file.absolute(), phrase.encode() + b"\n")
 
 
-def _tell_phrase(phrase: str, file: Path | None) -> None:
+def tell_phrase(phrase: str, file: Path | None) -> None:
     """Show the phrase to a person, once; never into a pipe, a file or a log."""
     import sys
 

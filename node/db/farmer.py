@@ -4,22 +4,24 @@ One row a channel. The proof of the newest proven voucher lies in a table of its
 payments do not touch it. The chain's side of a channel (deposit, claims, closing) belongs to `settlement`.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, Connection, LargeBinary, bindparam, delete, insert, select, update
 from sqlmodel import Field, SQLModel
 
 from node.audit import Challenge, Proof
-from node.db import blobs, farmer_agreements
+from node.db import blobs, farmer_agreements, farmer_shelf, restoration
 from payments.channel import Channel
 from payments.ledger import Earnings
 from payments.types import ZERO32, Amount, ChannelId, NodeId, Timestamp
 from payments.vouchers import SignedVoucher, Voucher
-from settlement.database import AmountColumn
+from settlement.database import AmountColumn, Database
 from settlement.statements import Statement
 from settlement.tables import CHANNEL_COLUMNS, CHANNELS, read_channel, table
+from settlement.tables import TABLES as CHAIN_TABLES
 
 KEPT_PURCHASES: Final = 64
 """Reads of one channel that may be asked for again with the voucher that paid them."""
@@ -77,6 +79,7 @@ class FarmerBookRow(SQLModel, table=True):
     last_paid_audit: int = Field(sa_type=BigInteger)
     claimed: int = Field(sa_type=AmountColumn)
     unclaimed_since: int = Field(sa_type=BigInteger)
+    revocable: bool
 
 
 class FarmerProofRow(SQLModel, table=True):
@@ -121,6 +124,8 @@ TABLES: Final[tuple[type[SQLModel], ...]] = (
     FarmerPurchaseRow,
     FarmerSequenceRow,
     *farmer_agreements.TABLES,
+    *farmer_shelf.TABLES,
+    *restoration.TABLES,
 )
 """Everything a farmer keeps in its money database beside settlement's tables."""
 
@@ -137,6 +142,7 @@ _BOTH: Final = (
     .order_by(_BOOK.c.accepted_at)
 )
 _load_both: Final = Statement(_BOTH.where(_RENTER))
+_load_both_of_all: Final = Statement(_BOTH)
 _load_both_of_many: Final = Statement(_BOTH.where(_BOOK.c.renter.in_(bindparam("renters", expanding=True))))
 _insert: Final = Statement(insert(_BOOK))
 _CHANGING: Final = [name for name in _NAMES if name not in {"channel_id", "renter", "accepted_at"}]
@@ -169,6 +175,17 @@ _oldest_kept: Final = Statement(
 _forget: Final = Statement(delete(_PURCHASE).where(_OF_CHANNEL, _PURCHASE.c.total < _BOUND))
 
 
+def open_books(file: Path, url: str | None, farmer: Callable[[], NodeId], deployment: str) -> Database:
+    """Open a farmer's books: in `file`, or at `url` in the schema of this farmer on this deployment's folder.
+
+    Raises StorageError.
+    """
+    tables = [*CHAIN_TABLES, *TABLES]
+    if url is None:
+        return Database.at(file, tables)
+    return Database(url, tables, schema=f"tithe_{farmer()[:8].hex()}_{deployment.replace('-', '_')}")
+
+
 def load_book(conn: Connection, channel: ChannelId) -> Book | None:
     """The book of an accepted channel."""
     rows = _load(conn, key=channel)
@@ -182,9 +199,13 @@ def list_books(conn: Connection, renter: NodeId | None = None) -> list[Book]:
     return [_read(tuple(row)) for row in conn.execute(select(*_COLUMNS).order_by(_BOOK.c.accepted_at))]
 
 
-def list_books_with_channels(conn: Connection, renters: Collection[NodeId]) -> list[tuple[Book, Channel]]:
-    """The books of these renters (some hundreds at most) with their channels, oldest first."""
-    if len(renters) == 1:
+def list_books_with_channels(
+    conn: Connection, renters: Collection[NodeId] | None = None
+) -> list[tuple[Book, Channel]]:
+    """The books of these renters (some hundreds at most), or of all, with their channels, oldest first."""
+    if renters is None:
+        rows = _load_both_of_all(conn)
+    elif len(renters) == 1:
         rows = _load_both(conn, key=next(iter(renters)))
     else:
         rows = _load_both_of_many.among(conn, renters)
@@ -268,6 +289,7 @@ def _changing(book: Book) -> dict[str, Any]:
         "last_paid_audit": earnings.last_paid_audit,
         "claimed": earnings.claimed,
         "unclaimed_since": book.unclaimed_since,
+        "revocable": earnings.revocable,
     }
 
 
@@ -287,6 +309,7 @@ def _read(row: Sequence[Any]) -> Book:
         last_paid_audit,
         claimed,
         unclaimed_since,
+        revocable,
     ) = row
     paid = _voucher(channel, paid_total, paid_signature, ZERO32)
     proven = _voucher(channel, proven_total, proven_signature, proven_condition)
@@ -298,6 +321,7 @@ def _read(row: Sequence[Any]) -> Book:
         proven_at=proven_at,
         proven_rate=proven_rate,
         claimed=claimed,
+        revocable=bool(revocable),
     )
     return Book(channel, renter, accepted_at, earnings, unclaimed_since)
 

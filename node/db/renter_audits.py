@@ -31,7 +31,7 @@ class AuditRow(SQLModel, table=True):
     condition: bytes = Field(sa_type=LargeBinary)
     signature: bytes = Field(sa_type=LargeBinary)
     opened_at: int = Field(sa_type=BigInteger)
-    response_deadline: int
+    response_deadline: int = Field(sa_type=BigInteger)
     end: int = Field(sa_type=BigInteger)
     tries: str = "[]"
     open: bool = Field(default=True, index=True)

@@ -106,6 +106,12 @@ def load_file(conn: Connection, name: str, *states: FileState) -> FileRecord | N
     return None if row is None else _file(row)
 
 
+def load_file_by_id(conn: Connection, file_id: bytes) -> FileRecord | None:
+    """Return the file with this id, in any state."""
+    row = conn.execute(select(_FILES).where(_FILES.c.file_id == file_id)).one_or_none()
+    return None if row is None else _file(row)
+
+
 def load_files(conn: Connection, state: FileState) -> tuple[FileRecord, ...]:
     """Return the files in a state, by name."""
     return tuple(

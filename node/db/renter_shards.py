@@ -49,9 +49,9 @@ class ShardRow(SQLModel, table=True):
     leaf_count: int = Field(sa_type=BigInteger)
     data_root: bytes = Field(sa_type=LargeBinary)
     step: int = Field(sa_type=AmountColumn)
-    audit_interval: int
-    response_deadline: int
-    grace: int
+    audit_interval: int = Field(sa_type=BigInteger)
+    response_deadline: int = Field(sa_type=BigInteger)
+    grace: int = Field(sa_type=BigInteger)
     download_price: int = Field(sa_type=AmountColumn)
     start: int = Field(sa_type=BigInteger)
     end: int = Field(sa_type=BigInteger)
@@ -171,7 +171,9 @@ def load_shard(conn: Connection, agreement_id: bytes) -> ShardRecord | None:
 def load_shards(conn: Connection, file_id: bytes) -> tuple[ShardRecord, ...]:
     """Return the shards of a file in any state, by segment and index."""
     query = select(_SHARDS).where(_SHARDS.c.file_id == file_id)
-    return _shards(conn, query.order_by(_SHARDS.c.segment, _SHARDS.c.shard, _SHARDS.c.start))
+    return _shards(
+        conn, query.order_by(_SHARDS.c.segment, _SHARDS.c.shard, _SHARDS.c.start, _SHARDS.c.agreement_id)
+    )
 
 
 def load_audited_shards(

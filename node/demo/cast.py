@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from node.demo.errors import ImpossibleStory
-from node.segments import SEGMENT_SIZE
+from node.errors import SegmentSizeOutOfRange
+from node.segments import SEGMENT_SIZE, check_segment_size
 from payments.types import Address, NodeId
 
 FLIP_EVERY: Final = 1024
@@ -86,10 +87,10 @@ class Shape:
             raise ImpossibleStory(
                 f"{self.rounds} rounds: there must be one before and one after things go wrong"
             )
-        if not 1 <= self.segment_size <= SEGMENT_SIZE:
-            raise ImpossibleStory(
-                f"segments of {self.segment_size} bytes: from 1 to {SEGMENT_SIZE} there may be"
-            )
+        try:
+            check_segment_size(self.segment_size)
+        except SegmentSizeOutOfRange as error:
+            raise ImpossibleStory(str(error)) from None
 
     @property
     def villains(self) -> tuple[Fate, ...]:

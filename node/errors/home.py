@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.errors.tree import NodeError
+from node.errors.tree import NodeError, short
 
 
 @dataclass(eq=False)
@@ -52,3 +52,29 @@ class DirectoryRefused(HomeError):
 
     def __str__(self) -> str:
         return f"cannot write to {self.path}: {self.problem}"
+
+
+@dataclass(eq=False)
+class DamagedExport(HomeError):
+    """A file that should be an export is none, is cut short, or was changed."""
+
+    path: Path
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.path} is no good export: {self.problem}; nothing was changed"
+
+
+@dataclass(eq=False)
+class NotThisNode(HomeError):
+    """The keys at hand are not those of the node whose export it is."""
+
+    path: Path
+    expected: bytes
+    given: bytes
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} is the export of node {short(self.expected)}, the keys at hand are those of node"
+            f" {short(self.given)}; nothing was changed"
+        )

@@ -51,6 +51,18 @@ class LengthOutOfRange(OwnFault):
 
 
 @dataclass(eq=False)
+class SegmentSizeOutOfRange(OwnFault):
+    """Segments smaller or larger than a file may be cut into."""
+
+    size: int
+    least: int
+    most: int
+
+    def __str__(self) -> str:
+        return f"segments of {self.size} bytes are not possible: from {self.least} to {self.most}"
+
+
+@dataclass(eq=False)
 class CodeOutOfRange(OwnFault):
     """No Reed-Solomon code over bytes is k of n: it needs 1 <= k <= n <= 256."""
 
@@ -170,3 +182,14 @@ class MalformedManifest(CheckFailed):
 
     def __str__(self) -> str:
         return f"malformed manifest: {self.reason}"
+
+
+@dataclass(eq=False)
+class CorruptEntry(CheckFailed):
+    """An entry that a farmer gives back is not what this renter has sealed under that name and version."""
+
+    entry: bytes
+    version: int
+
+    def __str__(self) -> str:
+        return f"entry {short(self.entry)}, version {self.version}, is not what was given away"

@@ -8,9 +8,10 @@ import asyncio
 from dataclasses import dataclass, replace
 
 import contracts
-from node.agreement import verify_node_key
+from node.agreement import node_key_digest, verify_node_key
 from node.db import Connection
 from node.db.farmer import Book, add_book, list_books, load_book
+from node.errors import WrongNodeKeySignature
 from node.farmer.errors import (
     ChallengePeriodOutOfBounds,
     ChannelNotOpen,
@@ -42,6 +43,12 @@ class Sight:
 
     state: ChannelState
     signer_code: bytes
+    block: int
+
+    @property
+    def contract_signs(self) -> bool:
+        """Whether a contract signs (ERC-1271), rather than a key."""
+        return bool(self.signer_code) and not self.signer_code.startswith(DELEGATION)
 
 
 async def admit_channel(farm: Farm, node: NodeId, terms: Terms, signature: bytes) -> ChannelView:
@@ -50,19 +57,21 @@ async def admit_channel(farm: Farm, node: NodeId, terms: Terms, signature: bytes
     Raises ChannelRefused, WrongNodeKeySignature, and ChainError when the chain cannot be asked.
     """
     name = channel_id(farm.domain, terms)
-    verify_node_key(farm.domain, node, signature, terms.signer)
     known = farm.database.read(lambda conn: load_book(conn, name))
-    if known is not None and known.renter != node:
-        raise NodeOfAnother(name)
     if known is None:
         _check_terms(farm, terms)
     sight = await _look(farm, name, terms)
+    if known is None and sight.contract_signs and not farm.config.accept_contract_signers:
+        raise ContractSigner(terms.signer)
+    await _check_node_key(farm, node, terms, signature, sight)
+    if known is not None and known.renter != node:
+        raise NodeOfAnother(name)
     if known is None:
-        _check_sight(farm, terms, name, sight)
-    now = farm.now()
-    await farm.database.write(
-        lambda conn: _record(conn, farm, Book(name, node, now, Earnings()), terms, sight)
-    )
+        _check_sight(farm, name, sight)
+    book = Book(name, node, farm.now(), Earnings(revocable=sight.contract_signs))
+    await farm.database.write(lambda conn: _record(conn, farm, book, terms, sight))
+    if sight.contract_signs:
+        farm.contract_signers[name] = terms.signer
     if known is None:
         await _look_again(farm, name)
         farm.stats.count("channels_accepted")
@@ -104,7 +113,18 @@ async def _look(farm: Farm, name: ChannelId, terms: Terms) -> Sight:
         raise ContractDifferent(chain.rpc.url, chain.deployment.contract)
     confirmed = states[0]
     closes_at = confirmed.closes_at or newest[0].closes_at
-    return Sight(ChannelState(confirmed.deposit, confirmed.claimed, closes_at), signer_code)
+    state = ChannelState(confirmed.deposit, confirmed.claimed, closes_at)
+    return Sight(state, signer_code, pinned.number)
+
+
+async def _check_node_key(farm: Farm, node: NodeId, terms: Terms, signature: bytes, sight: Sight) -> None:
+    """Check that the signer vouches for the node: a key by its signature, a contract by its answer."""
+    if not sight.contract_signs:
+        verify_node_key(farm.domain, node, signature, terms.signer)
+        return
+    digest = node_key_digest(farm.domain, node)
+    if not await farm.chain.account_accepts(terms.signer, digest, signature, block=sight.block):
+        raise WrongNodeKeySignature(node, terms.signer, None)
 
 
 async def _look_again(farm: Farm, name: ChannelId) -> None:
@@ -122,12 +142,10 @@ async def _look_again(farm: Farm, name: ChannelId) -> None:
     raise ChannelNotOpen(name, newest.closes_at)
 
 
-def _check_sight(farm: Farm, terms: Terms, name: ChannelId, sight: Sight) -> None:
+def _check_sight(farm: Farm, name: ChannelId, sight: Sight) -> None:
     """Check what the chain says."""
     if sight.state.closes_at:
         raise ChannelNotOpen(name, sight.state.closes_at)
-    if sight.signer_code and not sight.signer_code.startswith(DELEGATION):
-        raise ContractSigner(terms.signer)
     if sight.state.deposit < farm.config.offer.min_deposit:
         raise DepositTooLow(sight.state.deposit, farm.config.offer.min_deposit)
 
@@ -145,5 +163,5 @@ def _record(conn: Connection, farm: Farm, book: Book, terms: Terms, sight: Sight
     if load_book(conn, channel.id) is None:
         others = [other.earnings.last_paid_audit for other in list_books(conn, book.renter)]
         since = max(others, default=Timestamp(0))
-        earnings = Earnings(claimed=channel.claimed, last_paid_audit=since)
+        earnings = replace(book.earnings, claimed=channel.claimed, last_paid_audit=since)
         add_book(conn, replace(book, earnings=earnings))

@@ -28,6 +28,7 @@ from node.db.farmer_agreements import (
     used_bytes,
 )
 from node.errors import BadAgreement, NodeError, WrongRenterSignature
+from node.farmer.contract_signers import find_agreeing
 from node.farmer.errors import (
     AgreementNotFound,
     AgreementOver,
@@ -48,7 +49,7 @@ from payments.channel import Status
 from payments.errors import PaymentError
 from payments.ledger import grow_storage
 from payments.prices import storage_price
-from payments.types import NodeId, Timestamp, to_amount
+from payments.types import Address, NodeId, Timestamp, to_amount
 from settlement.tables import load_channel
 
 log = logging.getLogger("tithebarn.farmer")
@@ -65,7 +66,8 @@ async def propose(
 ) -> AgreementView:
     """Accept terms and reserve room for the shard. Proposing the same again changes nothing.
 
-    Raises WrongRenter, BadAgreement, PaymentError, PaymentRequired, CapacityExceeded, AgreementOver.
+    Raises WrongRenter, BadAgreement, PaymentError, PaymentRequired, CapacityExceeded, AgreementOver, and
+    ChainError where a contract signs and cannot be asked.
     """
     if terms.renter != node:
         raise WrongRenter(terms.renter, node)
@@ -77,9 +79,10 @@ async def propose(
             raise AgreementOver(name, known.state.value)
         return view(known)
     await _check_offer(offers, terms, now)
+    agreeing = await find_agreeing(farm, node, name, renter_signature)
     upload_by = Timestamp(now + farm.config.upload_seconds)
     proposed = FarmerAgreement(name, terms, renter_signature, AgreementState.PROPOSED, now, upload_by)
-    return view(await farm.database.write(lambda conn: _reserve(conn, farm, proposed, now)))
+    return view(await farm.database.write(lambda conn: _reserve(conn, farm, proposed, agreeing, now)))
 
 
 def agreed_root(farm: Farm, node: NodeId, name: bytes) -> bytes:
@@ -190,12 +193,14 @@ async def _check_offer(offers: Offers, terms: Agreement, now: Timestamp) -> None
         raise refusal
 
 
-def _reserve(conn: Connection, farm: Farm, proposed: FarmerAgreement, now: Timestamp) -> FarmerAgreement:
+def _reserve(
+    conn: Connection, farm: Farm, proposed: FarmerAgreement, agreeing: set[Address], now: Timestamp
+) -> FarmerAgreement:
     known = load_agreement(conn, proposed.id)
     if known is not None and not _abandoned(known):  # proposed twice at the same time
         return known
     terms = proposed.agreement
-    _check_signer(conn, farm, proposed)
+    _check_signer(conn, farm, proposed, agreeing)
     waiting = list_agreements(conn, state=AgreementState.PROPOSED, renter=terms.renter, limit=MAX_WAITING)
     if len(waiting) == MAX_WAITING:
         raise TooManyProposals(MAX_WAITING)
@@ -218,14 +223,19 @@ def _check_interval(
         raise ExposureExceeded(due, farm.config.max_exposure)
 
 
-def _check_signer(conn: Connection, farm: Farm, proposed: FarmerAgreement) -> None:
-    """Want the signature of a signer with an open channel here. Raises NoChannel, WrongRenterSignature."""
+def _check_signer(conn: Connection, farm: Farm, proposed: FarmerAgreement, agreeing: set[Address]) -> None:
+    """Want the signature of a signer with an open channel here; `agreeing` are contracts that gave theirs.
+
+    Raises NoChannel, WrongRenterSignature.
+    """
     terms = proposed.agreement
     refusal: Exception = NoChannel(terms.renter)
     for book in list_books(conn, terms.renter):
         channel = load_channel(conn, book.channel_id)
         if channel is None or channel.status is not Status.FUNDED:
             continue
+        if channel.terms.signer in agreeing:
+            return
         try:
             verify_renter(farm.domain, terms, proposed.renter_signature, channel.terms.signer)
         except WrongRenterSignature as error:

@@ -15,15 +15,17 @@ from node.db.farmer import Held, load_held, save_held
 from node.db.farmer_agreements import FarmerAgreement, load_agreements
 from node.errors import NodeError, UnknownAgreement
 from node.farmer.agreements import running
+from node.farmer.contract_signers import find_signer
 from node.farmer.errors import StepAboveExposure
 from node.farmer.farm import Account, Farm, check_exposure, load_account
+from node.farmer.restored import thaw_channel
 from node.farmer.vouchers import bank, enter, evidence, told
 from node.messages import Behind, Declined, ProofMessage, Proven
 from node.shard_store import ShardDamaged, ShardMissing, ShardStore
 from payments.errors import PaymentError, WrongCondition
 from payments.ledger import Accepted, accept_payment, accept_proven
 from payments.types import Address, Amount, NodeId, Timestamp, to_amount
-from payments.vouchers import SignedVoucher, voucher_signer
+from payments.vouchers import SignedVoucher
 
 Answer = Proven | Declined | Behind
 Records = Mapping[bytes, FarmerAgreement]
@@ -75,8 +77,8 @@ async def answer_audit(
         challenge=challenge,
         voucher=voucher,
         condition=condition,
-        payer=voucher_signer(farm.domain, paid) if paid else None,
-        promiser=voucher_signer(farm.domain, voucher),
+        payer=await find_signer(farm, paid) if paid else None,
+        promiser=await find_signer(farm, voucher),
         now=farm.now(),
     )
     async with farm.lock(voucher.voucher.channel_id):
@@ -127,6 +129,8 @@ async def _keep(farm: Farm, audit: Audit, found: Found | None) -> None:
 
     for accepted in await farm.database.write(step):
         told(farm, accepted)
+    if audit.paid is not None:
+        await thaw_channel(farm, audit.paid.voucher.channel_id)
 
 
 def _look(conn: Connection, farm: Farm, audit: Audit) -> tuple[Account, Held | None, Records]:

@@ -10,13 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from node.db import Connection
-from node.db.farmer import Book, list_books, load_held
-from node.db.farmer_agreements import RenterSums, load_agreements, load_sums
+from node.db.farmer import Book, list_books_with_channels, load_held
+from node.db.farmer_agreements import RenterSums, list_sums, load_agreements
 from node.farmer.config import FarmerConfig
-from node.farmer.farm import Farm, caught_up
+from node.farmer.contract_signers import still_signed
+from node.farmer.farm import Farm, caught_up, exposure_limit
+from node.farmer.restored import may_claim
 from node.packed_proof import pack_proof
 from payments.channel import Channel
-from payments.policy import Claimable, ClaimDecision, Unpaid, decide
+from payments.policy import Claimable, ClaimDecision, ClaimPolicy, Unpaid, decide
 from payments.types import Amount, Seconds, Timestamp, to_amount
 from payments.vouchers import SigningKey, Voucher
 from settlement.chain_events import Reason
@@ -24,7 +26,6 @@ from settlement.claims import Outcome, plan_claims, send_claims
 from settlement.client import Chain, Claim
 from settlement.errors import ChainError
 from settlement.outbox import Outbox
-from settlement.tables import load_channel
 
 log = logging.getLogger("tithebarn.farmer")
 
@@ -32,8 +33,9 @@ BATCH_GAS = 45_000
 """Gas of a claim transaction before its first row, as measured."""
 ROW_GAS = 13_000
 """Gas of each row."""
-PROOF_BYTE_GAS = 37
-"""Gas of each byte of a proof at most: 25 to 37 were measured, for one leaf alone and many in a batch."""
+PROOF_BYTE_GAS = 39
+"""Gas of each byte of a proof at most: of one leaf alone 21 to 25 were measured, of many in a batch 39. There
+the floor price of call data decides (EIP-7623): 40 for a byte that is not zero."""
 ALONE_GAS = BATCH_GAS + ROW_GAS
 _ETHER = 10**18
 _MAX_AMOUNT = 2**96 - 1
@@ -47,6 +49,7 @@ class Candidate:
 
     channel: Channel
     book: Book
+    sums: RenterSums
     claimable: Claimable
     proof: bytes = b""
 
@@ -78,18 +81,16 @@ class Considered:
 def find_candidates(conn: Connection, now: Timestamp) -> list[Candidate]:
     """Every accepted channel, with what its unconditional voucher would bring and its proof would add."""
     found = []
-    for book in list_books(conn):
-        channel = load_channel(conn, book.channel_id)
-        if channel is None:
-            continue
-        sums = load_sums(conn, book.renter)
+    all_sums = {sums.renter: sums for sums in list_sums(conn)}
+    for book, channel in list_books_with_channels(conn):
+        sums = all_sums.get(book.renter) or RenterSums(book.renter)
         current = caught_up(book, channel, sums)
         paid = current.earnings.paid
         amount = max(0, min(paid.total, channel.deposit) - channel.claimed) if paid else 0
         since = current.unclaimed_since or now
         unpaid, proof = _find_unpaid(conn, channel, current, sums)
         claimable = Claimable(Amount(amount), since, sums.storage_rate, unpaid)
-        found.append(Candidate(channel, current, claimable, proof))
+        found.append(Candidate(channel, current, sums, claimable, proof))
     return found
 
 
@@ -128,11 +129,18 @@ def consider(
 
     def judge(one: Candidate) -> ClaimDecision:
         proof_fee = _fee(config, gas_wei, len(one.proof) * PROOF_BYTE_GAS)
-        return decide(
-            config.claims, one.channel, one.claimable, fee=fee, proof_fee=proof_fee, now=now, show=show
-        )
+        policy = _policy(config, one)
+        return decide(policy, one.channel, one.claimable, fee=fee, proof_fee=proof_fee, now=now, show=show)
 
     return [Considered(one, fee, judge(one)) for one in candidates]
+
+
+def _policy(config: FarmerConfig, one: Candidate) -> ClaimPolicy:
+    """Claim revocable vouchers before they fill what their renter may owe: it would not be served further."""
+    if not one.book.earnings.revocable:
+        return config.claims
+    soon = Amount(exposure_limit(config, one.sums) // 2)
+    return replace(config.claims, min_amount=min(config.claims.min_amount, soon))
 
 
 async def gas_now(chain: Chain) -> int | None:
@@ -165,7 +173,9 @@ class Collector:
 
     async def _collect(self, *, everything: bool) -> tuple[Outcome, ...]:
         now = self._farm.now()
-        found = self._farm.database.read(lambda conn: find_candidates(conn, now))
+        found = await self._farm.run(self._farm.database.read, lambda conn: find_candidates(conn, now))
+        mine = may_claim(self._farm, [one.channel for one in found])
+        found = [one for one in found if one.channel.id in mine]
         gas_wei = await gas_now(self._farm.chain)
         considered = consider(self._farm.config, [*map(self._trusted, found)], gas_wei=gas_wei, now=now)
         due = [one.claim for one in considered if everything or one.decision.claim]
@@ -187,12 +197,17 @@ class Collector:
     async def _claim(self, claims: Sequence[Claim], key: SigningKey) -> tuple[Outcome, ...]:
         chain = self._farm.chain
         try:
-            plan = await plan_claims(chain, claims, key.address)
+            good = [claim for claim in claims if await still_signed(self._farm, claim.voucher)]
+            plan = await plan_claims(chain, good, key.address)
             outcomes = await send_claims(chain, self._outbox, plan, key)
         except ChainError as error:
             self._report(str(error))
             return ()
         self.trouble = None
+        for claim in claims:
+            if claim not in good:
+                name = claim.voucher.voucher.channel_id.hex()
+                self._report(f"channel 0x{name[:16]}: the contract that signed its voucher refuses it now")
         proven = {claim.voucher.voucher.channel_id: claim.voucher.voucher for claim in claims if claim.proof}
         for outcome in outcomes:
             if outcome.reason in _UNPROVEN and outcome.channel_id in proven:

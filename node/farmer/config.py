@@ -16,6 +16,7 @@ from payments.errors import PaymentError
 from payments.policy import ClaimPolicy
 from payments.prices import Prices, Quote
 from payments.types import GB, Address, Amount, NodeId, Seconds, Timestamp, to_amount
+from settlement.postgresql import read_url
 
 DAY: Final = 86_400
 TOKEN: Final = 10**18
@@ -50,7 +51,9 @@ class FarmerConfig:
     renter may owe at most. max_intervals: audit intervals of its own storage that it may owe, if that is
     less. upload_seconds: how long a proposed agreement waits for its shard. gas_price: what 10**18 wei are
     worth in base units of the token, to weigh fees; None if nobody knows. max_gas_fee: wei a unit of gas may
-    cost.
+    cost. accept_contract_signers: take channels that a contract signs for (ERC-1271); its vouchers count as
+    unpaid until they are claimed. database: the PostgreSQL that keeps
+    the books, as a URL without a password; None: a SQLite file.
     """
 
     payee: Address
@@ -67,6 +70,8 @@ class FarmerConfig:
     claims: ClaimPolicy = field(default_factory=ClaimPolicy)
     gas_price: Amount | None = None
     max_gas_fee: int | None = None
+    accept_contract_signers: bool = False
+    database: str | None = None
 
     def quote(self, farmer: NodeId, sequence: int, now: int, free: int) -> Quote:
         """State the offer as a quote with `free` bytes left. Raises PaymentError."""
@@ -121,7 +126,7 @@ _AMOUNTS: Final = frozenset(
         "gas_price",
     }
 )
-_OPTIONAL: Final = frozenset({"gas_price", "max_gas_fee"})
+_OPTIONAL: Final = frozenset({"gas_price", "max_gas_fee", "database"})
 _MAX_INTEGER: Final = 2**63 - 1
 
 
@@ -182,8 +187,26 @@ def _integer(value: object) -> int:
     return value
 
 
+def _switch(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("not true or false")  # noqa: TRY004 - one kind of error for every entry
+    return value
+
+
 def _amount(value: object) -> Amount:
     return to_amount(int(_text(value)))
+
+
+def check_database(value: object) -> str:
+    """Accept the URL of a PostgreSQL database. Raises ValueError, also for a password in it."""
+    url = read_url(_text(value))
+    if url is None:
+        raise ValueError("not a URL such as postgresql://user@host/database")
+    if url.password is not None or "password" in url.query:
+        raise ValueError(
+            "no place for a password: leave it to ~/.pgpass, ?service=, ?passfile= or PGPASSWORD"
+        )
+    return _text(value)
 
 
 def _address(value: object) -> Address:
@@ -195,4 +218,6 @@ _READERS: Final[Mapping[str, Callable[[object], object]]] = {
     "tokens": lambda value: tuple(map(_address, _list(value))),
     "urls": lambda value: tuple(map(_text, _list(value))),
     "host": _text,
+    "accept_contract_signers": _switch,
+    "database": check_database,
 }

@@ -4,6 +4,7 @@ from node.agreement import Agreement
 from node.db import Connection
 from node.db.farmer import Purchase, load_purchase, save_purchase
 from node.farmer.agreements import stored_agreement
+from node.farmer.contract_signers import find_signer
 from node.farmer.errors import ReadOutOfBounds
 from node.farmer.farm import Farm, check_exposure, load_account
 from node.farmer.vouchers import bank, told
@@ -27,13 +28,14 @@ async def sell_read(
     data = await farm.run(farm.store.read, agreement, offset, length)
     wanted = Purchase(payment.total, agreement, offset, length)
     price = read_price(record.agreement.download_price, length)
+    signer = await find_signer(farm, payment)
 
     def step(conn: Connection) -> Accepted | None:
         account = load_account(conn, payment.voucher.channel_id, node)
         if load_purchase(conn, account.channel.id, payment.total) == wanted:
             return None
         check_exposure(conn, farm, account.sums, now)
-        accepted, _ = bank(conn, farm, account, payment, spent=price)
+        accepted, _ = bank(conn, farm, account, payment, spent=price, signer=signer)
         if price:
             save_purchase(conn, account.channel.id, wanted)
         return accepted

@@ -3,11 +3,11 @@
 PeerFault
 +-- ChannelRefused          WrongPayee, TokenNotAccepted, ChallengePeriodOutOfBounds, ContractSigner,
 |                           DepositTooLow, ChannelNotOpen, NodeOfAnother
-+-- NotFound                UnknownChannel, AgreementNotFound
++-- NotFound                UnknownChannel, AgreementNotFound, EntryNotFound
 +-- PaymentRequired         NoChannel, ExposureExceeded, StepAboveExposure
 +-- AgreementRefused        WrongRenter, AgreementOver, NotStored, CapacityExceeded, TooManyProposals
 +-- ShardRefused            WrongDataRoot, WrongUploadLength
-+-- ReadOutOfBounds
++-- ReadOutOfBounds, ShelfFull
 """
 
 from dataclasses import dataclass
@@ -56,12 +56,15 @@ class ChallengePeriodOutOfBounds(ChannelRefused):
 
 @dataclass(eq=False)
 class ContractSigner(ChannelRefused):
-    """The signer is a contract (ERC-1271): its signatures could stop being valid."""
+    """The signer is a contract (ERC-1271): its signatures may stop being valid, and the operator minds."""
 
     signer: bytes
 
     def __str__(self) -> str:
-        return f"signer 0x{self.signer.hex()} is a contract: use a plain key, or one delegated by EIP-7702"
+        return (
+            f"signer 0x{self.signer.hex()} is a contract, which this farmer does not take: "
+            "use a plain key, or one delegated by EIP-7702"
+        )
 
 
 @dataclass(eq=False)
@@ -142,7 +145,10 @@ class ExposureExceeded(PaymentRequired):
     limit: int
 
     def __str__(self) -> str:
-        return f"{self.exposure} base units are owed, the limit is {self.limit}: pay by voucher to go on"
+        return (
+            f"{self.exposure} base units are owed, the limit is {self.limit}: pay by voucher to go on "
+            "(a contract's voucher counts once it is claimed)"
+        )
 
 
 @dataclass(eq=False)
@@ -250,3 +256,24 @@ class ReadOutOfBounds(PeerFault):
     def __str__(self) -> str:
         end = self.offset + self.length
         return f"bytes {self.offset} to {end} of a shard of {self.shard_length}, at most 1 MiB a read"
+
+
+@dataclass(eq=False)
+class EntryNotFound(NotFound):
+    """Nothing of this name is kept for the renter."""
+
+    entry: bytes
+
+    def __str__(self) -> str:
+        return f"nothing named {short(self.entry)} is kept here for you"
+
+
+@dataclass(eq=False)
+class ShelfFull(PeerFault):
+    """The renter has as much kept here as one renter may."""
+
+    limit: int
+    entries: int
+
+    def __str__(self) -> str:
+        return f"at most {self.limit} bytes in {self.entries} entries are kept for one renter"

@@ -19,7 +19,7 @@ from payments.channel import Channel
 from payments.eip712 import Domain
 from payments.ledger import Earnings, exposure, record_claimed
 from payments.prices import storage_price
-from payments.types import Amount, ChannelId, NodeId, Seconds, Timestamp
+from payments.types import Address, Amount, ChannelId, NodeId, Seconds, Timestamp
 from settlement.client import Chain
 from settlement.database import Database
 from settlement.tables import load_channel
@@ -31,7 +31,9 @@ T = TypeVar("T")
 class Farm:
     """One farmer's key, configuration, disk and chain. `config` is replaced when the owner changes it.
 
-    `claims_due` is set when a claim should be thought about at once.
+    `claims_due` is set when a claim should be thought about at once. `frozen`: channels restored from a copy
+    whose renters have not handed over their newest voucher; see node.farmer.restored. `contract_signers`: the
+    accepted channels that a contract signs for, and its address.
     """
 
     key: NodeKey
@@ -42,6 +44,8 @@ class Farm:
     stats: Statistics
     clock: Clock
     claims_due: asyncio.Event = field(default_factory=asyncio.Event)
+    frozen: set[ChannelId] = field(default_factory=set)
+    contract_signers: dict[ChannelId, Address] = field(default_factory=dict)
     _locks: WeakValueDictionary[bytes, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     @property
@@ -125,19 +129,7 @@ def owed(conn: Connection, sums: RenterSums, now: Timestamp, account: Account | 
     for book, channel in list_books_with_channels(conn, [sums.renter]):
         if not account or channel.id != account.channel.id:
             books.append(caught_up(book, channel, sums).earnings)
-    return pooled_exposure(books, sums.storage_rate, now)
-
-
-def pooled_exposure(books: list[Earnings], storage_rate: Amount, now: Timestamp) -> Amount:
-    """Exposure over several channels of one renter: one storage clock, all prepayments, all unpaid work."""
-    if not books:
-        return Amount(0)
-    if len(books) == 1:
-        return exposure(books[0], storage_rate, now)
-    newest = max(books, key=lambda earnings: earnings.last_paid_audit)
-    pooled = replace(newest, prepaid=Amount(sum(earnings.prepaid for earnings in books)))
-    others = sum(earnings.unpaid for earnings in books) - newest.unpaid
-    return Amount(exposure(pooled, storage_rate, now) + others)
+    return exposure(books, sums.storage_rate, now)
 
 
 def exposure_limit(config: FarmerConfig, sums: RenterSums) -> Amount:

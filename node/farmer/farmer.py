@@ -11,9 +11,11 @@ from dataclasses import replace
 from node.agreement import Agreement
 from node.audit import Challenge
 from node.db.farmer import list_books
-from node.farmer import admission, agreements, auditor, downloads, upkeep, vouchers
+from node.farmer import admission, agreements, auditor, downloads, restored, shelf, upkeep, vouchers
 from node.farmer.collector import Collector
 from node.farmer.config import FarmerConfig
+from node.farmer.contract_signers import recall_contracts
+from node.farmer.errors import NoChannel
 from node.farmer.farm import Farm
 from node.farmer.follower import Follower
 from node.farmer.offer import Offers
@@ -24,6 +26,9 @@ from node.messages import (
     ChainMessage,
     ChannelView,
     NodeInfo,
+    ShelfEntry,
+    ShelfList,
+    ShelfPlace,
     SignedQuoteMessage,
     SignedRecordMessage,
 )
@@ -120,20 +125,41 @@ class Farmer:
         """POST /v1/vouchers."""
         return await self._vouchers.take(node, voucher)
 
+    def check_shelf(self, node: NodeId) -> None:
+        """Keep things only for renters with a channel here. Raises NoChannel."""
+        if not self.knows(node):
+            raise NoChannel(node)
+
+    async def shelve(self, node: NodeId, message: ShelfEntry) -> ShelfPlace:
+        """POST /v1/shelf."""
+        self.check_shelf(node)
+        return await shelf.keep(self.farm, node, message)
+
+    def shelf(self, node: NodeId) -> ShelfList:
+        """GET /v1/shelf."""
+        return shelf.show(self.farm, node)
+
+    def shelved(self, node: NodeId, entry: bytes) -> ShelfEntry:
+        """GET /v1/shelf/{entry}. Raises EntryNotFound."""
+        return shelf.give_back(self.farm, node, entry)
+
     # By itself
 
     async def begin(self) -> None:
         """Make disk and books agree, give queued transactions their key back, catch up with the chain."""
+        restored.find_frozen(self.farm)
+        recall_contracts(self.farm)
         await upkeep.reconcile(self.farm)
         if self._gas_key is not None:
             with suppress(ChainError):  # `follow` says so, and tries again
                 await self._outbox.resume([self._gas_key])
         await self.follow()
-        await self.sweep()
 
     async def follow(self) -> None:
         """Read the chain's news and keep queued transactions going."""
         await self._follower.follow()
+        if self._follower.trouble is None:
+            await restored.note_followed(self.farm)
 
     async def sweep(self) -> None:
         """End what is over, delete what is not paid, write statistics."""
@@ -148,14 +174,16 @@ class Farmer:
         return outcomes
 
     def reconfigure(self, config: FarmerConfig) -> None:
-        """Go on with new prices and limits. Payee and address stay what they were at the start."""
+        """Go on with new prices and limits. Payee, address and books stay what they were at the start."""
         kept = self.farm.config
-        self.farm.config = replace(config, payee=kept.payee, host=kept.host, port=kept.port, urls=kept.urls)
+        stays = {name: getattr(kept, name) for name in ("payee", "host", "port", "urls", "database")}
+        self.farm.config = replace(config, **stays)
 
     @property
     def trouble(self) -> tuple[str, ...]:
         """What keeps this farmer from following the chain or from claiming, in sentences."""
-        return tuple(one for one in (self._follower.trouble, self._collector.trouble) if one)
+        found = (self._follower.trouble, self._collector.trouble, restored.describe_frozen(self.farm))
+        return tuple(one for one in found if one)
 
     async def status(self) -> FarmerStatus:
         """How this farmer is doing."""

@@ -4,9 +4,11 @@ Every step may run again at any time and finds what is left to do from books and
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 
 from node.db import Connection
+from node.db.farmer import Book, list_books_with_channels
 from node.db.farmer_agreements import (
     BATCH,
     FarmerAgreement,
@@ -21,8 +23,10 @@ from node.db.farmer_agreements import (
 )
 from node.errors import NodeError
 from node.farmer.agreements import end
-from node.farmer.farm import Farm, exposure_limit, owed
+from node.farmer.farm import Farm, caught_up, exposure_limit, owed
 from node.messages import AgreementState
+from payments.channel import Channel
+from payments.ledger import Earnings, exposure
 from payments.types import NodeId, Timestamp
 
 log = logging.getLogger("tithebarn.farmer")
@@ -35,9 +39,30 @@ async def sweep(farm: Farm) -> None:
         for record in overdue:
             over = await end(farm, record, AgreementState.EXPIRED)
             log.info("agreement_expired agreement=%s was=%s", over.id.hex(), record.state.value)
-    for sums in farm.database.read(list_sums):
-        if sums.stored or sums.over_since:
-            await _watch_debt(farm, sums.renter, now)
+    known = await farm.run(farm.database.read, list_sums)
+    watched = [sums for sums in known if sums.stored or sums.over_since]
+    for start in range(0, len(watched), BATCH):
+        some = watched[start : start + BATCH]
+        for renter in await farm.run(_debtors, farm, some, now):
+            await _watch_debt(farm, renter, now)
+
+
+def _debtors(farm: Farm, some: Sequence[RenterSums], now: Timestamp) -> list[NodeId]:
+    """Those of these renters that owe too much, or did when last looked at: reading finds the few of many."""
+    books: dict[NodeId, list[Earnings]] = {sums.renter: [] for sums in some}
+
+    def read(conn: Connection) -> list[tuple[Book, Channel]]:
+        return list_books_with_channels(conn, list(books))
+
+    of = {sums.renter: sums for sums in some}
+    for book, channel in farm.database.read(read):
+        books[book.renter].append(caught_up(book, channel, of[book.renter]).earnings)
+
+    def owes(sums: RenterSums) -> bool:
+        exposed = exposure(books[sums.renter], sums.storage_rate, now)
+        return exposed > exposure_limit(farm.config, sums)
+
+    return [sums.renter for sums in some if sums.over_since or owes(sums)]
 
 
 async def _watch_debt(farm: Farm, renter: NodeId, now: Timestamp) -> None:

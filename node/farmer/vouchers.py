@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from node.db import Connection
 from node.db.farmer import Held, load_held, save_books
+from node.farmer.contract_signers import find_signer
 from node.farmer.errors import UnknownChannel
 from node.farmer.farm import (
     Account,
@@ -18,9 +19,9 @@ from node.farmer.farm import (
     load_account,
     load_accounts,
     owed,
-    pooled_exposure,
 )
 from node.farmer.group_queue import GroupQueue
+from node.farmer.restored import thaw_channel
 from node.messages import (
     ChallengeMessage,
     ChannelView,
@@ -29,9 +30,9 @@ from node.messages import (
     SignedVoucherMessage,
 )
 from payments.errors import PaymentError
-from payments.ledger import Accepted, accept_payment
+from payments.ledger import Accepted, accept_payment, exposure
 from payments.types import Address, Amount, ChannelId, NodeId, Timestamp
-from payments.vouchers import SignedVoucher, voucher_signer
+from payments.vouchers import SignedVoucher
 from settlement.tables import save_promises
 
 _NOTHING = Amount(0)
@@ -70,9 +71,10 @@ class VoucherQueue:
 
     async def count(self, node: NodeId, signed: SignedVoucher) -> Counted:
         """Take a voucher; it is on disk when this returns. Raises PaymentError, UnknownChannel."""
-        offered = Offered(node, signed, voucher_signer(self._farm.domain, signed))
+        offered = Offered(node, signed, await find_signer(self._farm, signed))
         counted = await self._queue.ask(offered)
         told(self._farm, counted.accepted)
+        await thaw_channel(self._farm, signed.voucher.channel_id)
         return counted
 
     async def _serve(self, group: list[Offered]) -> list[Counted | Exception]:
@@ -102,7 +104,7 @@ def _count(
     except PaymentError as refusal:
         return refusal
     accounts[name] = account
-    exposed = pooled_exposure([one.earnings for one in accounts.values()], account.sums.storage_rate, now)
+    exposed = exposure([one.earnings for one in accounts.values()], account.sums.storage_rate, now)
     return Counted(accepted, account, exposed, load_held(conn, name) if account.earnings.unpaid else None)
 
 
@@ -189,6 +191,7 @@ def view(farm: Farm, account: Account, exposed: Amount, held: Held | None) -> Ch
         proven=evidence(earnings.proven, held) if earnings.proven and held else None,
         exposure=exposed,
         serving=channel.serving and exposed <= exposure_limit(farm.config, account.sums),
+        restored=channel.id in farm.frozen,
     )
 
 

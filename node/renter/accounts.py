@@ -1,20 +1,22 @@
 """How a farmer gets its money: through a channel that is ready, and with its objections removed.
 
-A channel is ready when it is funded, open, and was presented to the farmer, which thereby showed what it
-holds of ours: nothing is signed before that. Objections about money are removed here, by learning what the
-farmer has proven, by presenting the channel anew, or by paying what is owed; then the request is made again.
+A channel is ready when it is funded, open, and its farmer has shown what it holds of ours, once in the life
+of this program: our books may be an old copy, and nothing is signed before that. Objections about money are
+removed here, by learning what the farmer has proven, by presenting the channel anew, or by paying what is
+owed; then the request is made again.
 """
 
 from dataclasses import replace
 from typing import Final
 
-from node.audit import Outcome
 from node.db import Connection
 from node.db.renter_purses import Purse, load_purses, save_purse
-from node.db.renter_shards import ShardRecord, ShardState, advance_paid_until, load_farmer_shards
+from node.db.renter_shards import ShardRecord, ShardState, load_farmer_shards
+from node.db.restoration import is_frozen
 from node.hex import to_hex
 from node.messages import ChannelView, PayVoucher, SignedVoucherMessage
-from node.renter.channels import Channels
+from node.renter.arrears import Unpaid, book_as_paid, prepaid_of, total_due, unpaid_time
+from node.renter.channels import FORGOTTEN, Channels
 from node.renter.context import Context
 from node.renter.errors import NoOpenChannel
 from node.renter.money import (
@@ -30,13 +32,11 @@ from node.renter.money import (
 from node.renter.peers import Peers
 from node.renter.safety import Prepaid
 from node.transport import PeerRefused, Target
-from payments.prices import step_rate, storage_price
+from payments.prices import step_rate
 from payments.types import Amount, ChannelId, NodeId, Seconds, Timestamp
 
 BEHIND: Final = frozenset({"PAYMENT_TOO_LOW", "PAID_TOO_LOW", "WRONG_STEP"})
 """The farmer has proven or been paid more than we know: it can show that."""
-FORGOTTEN: Final = frozenset({"UNKNOWN_CHANNEL", "NO_CHANNEL"})
-"""The farmer does not know the channel: it was never presented, or the farmer lost its books."""
 ARREARS: Final = "EXPOSURE_EXCEEDED"
 CLOSED: Final = frozenset({"CHANNEL_CLOSING", "CHANNEL_FROZEN", "CHANNEL_NOT_OPEN"})
 """The channel takes no vouchers: true if our own books say so too."""
@@ -57,8 +57,6 @@ TRANSIENT: Final = (
     }
 )
 """Refusals that may pass, of an honest farmer too: no proof of lost data, and no excuse either."""
-_OWED_AFTER: Final = (None, Outcome.PASSED)
-"""Last outcomes of a shard after which missed audits were missed by us."""
 
 
 class Accounts:
@@ -68,6 +66,7 @@ class Accounts:
         self._context = context
         self._peers = peers
         self._channels = channels
+        self._met: set[ChannelId] = set()
 
     def target(self, farmer: NodeId) -> Target:
         """Return where the farmer is. Raises UnknownPeer."""
@@ -81,7 +80,28 @@ class Accounts:
         account = self._context.database.read(lambda conn: active_account(conn, farmer))
         if account is None:
             raise NoOpenChannel(farmer)
-        return account if account.purse.presented else await self._channels.present(account.channel.id)
+        return await self.reconciled(account)
+
+    def known(self, farmer: NodeId) -> Account | None:
+        """Return the farmer's channel where it was presented and nothing says that our books are old."""
+
+        def work(conn: Connection) -> Account | None:
+            account = active_account(conn, farmer)
+            fit = account and account.purse.presented and not is_frozen(conn, account.channel.id)
+            return account if fit else None
+
+        return self._context.database.read(work)
+
+    async def reconciled(self, account: Account) -> Account:
+        """Learn from the farmer, once in the life of this program, what it holds; the channel as it is then.
+
+        Raises NotReconciled where the chain must be read first and does not answer, and as `ready` does.
+        """
+        channel = account.channel.id
+        if channel not in self._met:
+            account = await self._channels.meet(account)
+            self._met.add(channel)
+        return account
 
     async def issue_read(self, channel: ChannelId, price: Amount) -> Payment:
         """Sign an unconditional voucher for all earned and one read; it is on disk. See issue_read."""
@@ -135,7 +155,7 @@ class Accounts:
             if refusal.error in CLOSED:
                 return not channel.serving
             if refusal.error == ARREARS:
-                asked, due = _arrears(refusal), sum(cost for _, _, cost in self._unpaid_time(conn, account))
+                asked, due = _arrears(refusal), total_due(self._unpaid_time(conn, account))
                 return 0 < asked <= due and channel.earned + asked > channel.deposit
             return refusal.error == "ABOVE_DEPOSIT" and channel.promised > channel.deposit
 
@@ -154,11 +174,9 @@ class Accounts:
             if load_account(conn, account.channel.id).owes:
                 return issue_payment(conn, context.pen, account.channel.id)
             owed = self._unpaid_time(conn, account)
-            due = sum(cost for _, _, cost in owed)
-            if not 0 < asked <= due:
+            if not 0 < asked <= total_due(owed):
                 return None
-            for shard, seconds, _ in owed:
-                advance_paid_until(conn, shard.agreement_id, Seconds(seconds * asked // due))
+            book_as_paid(conn, owed, asked)
             return issue_payment(conn, context.pen, account.channel.id, Amount(asked))
 
         payment = await context.database.write(work)
@@ -167,28 +185,8 @@ class Accounts:
         await self.deliver(payment)
         return True
 
-    def _unpaid_time(self, conn: Connection, account: Account) -> list[tuple[ShardRecord, Seconds, Amount]]:
-        """Return each shard at this farmer with the seconds that are not paid yet and what they cost.
-
-        Time is owed that no audit of ours has asked about. Whoever left our last audit unanswered, whatever
-        its reason, has that time to prove, else it could refuse all audits and live on arrears.
-        """
-        now, prepaid = self._context.now(), prepaid_of(account.purse)
-        found = []
-        for shard in load_farmer_shards(conn, account.farmer):
-            terms = shard.agreement
-            if shard.state is not ShardState.STORED or shard.outcome not in _OWED_AFTER:
-                continue
-            elapsed = min(now, terms.end) - shard.paid_until - prepaid.left(shard.paid_until)
-            seconds = Seconds(max(0, elapsed))
-            rate = step_rate(terms.step, terms.audit_interval)
-            found.append((shard, seconds, storage_price(rate, seconds)))
-        return found
-
-
-def prepaid_of(purse: Purse) -> Prepaid:
-    """Return what was paid ahead through a channel."""
-    return Prepaid(purse.prepaid_seconds, purse.prepaid_at)
+    def _unpaid_time(self, conn: Connection, account: Account) -> Unpaid:
+        return unpaid_time(conn, account.farmer, prepaid_of(account.purse), self._context.now())
 
 
 def usable_prepaid(purse: Purse) -> Prepaid:

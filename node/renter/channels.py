@@ -5,6 +5,7 @@ lost) is adopted: its payee tells the farmer, its salt the life.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -12,20 +13,33 @@ from node.agreement import sign_node_key
 from node.audit import challenge_digest, verify_proof
 from node.db import Connection
 from node.db.renter_purses import Purse, load_purse, save_purse
-from node.messages import ChannelView, OpenChannel, ProvenMessage, TermsMessage
+from node.db.restoration import freeze, is_frozen, load_restoration, note_chain_read, thaw
+from node.errors import NodeError
+from node.messages import (
+    ChannelView,
+    OpenChannel,
+    PayVoucher,
+    ProvenMessage,
+    SignedVoucherMessage,
+    TermsMessage,
+)
+from node.renter.arrears import book_as_paid, prepaid_of, total_due, unpaid_time
 from node.renter.context import Context
-from node.renter.errors import UnknownChannel
-from node.renter.money import Account, list_accounts, load_account, recall_paid, recall_proven
+from node.renter.errors import NotReconciled, UnknownChannel
+from node.renter.money import Account, list_accounts, load_account, recall_paid, recall_proven, reissue
 from node.renter.peers import Peers
 from node.renter.reports import ChannelInfo
-from node.transport import PeerBrokeRules
+from node.transport import PeerBrokeRules, PeerRefused
 from payments.channel import Channel
-from payments.errors import PaymentError
+from payments.errors import AboveDeposit, PaymentError
 from payments.types import Address, Amount, ChannelId, NodeId, Timestamp
 from payments.vouchers import Terms, channel_salt
+from settlement.errors import ChainError
 from settlement.tables import list_channels
 from settlement.watcher import News, Watcher
 
+FORGOTTEN: Final = frozenset({"UNKNOWN_CHANNEL", "NO_CHANNEL"})
+"""The farmer does not know the channel: it was never presented, or the farmer lost its books."""
 MOST_LIVES: Final = 64
 """Salts tried when a channel is adopted."""
 
@@ -46,6 +60,9 @@ class Channels:
         news = await self._watcher.poll()
         await self._watcher.acknowledge(news.effects)
         await self._adopt()
+        restoration = self._context.database.read(load_restoration)
+        if restoration is not None and not restoration.chain_read:
+            await self._context.database.write(note_chain_read)
         return news
 
     def list(self) -> tuple[ChannelInfo, ...]:
@@ -68,6 +85,38 @@ class Channels:
         return state.closes_at or None
 
     # Farmers
+
+    async def meet(self, account: Account) -> Account:
+        """Learn what the farmer holds of a channel before anything is signed in it; the chain comes first.
+
+        Raises NotReconciled where the chain is needed and does not answer, and as `present` does.
+        """
+        channel = account.channel.id
+        restoration = self._context.database.read(load_restoration)
+        if restoration is not None and not restoration.chain_read:
+            await self._read_chain(account.farmer)
+        try:
+            return await self._show(account)
+        except AboveDeposit:  # our books are older than a top-up
+            await self._read_chain(account.farmer)
+            return await self._show(self._context.database.read(lambda conn: load_account(conn, channel)))
+
+    async def _read_chain(self, farmer: NodeId) -> None:
+        try:
+            await self.refresh()
+        except ChainError as error:
+            raise NotReconciled(farmer, str(error)) from error
+
+    async def _show(self, account: Account) -> Account:
+        channel = account.channel.id
+        if not account.purse.presented:
+            return await self.present(channel)
+        try:
+            return await self.ask(channel)
+        except PeerRefused as refusal:
+            if refusal.error not in FORGOTTEN:
+                raise
+            return await self.present(channel)
 
     async def present(self, channel: ChannelId) -> Account:
         """Make a channel known to its farmer, and learn what the farmer holds of ours. May be repeated.
@@ -109,9 +158,35 @@ class Channels:
             purse = load_purse(conn, channel)
             if presented and purse is not None and not purse.presented:
                 save_purse(conn, replace(purse, presented=True))
+            self._thaw(conn, farmer, view)
             return load_account(conn, channel)
 
-        return await context.database.write(work)
+        account = await context.database.write(work)
+        await self._hand_over(account, view)
+        return account
+
+    def _thaw(self, conn: Connection, farmer: NodeId, view: ChannelView) -> None:
+        """End the frozen state of a restored channel whose farmer has shown what it holds.
+
+        What the farmer says is owed is the most we agree to owe for the time that our copy knows nothing of.
+        """
+        restoration, channel = load_restoration(conn), ChannelId(view.channel_id)
+        if restoration is None or not restoration.chain_read or not thaw(conn, channel):
+            return
+        account = load_account(conn, channel)
+        reissue(conn, self._context.pen, account.channel)
+        owed = unpaid_time(conn, farmer, prepaid_of(account.purse), self._context.now())
+        book_as_paid(conn, owed, max(0, total_due(owed) - view.exposure))
+
+    async def _hand_over(self, account: Account, view: ChannelView) -> None:
+        """Send our newest payment once more to a farmer that has lost it, or does not trust its own books."""
+        paid, shown = account.purse.paid, view.paid.core().total if view.paid else 0
+        if paid is None or not (view.restored or shown < account.purse.delivered):
+            return
+        message = PayVoucher(voucher=SignedVoucherMessage.of(paid))
+        with suppress(NodeError):  # it asks again, and is shown it with the next audit
+            target = self._peers.target(account.farmer)
+            await self._context.transport.post(target, "/v1/vouchers", message, ChannelView)
 
     async def learn_proof(self, farmer: NodeId, channel: ChannelId, shown: ProvenMessage) -> Amount:
         """Verify a proof that a farmer holds and book what it earned. Raises PeerBrokeRules, PaymentError."""
@@ -172,6 +247,9 @@ def _life(genesis_hash: bytes, terms: Terms) -> int | None:
 
 
 def _save_new(conn: Connection, purses: Iterable[Purse]) -> None:
+    restored = load_restoration(conn) is not None
     for purse in purses:
         if load_purse(conn, purse.channel_id) is None:
             save_purse(conn, purse)
+            if restored and not is_frozen(conn, purse.channel_id):
+                freeze(conn, purse.channel_id)

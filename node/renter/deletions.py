@@ -11,6 +11,7 @@ from typing import Final
 from node.db import Connection
 from node.db.renter_files import FileState, load_files, set_file_state
 from node.db.renter_shards import ShardRecord, ShardState, delete_later, load_deletions, set_shard_state
+from node.db.renter_shelf import load_version, renew_entry
 from node.errors import NodeError
 from node.messages import AgreementView
 from node.renter.accounts import agreement_path
@@ -39,6 +40,8 @@ class Deletions:
 
         def work(conn: Connection) -> int:
             set_file_state(conn, file_id, FileState.REMOVED)
+            if load_version(conn, file_id) is not None:
+                renew_entry(conn, file_id, self._context.now())
             return delete_later(conn, file_id)
 
         return await self._context.database.write(work)

@@ -2,7 +2,8 @@
 
 NodeError
 +-- OwnFault          ImpossibleShape, NameTaken, UnknownFile, UnknownPeer, UnknownChannel, NothingToDo,
-|                     PayerMissing, WithdrawalNotOpen, Unfunded, NoOpenChannel, TokensMissing, AuditOpen
+|                     PayerMissing, WithdrawalNotOpen, Unfunded, NoOpenChannel, TokensMissing, AuditOpen,
+|                     NotReconciled
 +-- PeerFault         OtherNetwork, OtherNode
 +-- CannotCheck       NoQuote, NotEnoughFarmers, PutFailed, FileUnavailable
 +-- CheckFailed       FileCorrupt
@@ -131,6 +132,20 @@ class NoOpenChannel(OwnFault):
 
     def __str__(self) -> str:
         return f"there is no funded channel to farmer {short(self.farmer)}: open one (tithe channel fund)"
+
+
+@dataclass(eq=False)
+class NotReconciled(OwnFault):
+    """Our books are an old copy, and what was signed since is not known yet."""
+
+    farmer: bytes
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"the channel to farmer {short(self.farmer)} was restored from a copy and signs nothing until"
+            f" it is reconciled: {self.reason}"
+        )
 
 
 @dataclass(eq=False)

@@ -30,7 +30,7 @@ from node.renter.accounts import Accounts
 from node.renter.batches import Subject, group_subjects, to_items
 from node.renter.channels import Channels
 from node.renter.context import Context
-from node.renter.errors import Unfunded
+from node.renter.errors import NotReconciled, Unfunded
 from node.renter.examined import Examined, passed, result, unchecked
 from node.renter.faults import to_fault
 from node.renter.money import (
@@ -45,7 +45,7 @@ from node.renter.money import (
     record_try,
 )
 from node.renter.reports import Fault
-from node.transport import PeerBrokeRules, PeerRefused, PeerUnreachable
+from node.transport import PeerBrokeRules, PeerRefused, PeerTimedOut, PeerUnreachable
 from payments.errors import PaymentError
 from payments.types import Amount, NodeId
 
@@ -89,20 +89,37 @@ class Examiner:
     async def examine(self, farmer: NodeId, subjects: Sequence[Subject]) -> Examined:
         """Audit these shards of one farmer; none of its faults is raised."""
         try:
-            account = await self._accounts.ready(farmer)
+            account = await self._reach(farmer)
         except (NodeError, PaymentError) as error:
             return unchecked(subjects, to_fault(farmer, error))
         async with self._context.locks.hold(account.channel.id):
             return await self._examine(account, subjects)
 
+    async def _reach(self, farmer: NodeId) -> Account:
+        """Return the farmer's channel, ready; that of a farmer that is away must be ready from before."""
+        try:
+            return await self._accounts.ready(farmer)
+        except (PeerUnreachable, PeerTimedOut):
+            known = self._accounts.known(farmer)
+            if known is None:
+                raise
+            return known
+
     async def resume(self, audit: AuditRecord, subjects: Sequence[Subject]) -> Examined:
         """Send an open challenge once more, `subjects` being its items, and ask anew for what it leaves."""
         context = self._context
         account = context.database.read(lambda conn: load_account(conn, audit.channel_id))
+        try:
+            await self._accounts.reconciled(account)
+        except NotReconciled as error:
+            return unchecked(subjects, to_fault(account.farmer, error))
+        except (NodeError, PaymentError):
+            pass  # a farmer that is away is counted as such when the challenge is sent
         async with context.locks.hold(audit.channel_id):
             fresh = context.database.read(lambda conn: load_audit(conn, audit.audit_id))
             if fresh is None or not fresh.open:
-                return Examined()
+                decided = self._look(audit, subjects)
+                return decided.examined if decided else Examined()
             step = await self._try(account, fresh, subjects)
             if step.open or not step.again:
                 return step.examined

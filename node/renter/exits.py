@@ -17,6 +17,7 @@ from node.renter.money import Account, load_account
 from node.renter.reports import ExitPlan, SentReport
 from payments.channel import Channel, Status
 from payments.types import Address, Amount, ChannelId, Seconds
+from settlement.chain_events import RowSkipped
 from settlement.client import Call
 from settlement.outbox import Outbox
 
@@ -109,7 +110,9 @@ class Exits:
                 await self._outbox.wait(sent[-1], depth=1)
             receipts = [await self._outbox.wait(queued) for queued in sent]
         await self.channels.refresh()
-        return SentReport(tuple(receipts))
+        events = [event for receipt in receipts for event in self._context.chain.events_of(receipt)]
+        skipped = tuple(event for event in events if isinstance(event, RowSkipped))
+        return SentReport(tuple(receipts), skipped)
 
     async def resume(self) -> None:
         """Bring what is open, or was thrown out of the chain again, one step further. Raises ChainError.

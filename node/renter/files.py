@@ -28,6 +28,7 @@ from node.renter.reports import (
 )
 from node.renter.safety import Keeping, Prepaid, file_safe_until
 from node.renter.schedule import DAY
+from node.renter.shelf import Shelf
 from node.segments import SEGMENT_SIZE
 from payments.prices import step_rate
 from payments.types import Amount, NodeId, Seconds, Timestamp
@@ -41,13 +42,21 @@ class Files:
     """What a renter stores."""
 
     def __init__(
-        self, context: Context, putter: Putter, getter: Getter, deletions: Deletions, payments: Payments
+        self,
+        context: Context,
+        putter: Putter,
+        getter: Getter,
+        deletions: Deletions,
+        *,
+        payments: Payments,
+        shelf: Shelf,
     ) -> None:
         self._context = context
         self._putter = putter
         self._getter = getter
         self._deletions = deletions
         self._payments = payments
+        self._shelf = shelf
 
     async def put(
         self,
@@ -67,10 +76,11 @@ class Files:
         if nobody audits and pays: see node.renter.safety.
 
         Raises NameTaken, NotEnoughFarmers, ImpossibleShape, PutFailed, MalformedManifest (the name),
-        LengthOutOfRange (the segment size), StorageError, OSError.
+        SegmentSizeOutOfRange, StorageError, OSError.
         """
         wish = Wish(source, name, k, n, segment_size, seconds, progress)
         stored = await self._putter.put(wish)
+        await self._shelf.deliver()  # who does not take it now is given it by `rent run`
         shards = self._shards(stored.file)
         rates = (step_rate(one.agreement.step, one.agreement.audit_interval) for one in shards)
         return PutReport(

@@ -38,6 +38,7 @@ from settlement.chain_events import row as pack_row
 from settlement.client import Call, Chain
 from settlement.errors import Reverted
 from settlement.tables import record_channel
+from settlement.transactions import TransactionKey
 
 OPEN_GAS: Final = 25_000
 """Gas a channel takes in a fund call that cannot be simulated yet, for want of an allowance."""
@@ -185,8 +186,10 @@ class Funding:
         """Fund these with a permit over the whole total; None where key or token do not allow it."""
         chain, key = self._context.chain, self._context.keys.payer_key
         terms = part[0].terms
-        state = None if key is None else await chain.permit_state(key.address, terms.token)
-        if key is None or state is None:
+        if key is None or isinstance(key, TransactionKey):  # that shows its owner whole transactions only
+            return None
+        state = await chain.permit_state(key.address, terms.token)
+        if state is None:
             return None
         head = await chain.head()
         spender, deadline = chain.deployment.contract, head.timestamp + PERMIT_SECONDS

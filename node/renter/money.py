@@ -25,8 +25,9 @@ from node.db.renter_audits import (
 from node.db.renter_peers import count_lapse
 from node.db.renter_purses import Purse, load_purse, load_purses, save_purse
 from node.db.renter_shards import mark_audited, record_check
+from node.db.restoration import is_frozen
 from node.renter.context import Pen
-from node.renter.errors import AuditOpen, Unfunded, UnknownChannel
+from node.renter.errors import AuditOpen, NotReconciled, Unfunded, UnknownChannel
 from payments.channel import Channel, Status
 from payments.errors import ChannelError, InsufficientDeposit
 from payments.ledger import next_payment, next_step, recall_voucher, record_proof
@@ -75,6 +76,14 @@ def load_account(conn: Connection, channel_id: ChannelId) -> Account:
     return Account(channel, purse)
 
 
+def _spending(conn: Connection, channel_id: ChannelId) -> Account:
+    """Return a channel in which something is to be signed. Raises NotReconciled, UnknownChannel."""
+    account = load_account(conn, channel_id)
+    if is_frozen(conn, channel_id):
+        raise NotReconciled(account.farmer, "its farmer has not shown yet what it holds")
+    return account
+
+
 def list_accounts(conn: Connection, farmer: NodeId | None = None) -> list[Account]:
     """Return all channels that have a purse, or those to one farmer, by farmer and life."""
     found = ((load_channel(conn, purse.channel_id), purse) for purse in load_purses(conn, farmer))
@@ -96,7 +105,7 @@ def issue_payment(conn: Connection, pen: Pen, channel_id: ChannelId, extra: Amou
     With nothing new to pay, the voucher of before is shown again. Raises Unfunded, ChannelError,
     UnknownChannel.
     """
-    account = load_account(conn, channel_id)
+    account = _spending(conn, channel_id)
     channel, purse = account.channel, account.purse
     if not extra and purse.paid is not None and purse.paid_total == channel.earned:
         return Payment(account, purse.paid, _NOTHING)
@@ -110,7 +119,7 @@ def issue_payment(conn: Connection, pen: Pen, channel_id: ChannelId, extra: Amou
     save_channel(conn, after)
     save_purse(conn, purse)
     if extra:
-        after = _reissue(conn, pen, after)
+        after = reissue(conn, pen, after)
     return Payment(Account(after, purse), signed, added)
 
 
@@ -120,7 +129,7 @@ def issue_read(conn: Connection, pen: Pen, channel_id: ChannelId, price: Amount)
     Until then the next read is paid by the same total, so a farmer that delivers nothing holds one price.
     Raises Unfunded, ChannelError, UnknownChannel.
     """
-    account = load_account(conn, channel_id)
+    account = _spending(conn, channel_id)
     purse = account.purse
     try:
         after, voucher = next_step(account.channel, price, ZERO32)
@@ -142,7 +151,7 @@ def record_read(conn: Connection, pen: Pen, channel_id: ChannelId, total: Amount
     after = record_proof(before, total)
     if after != before:
         save_channel(conn, after)
-        _reissue(conn, pen, after)
+        reissue(conn, pen, after)
     record_delivery(conn, channel_id, total)
     return Amount(after.earned - before.earned)
 
@@ -154,8 +163,13 @@ def record_delivery(conn: Connection, channel_id: ChannelId, total: Amount) -> N
         save_purse(conn, replace(purse, delivered=total))
 
 
-def _reissue(conn: Connection, pen: Pen, channel: Channel) -> Channel:
-    """Give the open audit of a channel a voucher that comes on top of what has been earned since."""
+def reissue(conn: Connection, pen: Pen, channel: Channel) -> Channel:
+    """Give the open audit of a channel a voucher that comes on top of what has been earned since.
+
+    Not in a frozen channel: then that is done when the audit is sent again.
+    """
+    if is_frozen(conn, channel.id):
+        return channel
     for audit in load_open_audits(conn, channel.id):
         try:
             channel, voucher = next_step(channel, audit.step, audit.voucher.voucher.condition)
@@ -185,7 +199,7 @@ def issue_audit(
     """
     if load_open_audits(conn, channel_id):
         raise AuditOpen(channel_id)
-    if load_account(conn, channel_id).channel.earned:
+    if _spending(conn, channel_id).channel.earned:
         issue_payment(conn, pen, channel_id)
     account = load_account(conn, channel_id)
     try:
@@ -248,7 +262,7 @@ def recall_paid(conn: Connection, pen: Pen, signed: SignedVoucher) -> None:
     channel = recall_voucher(pen.domain, account.channel, signed, proven=False)
     if channel != account.channel:
         save_channel(conn, channel)
-        _reissue(conn, pen, channel)
+        reissue(conn, pen, channel)
     purse = account.purse
     if signed.voucher.condition == ZERO32 and signed.total > purse.paid_total:
         purse = replace(purse, paid=signed)
@@ -271,7 +285,7 @@ def recall_proven(
         items = audit.challenge.items
         late = [Decision(item.agreement, Outcome.PASSED, "proven, though late", now) for item in items]
         close_audit(conn, replace(audit, tries=(*audit.tries, Try(now, Answer.PROVEN))), late)
-    _reissue(conn, pen, channel)
+    reissue(conn, pen, channel)
     return Amount(channel.earned - account.channel.earned)
 
 

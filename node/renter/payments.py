@@ -12,7 +12,8 @@ from node.db import Connection
 from node.db.renter_purses import save_purse
 from node.db.renter_shards import load_audited_shards
 from node.errors import NodeError
-from node.renter.accounts import Accounts, prepaid_of
+from node.renter.accounts import Accounts
+from node.renter.arrears import prepaid_of
 from node.renter.context import Context
 from node.renter.faults import to_fault
 from node.renter.money import Account, Payment, active_account, issue_payment, list_accounts
@@ -84,6 +85,7 @@ class Payments:
 
         async with context.locks.hold(channel):
             try:
+                await self._accounts.reconciled(account)
                 payment = await context.database.write(work)
             except (NodeError, PaymentError) as error:
                 return _failed(account.farmer, channel, to_fault(account.farmer, error))

@@ -6,7 +6,9 @@ contract. Quotes expire; `quotes` asks for fresh ones, all farmers at once.
 
 from collections.abc import Iterable
 
+from node.db import Connection
 from node.db.renter_peers import PeerRecord, delete_peer, load_peer, load_peers, save_peer
+from node.db.renter_shelf import renew_entry
 from node.errors import NodeError
 from node.messages import NodeInfo, dump, parse
 from node.network import Peer
@@ -15,6 +17,7 @@ from node.renter.context import Context
 from node.renter.errors import OtherNetwork, OtherNode, UnknownPeer
 from node.renter.faults import to_fault
 from node.renter.reports import QuoteReport
+from node.shelf import PEERS
 from node.tasks import all_of
 from node.transport import Target
 from payments.errors import PaymentError
@@ -56,7 +59,13 @@ class Peers:
     async def remove(self, node: NodeId) -> None:
         """Forget a farmer; its channels and agreements stay. Raises UnknownPeer."""
         self._targets.pop(node, None)
-        if not await self._context.database.write(lambda conn: delete_peer(conn, node)):
+        now = self._context.now()
+
+        def work(conn: Connection) -> bool:
+            renew_entry(conn, PEERS, now)
+            return delete_peer(conn, node)
+
+        if not await self._context.database.write(work):
             raise UnknownPeer(node)
 
     async def quotes(self, nodes: Iterable[NodeId] | None = None) -> tuple[QuoteReport, ...]:
@@ -111,7 +120,14 @@ class Peers:
         added_at = known.added_at if known else now
         record = PeerRecord(node, url, dump(info).decode(), added_at, now)
         self._targets[node] = _to_target(record, info)
-        await context.database.write(lambda conn: save_peer(conn, record))
+
+        def work(conn: Connection) -> None:
+            before = load_peer(conn, node)
+            save_peer(conn, record)
+            if before is None or before.url != url:
+                renew_entry(conn, PEERS, now)
+
+        await context.database.write(work)
         return _to_peer(record, info)
 
 

@@ -15,6 +15,7 @@ from typing import BinaryIO, Final
 
 from node.db import Connection
 from node.db.renter_files import FileRecord, FileState, finish_file, insert_file, load_file
+from node.db.renter_shelf import renew_entry
 from node.erasure import Codec
 from node.errors import NodeError
 from node.manifest import File, Segment, seal_manifest
@@ -154,7 +155,12 @@ class Putter:
             segments=len(segments),
             manifest=seal_manifest(manifest, self._context.keys.master, os.urandom(NONCE_SIZE)),
         )
-        await self._context.database.write(lambda conn: finish_file(conn, stored))
+
+        def work(conn: Connection) -> None:
+            finish_file(conn, stored)
+            renew_entry(conn, stored.file_id, self._context.now())
+
+        await self._context.database.write(work)
         return stored
 
     async def _give_up(self, file_id: bytes) -> None:

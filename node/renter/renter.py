@@ -9,7 +9,15 @@ from typing import Final, Self
 from sqlmodel import SQLModel
 
 from node.clock import Clock, wall_clock
-from node.db import renter_audits, renter_files, renter_peers, renter_purses, renter_shards
+from node.db import (
+    renter_audits,
+    renter_files,
+    renter_peers,
+    renter_purses,
+    renter_shards,
+    renter_shelf,
+    restoration,
+)
 from node.renter.accounts import Accounts
 from node.renter.audits import Audits
 from node.renter.channels import Channels
@@ -24,8 +32,9 @@ from node.renter.locks import Locks
 from node.renter.payments import Payments
 from node.renter.peers import Peers
 from node.renter.put import Putter
-from node.renter.reports import PaymentResult, TickReport
+from node.renter.reports import PaymentResult, Reconciled, TickReport
 from node.renter.run import Run, Sleep
+from node.renter.shelf import Shelf
 from node.transport import Patience, Transport
 from settlement.client import Chain
 from settlement.database import Database
@@ -40,6 +49,8 @@ TABLES: Final[tuple[type[SQLModel], ...]] = (
     *renter_audits.TABLES,
     *renter_files.TABLES,
     *renter_shards.TABLES,
+    *renter_shelf.TABLES,
+    *restoration.TABLES,
 )
 """Everything in a renter's money database."""
 
@@ -75,12 +86,14 @@ class Renter:
         accounts = Accounts(context, self.peers, self.channels)
         self.payments = Payments(context, accounts)
         self._deletions = Deletions(context, self.peers)
+        self.shelf = Shelf(context, self.peers)
         self.files = Files(
             context,
             Putter(context, self.peers, accounts, self._deletions),
             Getter(context, self.peers, accounts),
             self._deletions,
-            self.payments,
+            payments=self.payments,
+            shelf=self.shelf,
         )
         self.audits = Audits(context, Examiner(context, accounts, self.channels), self.payments)
         self._run = Run(
@@ -90,6 +103,8 @@ class Renter:
             audits=self.audits,
             payments=self.payments,
             deletions=self._deletions,
+            accounts=accounts,
+            shelf=self.shelf,
         )
 
     @classmethod
@@ -127,6 +142,14 @@ class Renter:
         with contextlib.suppress(ChainError):
             await self.exits.resume()
         return await self._deletions.give_up_dead_puts()
+
+    async def reconcile(self) -> Reconciled:
+        """Learn again what a restored copy does not know: from the chain, and from every farmer that answers.
+
+        Nothing is signed in a channel before. Does nothing where all is known.
+        Raises ChainError, StorageError.
+        """
+        return await self._run.reconcile()
 
     async def tick(self) -> TickReport:
         """Take one step of `run`."""

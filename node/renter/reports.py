@@ -12,6 +12,7 @@ from payments.channel import Channel
 from payments.prices import Quote
 from payments.types import Amount, ChannelId, NodeId, Seconds, Timestamp
 from payments.vouchers import Terms
+from settlement.chain_events import RowSkipped
 from settlement.client import Call
 from settlement.rpc import Receipt
 
@@ -112,9 +113,10 @@ class ExitPlan:
 
 @dataclass(frozen=True, slots=True)
 class SentReport:
-    """Transactions that were sent and mined, in order."""
+    """Transactions that were sent and mined, in order, and the rows of theirs that the contract skipped."""
 
     receipts: tuple[Receipt, ...]
+    skipped: tuple[RowSkipped, ...] = ()
 
     @property
     def gas(self) -> int:
@@ -265,3 +267,17 @@ class TickReport:
     faults: tuple[Fault, ...]
     trouble: str
     next_at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """How far a restored renter is.
+
+    found, removed: files that the copy did not know, or knew and that are removed by now. frozen: channels
+    in which nothing is signed, since their farmers have not answered. faults: who did not, and why.
+    """
+
+    found: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    frozen: tuple[ChannelId, ...] = ()
+    faults: tuple[Fault, ...] = ()

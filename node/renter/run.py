@@ -9,16 +9,23 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from node.db.renter_shards import load_audited_shards
+from node.db.restoration import list_frozen, list_unasked, thaw
+from node.errors import NodeError
+from node.renter.accounts import Accounts
 from node.renter.audits import Audits
 from node.renter.context import Context
 from node.renter.deletions import Deletions
 from node.renter.exits import Exits
-from node.renter.money import list_accounts
+from node.renter.faults import to_fault
+from node.renter.money import list_accounts, load_account
 from node.renter.payments import Payments
-from node.renter.peers import Peers
-from node.renter.reports import PaymentResult, TickReport
-from node.tasks import end
-from payments.types import NodeId, Timestamp
+from node.renter.peers import UNKNOWN, Peers
+from node.renter.reports import Fault, PaymentResult, Reconciled, TickReport
+from node.renter.shelf import Shelf
+from node.tasks import all_of, end
+from payments.channel import Status
+from payments.errors import PaymentError
+from payments.types import ChannelId, NodeId, Timestamp
 from settlement.errors import ChainError
 
 Sleep = Callable[[float], Awaitable[object]]
@@ -39,6 +46,8 @@ class Run:
         audits: Audits,
         payments: Payments,
         deletions: Deletions,
+        accounts: Accounts,
+        shelf: Shelf,
     ) -> None:
         self._context = context
         self._peers = peers
@@ -46,6 +55,8 @@ class Run:
         self._audits = audits
         self._payments = payments
         self._deletions = deletions
+        self._accounts = accounts
+        self._shelf = shelf
 
     async def tick(self) -> TickReport:
         """Take one step: open transactions, the chain's news, what is due, payments at the end, deletions."""
@@ -54,12 +65,14 @@ class Run:
         try:
             await self._exits.resume()
             await self._exits.channels.refresh()
+            await self.reconcile()
         except ChainError as error:
             trouble = str(error)  # audits go on with the deposits known
         examined = await self._audits.audit_due()
         paid = await self._payments.pay_outstanding(self._done_with())
         await self._deletions.give_up_dead_puts()
         untold = await self._deletions.tell()
+        await self._shelf.deliver()
         now = self._context.now()
         wanted = self._audits.next_at()
         latest = now + IDLE_SECONDS
@@ -71,6 +84,36 @@ class Run:
             trouble=trouble,
             next_at=Timestamp(latest if wanted is None else max(now + 1, min(wanted, latest))),
         )
+
+    async def reconcile(self) -> Reconciled:
+        """Take one step of `Renter.reconcile`: the chain, then what farmers keep, then the channels."""
+        database = self._context.database
+        if not database.read(list_frozen) and not database.read(list_unasked):
+            return Reconciled()
+        await self._exits.channels.refresh()
+        collected = await self._shelf.collect()
+        await self._exits.channels.refresh()  # farmers that were unknown until now have channels too
+        faults = await all_of(self._meet(channel) for channel in database.read(list_frozen))
+        return Reconciled(
+            found=tuple(collected.found),
+            removed=tuple(collected.removed),
+            frozen=tuple(database.read(list_frozen)),
+            faults=(*collected.faults, *(fault for fault in faults if fault is not None)),
+        )
+
+    async def _meet(self, channel: ChannelId) -> Fault | None:
+        """Have a channel's farmer show what it holds; a closed one needs nothing of it."""
+        database, farmer = self._context.database, UNKNOWN
+        try:
+            account = database.read(lambda conn: load_account(conn, channel))
+            farmer = account.farmer
+            if account.channel.status is Status.CLOSED:
+                await database.write(lambda conn: thaw(conn, channel))
+            else:
+                await self._accounts.reconciled(account)
+        except (NodeError, PaymentError) as error:
+            return to_fault(farmer, error)
+        return None
 
     async def run(
         self, stop: asyncio.Event, sleep: Sleep, on_tick: Callable[[TickReport], None]

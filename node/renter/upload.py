@@ -21,7 +21,8 @@ from node.manifest import Segment, Shard
 from node.master_key import NONCE_SIZE
 from node.merkle import Tree, build_tree
 from node.messages import AgreementMessage, AgreementState, AgreementView, ProposeAgreement
-from node.renter.accounts import FORGOTTEN, Accounts, agreement_path, share_prepaid
+from node.renter.accounts import Accounts, agreement_path, share_prepaid
+from node.renter.channels import FORGOTTEN
 from node.renter.context import Context
 from node.renter.crew import Crew, Supplier
 from node.renter.errors import PutFailed

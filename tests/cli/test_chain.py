@@ -100,6 +100,17 @@ def test_join_checks_the_chain_and_uses_the_url_given(local: Tithe) -> None:
     assert told["deployment"]["name"] == "theirs"
 
 
+def test_join_with_further_endpoints_lives_with_one_that_is_down(local: Tithe, tmp_path: Path) -> None:
+    friend = Tithe(tmp_path)
+    record = local.home / "chains" / "local.json"
+    url = json.loads(record.read_text())["url"]
+    options = ["--rpc", url, "--finality", "safe"]
+    done = friend("chain", "add", "http://127.0.0.1:9", record, *options, "--json")
+    assert (done.json["url"], done.json["finality"]) == (f"http://127.0.0.1:9,{url}", "safe")
+    assert "endpoint put aside endpoint=127.0.0.1:9" in done.err
+    assert friend("chain", "show", "--json").json["deployment"]["url"] == f"http://127.0.0.1:9,{url}"
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

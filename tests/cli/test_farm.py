@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Farm, Tithe, make_farm_key, make_wallet
+from tests.postgresql import Server
 
 ETHER = 10**18
 PAYEE = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
@@ -80,6 +81,8 @@ def test_init_with_a_cold_payee_makes_no_wallet(local: Tithe) -> None:
         (("--payee", "0x12"), 2, "no address"),
         (("--host", "0.0.0.0"), 2, "--url"),  # noqa: S104 - refused
         (("--join", "nowhere"), 4, "no deployment record"),
+        (("--database", "mysql://host/books"), 2, "postgresql://"),
+        (("--database", "postgresql://me:secret@host/books"), 2, "no place for a password"),
         ((), 4, "no chain is recorded"),
     ],
 )
@@ -107,6 +110,24 @@ def test_run_serves_until_it_is_stopped(farm: Tithe) -> None:
             farm("farm", "claim", "--all", "--json", env={"TITHE_PASSWORD_FILE": None}).json["claims"] == []
         )
     assert farm("farm", "status", "--json").json["running_at"] is None
+
+
+def test_books_may_be_kept_in_postgresql(local: Tithe, postgresql: Server) -> None:
+    tithe = local.another("postgresql")
+    make_wallet(tithe)
+    make_farm_key(tithe)
+    options = ("--join", local.home, "--port", "0")
+    nowhere = tithe("farm", "init", *options, "--database", "postgresql://127.0.0.1:1/books", expect=1)
+    assert "check that the server runs" in nowhere.error
+    tithe("farm", "init", *options, "--database", postgresql.url)
+    with running(tithe) as told:
+        books = f"tithe_{told['node'].removeprefix('0x')[:16]}_"
+        schemas = postgresql.sql("SELECT table_schema FROM information_schema.tables").splitlines()
+        assert sum(schema.startswith(books) for schema in schemas) > 5
+        assert tithe("farm", "status", "--json").json["running_at"] == told["url"]
+        assert tithe("farm", "vouchers", "--json").json["vouchers"] == []
+    assert not list(tithe.home.glob("farm/*/money.db"))
+    assert "pg_dump" in tithe("farm", "backup", "export", expect=1).error
 
 
 def test_run_takes_over_new_prices_while_it_runs(farm: Tithe) -> None:
@@ -144,16 +165,19 @@ def test_settings_change_only_what_is_named(farm: Tithe) -> None:
     before = farm("farm", "settings", "--json").json["settings"]
     after = farm(
         *("farm", "settings", "--claim-min", "5", "--claim-age", "14d", "--ether-price", "3000"),
-        *("--claim-fee", "10", "--exposure", "0.5", "--json"),
+        *("--claim-fee", "10", "--exposure", "0.5", "--contract-signers", "--json"),
     ).json["settings"]
     changed = {
         "claims": before["claims"]
         | {"min_amount": str(5 * ETHER), "max_age": 14 * 86_400, "max_fee_share": 10},
         "gas_price": str(3000 * ETHER),
         "max_exposure": str(ETHER // 2),
+        "accept_contract_signers": True,
     }
     assert after == before | changed
-    assert "5 TITHE, or after 14d" in farm("farm", "settings").out
+    shown = farm("farm", "settings", "--no-contract-signers").out
+    assert "5 TITHE, or after 14d" in shown
+    assert "contract signers   refused" in shown
 
 
 def test_damaged_settings_are_named(local: Tithe) -> None:

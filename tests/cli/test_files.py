@@ -199,7 +199,7 @@ def test_unknown_file_is_one_line(shop: Market, command: tuple[str, ...]) -> Non
         (("story.bin", "--as", "x", "--n", "9"), 1, "9 farmers needed"),
         (("story.bin", "--as", "x", "--k", "0"), 2, "--k"),
         (("story.bin", "--as", "x", "--for", "soon"), 2, "no duration"),
-        (("story.bin", "--as", "x", "--segment-size", "1TB"), 1, "not within 1 and 67108864"),
+        (("story.bin", "--as", "x", "--segment-size", "1TB"), 1, "from 1024 to 67108864"),
         (("story.bin", "--as", "b\x1b[31m"), 2, "no name for a file"),
         (("story.bin", "--as", ""), 2, "no name for a file"),
     ],

@@ -1,5 +1,6 @@
 import pytest
 
+from node.cli.chain import Finality
 from node.cli.errors import (
     LOCKED,
     USAGE,
@@ -18,6 +19,7 @@ from node.cli.units import in_ether, in_tokens
 from node.renter.errors import TokensMissing, Unfunded
 from payments.prices import Prices
 from payments.types import Amount
+from settlement.deployment import FINALITIES
 from settlement.errors import (
     ChainUnreachable,
     ContractDifferent,
@@ -62,6 +64,15 @@ def test_what_may_be_secret_in_a_url_is_not_shown(url: str, shown: str) -> None:
         public_text(f"no answer at {url} (refused); try again")
         == f"no answer at {shown} (refused); try again"
     )
+
+
+def test_of_several_urls_none_shows_a_secret() -> None:
+    urls = "http://127.0.0.1:8545,https://me:pw@rpc.example/v3/0123456789abcdef"
+    assert public_url(urls) == "http://127.0.0.1:8545,https://rpc.example/..."
+
+
+def test_the_finalities_offered_are_those_of_records() -> None:
+    assert tuple(Finality) == FINALITIES
 
 
 def test_addresses_carry_a_checksum() -> None:

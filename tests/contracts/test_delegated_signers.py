@@ -16,13 +16,12 @@ from payments.vouchers import SigningKey, Terms, Voucher, channel_id, sign_vouch
 from settlement.chain_events import key, row
 from settlement.local_chain import DEV_PATH, DEV_PHRASE, ChainKind, LocalChain
 from settlement.wallet import key_from_phrase, new_key
-from tests.contracts.compiler import deploy, deploy_code, load_script
+from tests.contracts.compiler import compile_support, deploy, deploy_code
 
 PERIOD = Seconds(3600)
 SALT = b"\x5a" * 32
 PAYEE = Address(b"\x77" * 20)
 DELEGATION = bytes.fromhex("ef0100")
-ACCOUNTS = "tests/contracts/support/Accounts.sol"
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +109,7 @@ def test_the_code_of_a_delegated_key_may_accept_another_s_signature(anvil: Web3)
     world = World(anvil)
     friend = new_key()
     digest = voucher_digest(world.domain, world.voucher(40))
-    built = load_script().compile_files([ACCOUNTS])["WillingAccount"]
+    built = compile_support()["WillingAccount"]
     account = deploy_code(anvil, built["abi"], built["bytecode"], digest, friend.sign(digest))
     with pytest.raises(Web3Exception):
         world.claim(40, friend).call({"from": world.payer})

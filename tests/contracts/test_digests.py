@@ -17,7 +17,7 @@ from payments.funding import Funding, funding_digest
 from payments.relay_fees import RelayFee, relay_fee_digest
 from payments.types import Address, Amount, ChannelId, Seconds, Timestamp
 from payments.vouchers import Terms, Voucher, channel_id, voucher_digest
-from tests.contracts.compiler import deploy, deploy_code, load_script
+from tests.contracts.compiler import compile_support, deploy, deploy_code
 
 TYPES = {
     "Channel": "address payer,address signer,address payee,address token,uint32 challengePeriod,bytes32 salt",
@@ -32,7 +32,6 @@ TYPES = {
     "uint32 challengePeriod,bytes32 salt,bytes32[] rows",
     "RelayFee": "address relayer,bytes32 channelId,uint96 cumulativeAmount,uint96 maximum,uint64 deadline",
 }
-HARNESS = "tests/contracts/support/MessageHashesHarness.sol"
 ROUNDS = 25
 
 
@@ -45,7 +44,7 @@ class Bench:
 
 @pytest.fixture(scope="module")
 def bench(tester: Web3) -> Bench:
-    built = load_script().compile_files([HARNESS])["MessageHashesHarness"]
+    built = compile_support()["MessageHashesHarness"]
     harness = deploy_code(tester, built["abi"], built["bytecode"])
     return Bench(deploy(tester, "PaymentChannels"), harness, tester.eth.chain_id)
 

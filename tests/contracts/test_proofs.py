@@ -19,10 +19,9 @@ from payments.vouchers import Terms, Voucher, channel_id, sign_voucher
 from settlement.chain_events import ChainEvent, ChannelClaimed, Reason, RowSkipped, key, read_events, row
 from settlement.rpc import Log
 from settlement.wallet import new_key
-from tests.contracts.compiler import deploy, deploy_code, load_script
+from tests.contracts.compiler import compile_support, deploy, deploy_code
 
 DOMAIN = Domain(31337, Address(b"\x11" * 20))
-HARNESS = "tests/contracts/support/ProofsHarness.sol"
 PERIOD = Seconds(3600)
 SALT = b"\x5a" * 32
 ROUNDS = 25
@@ -30,7 +29,7 @@ ROUNDS = 25
 
 @pytest.fixture(scope="module")
 def harness(tester: Web3) -> Contract:
-    built = load_script().compile_files([HARNESS])["ProofsHarness"]
+    built = compile_support()["ProofsHarness"]
     return deploy_code(tester, built["abi"], built["bytecode"])
 
 

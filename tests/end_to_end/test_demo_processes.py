@@ -8,11 +8,14 @@ import pytest
 Tell = Callable[..., dict[str, Any]]
 
 
-@pytest.mark.parametrize("chain", ["anvil", "ganache"])
-def test_demo_with_farmer_processes(tell: Tell, chain: str) -> None:
-    story = tell("--chain", chain, timeout=420)
+@pytest.mark.parametrize(
+    ("chain", "farmers", "options"),
+    [("anvil", 12, ()), ("ganache", 6, ("--farmers", "6", "--k", "2", "--n", "6"))],
+)
+def test_demo_with_farmer_processes(tell: Tell, chain: str, farmers: int, options: tuple[str, ...]) -> None:
+    story = tell("--chain", chain, *options, timeout=420)
     assert story["chain"] == chain
-    assert story["farmers"] == 12
+    assert story["farmers"] == farmers
     assert story["retrieved_sha256"] == story["file"]["sha256"]
     assert story["audits"]["passed"] > 0
     assert story["audits"]["failed"] >= 1

@@ -34,8 +34,8 @@ class Evidence:
     read_price: int
     extras: int = 0
     before: "Evidence | None" = None
-    reorganised: bool = False
-    """Whether the chain has lost blocks since somebody has looked."""
+    disturbed: bool = False
+    """Whether blocks or rows were taken away by hand, and whose they were has not looked yet."""
     signatures: set[tuple[Signed, bytes]] = field(default_factory=set)
     """Those found good already: recovering one takes milliseconds."""
 
@@ -146,7 +146,7 @@ def exposure_cap(evidence: Evidence) -> Breaches:
 
 def paid_means_event(evidence: Evidence) -> Breaches:
     """PAID_MEANS_EVENT: what is said to be paid or done has its event, or its transaction, on the chain."""
-    if evidence.reorganised:
+    if evidence.disturbed:
         return
     for books in evidence.books:
         for channel, side in books.sides.items():
@@ -161,6 +161,8 @@ def paid_means_event(evidence: Evidence) -> Breaches:
 
 def nonce_dense(evidence: Evidence) -> Breaches:
     """NONCE_DENSE: a key's nonces leave no gap, and each was given to one wish."""
+    if evidence.disturbed:
+        return
     nonces: defaultdict[bytes, list[int]] = defaultdict(list)
     for queued in joined.from_iterable(books.outbox for books in evidence.books):
         if queued.nonce is not None:

@@ -57,6 +57,7 @@ class Opened:
     database: Database
     chain: Chain
     keys: Keys
+    now: int
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ async def open_renter(role: Role) -> AsyncIterator[Opened]:
             async with await Renter.open(
                 database, chain, keys, clock=role.clock, locks=locks, patience=PATIENCE
             ) as renter:
-                yield Opened(renter, database, chain, keys)
+                yield Opened(renter, database, chain, keys, role.clock())
 
 
 STORED: Final = Seconds(30 * 86_400)

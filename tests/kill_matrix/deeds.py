@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from node.cli import exports
 from node.cli.farm_owner import ask_claim, ask_status
 from node.home import Home, read_json
 from node.identity import NodeKey
@@ -18,7 +19,7 @@ from node.renter.accounts import agreement_path
 from node.renter.errors import NothingToDo
 from node.renter.money import Account, list_accounts
 from node.transport import Target, Transport
-from payments.types import Amount, NodeId, Seconds
+from payments.types import Amount, NodeId, Timestamp
 from settlement.client import Call
 from settlement.deployment import deploy as deploy_contracts
 from settlement.errors import FeeAboveCeiling, Reverted
@@ -100,11 +101,6 @@ async def pay(opened: Opened) -> None:
     await opened.renter.payments.pay_outstanding()
 
 
-async def prepay(opened: Opened) -> None:
-    """Pay a minute ahead."""
-    await opened.renter.payments.prepay(Seconds(60))
-
-
 async def get(opened: Opened, name: str = "") -> None:
     await opened.renter.files.get(name or opened.renter.files.ls()[0].name, io.BytesIO())
 
@@ -120,6 +116,52 @@ async def close(opened: Opened) -> None:
     with suppress(NothingToDo):
         exits = opened.renter.exits
         await exits.send(await exits.plan_close([one.channel.id for one in serving(opened)]))
+
+
+async def ask_shelf(opened: Opened) -> None:
+    """Note that every farmer is to be asked for what it keeps."""
+    for peer in opened.renter.peers.list():
+        await opened.renter.shelf.ask(peer)
+
+
+async def forget(opened: Opened) -> None:
+    """Be a copy of oneself that trusts nothing in it: what `tithe restore` makes of an export."""
+    exports._mark(exports.RENTER, Path(opened.database.name), Timestamp(0), opened.now)
+
+
+async def make_farmer_forget(opened: Opened, money: Path) -> None:
+    """The same with a farmer that is not running: `tithe farm restore`."""
+    exports._mark(exports.FARMER, money, Timestamp(0), opened.now)
+
+
+async def reconcile(opened: Opened) -> None:
+    """Learn again what a copy does not know."""
+    await opened.renter.reconcile()
+
+
+async def give_gifts(opened: Opened, *amounts: int) -> None:
+    """Queue wei for somebody, so many times; nobody waits for it."""
+    outbox, key = Outbox(opened.database, opened.chain), opened.keys.payer_key
+    assert key is not None
+    for amount in amounts:
+        await outbox.submit("gift", Call(dev_keys(3)[2].address, b"", amount), key)
+
+
+async def take_back(opened: Opened, amount: int) -> None:
+    """Cancel the gift of so many wei."""
+    outbox, key = Outbox(opened.database, opened.chain), opened.keys.payer_key
+    assert key is not None
+    await outbox.resume([key])
+    for queued in outbox.open():
+        if queued.call.value == amount:
+            await outbox.cancel(queued.id)
+
+
+async def find_too_dear(opened: Opened) -> None:
+    """Want to raise every fee at once, and may not: what is sent has a problem now."""
+    outbox, key = Outbox(opened.database, opened.chain, ceiling=1, stuck_seconds=0), opened.keys.payer_key
+    assert key is not None
+    await outbox.resume([key])
 
 
 async def see_agreement(opened: Opened) -> None:

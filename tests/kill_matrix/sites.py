@@ -20,7 +20,20 @@ SENDS: Final = frozenset({"describe", "get", "post", "delete", "upload", "read"}
 """The transport's methods."""
 WRITES: Final = frozenset({"write", "write_sync"})
 NO_DATABASE: Final = frozenset(
-    {"file", "output", "self._file", "self._stream", "self.transport", "sys.stdout", "sys.stderr", "os"}
+    {
+        "exports",
+        "file",
+        "out",
+        "output",
+        "self._out",
+        "sink",
+        "self._file",
+        "self._stream",
+        "self.transport",
+        "sys.stdout",
+        "sys.stderr",
+        "os",
+    }
 )
 """What else is written to."""
 NO_TRANSPORT: Final = frozenset(

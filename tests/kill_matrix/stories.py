@@ -114,13 +114,10 @@ def earn(world: World) -> None:
 
 
 def unfinished_audit(world: World) -> None:
-    """Let the renter die over a proof, and sign another payment of which nobody hears."""
-    do(world, deeds.audit)
+    """Let the renter die over a proof that it has seen."""
+    earn(world)
     point = find_sites()["commit node.renter.examiner:Examiner._proven"].point(Moment.BEFORE)
     assert world.rent(deeds.audit, die_at=point) == KILLED
-    world.extras += 5 * 10**15
-    point = find_sites()["send node.renter.accounts:Accounts.deliver"].point(Moment.BEFORE)
-    assert world.rent(deeds.prepay, die_at=point) == KILLED
 
 
 def late(world: World) -> None:
@@ -145,7 +142,7 @@ def reorganise(world: World) -> None:
     """Fund, and lose the block it is in."""
     do(world, deeds.refresh)
     do(world, deeds.fund)
-    world.reorganised, world.before = True, None
+    world.disturbed, world.before = True, None
     world.on_chain(("anvil_reorg", 1, []), ("evm_mine",))
 
 
@@ -162,6 +159,57 @@ def unknown_channel(world: World) -> None:
 
 def meddled(world: World, die_at: str | None) -> bool:
     return world.start_farmer(die_at, meddler=world.stranger.secret)
+
+
+def give(world: World) -> None:
+    """Send a gift, which waits in the pool."""
+    world.gifts += 1
+    world.on_chain(("evm_setAutomine", False))
+    do(world, deeds.give_gifts, world.gifts)
+
+
+def give_too_dearly(world: World) -> None:
+    give(world)
+    do(world, deeds.find_too_dear)
+
+
+def lose_nonce(world: World) -> None:
+    """Send two gifts, and lose the first of them: in the pool, and in the books."""
+    world.gifts += 2
+    world.on_chain(("evm_setAutomine", False))
+    do(world, deeds.give_gifts, world.gifts - 1, world.gifts)
+    world.on_chain(("anvil_dropAllTransactions",))
+    first = "(SELECT id FROM transactions WHERE value = ?)"
+    money, value = world.renter / "money.db", str(world.gifts - 1)
+    assert world.tamper(money, f"DELETE FROM attempts WHERE transaction_id = {first}", value)  # noqa: S608
+    assert world.tamper(money, "DELETE FROM transactions WHERE value = ?", value)
+    world.disturbed, world.before = True, None
+
+
+def mine(world: World) -> None:
+    world.on_chain(("evm_setAutomine", True), ("evm_mine",))
+
+
+def forget(world: World) -> None:
+    do(world, deeds.forget)
+
+
+def make_farmer_forget(world: World) -> None:
+    stop(world)
+    do(world, deeds.make_farmer_forget, world.money)
+
+
+def forget_and_start(world: World) -> None:
+    make_farmer_forget(world)
+    start(world)
+
+
+def withdrawn(world: World) -> None:
+    """Let a channel be spent that the copy believes to be open."""
+    if not world.withdrawn:
+        forget(world)
+        world.withdraw_coldly()
+        world.withdrawn = True
 
 
 def without_proxy(world: World) -> None:
@@ -256,6 +304,7 @@ STORIES: Final = (
             "commit node.renter.accounts:Accounts.deliver",
         ),
         deeds.audit,
+        prepare=earn,
     ),
     Story(
         "be audited",
@@ -267,6 +316,7 @@ STORIES: Final = (
         ),
         deeds.audit,
         farmer=True,
+        prepare=earn,
     ),
     Story(
         "learn a proof",
@@ -317,12 +367,6 @@ STORIES: Final = (
     ),
     Story("be seen", ("answer agreement",), deeds.see_agreement, farmer=True),
     Story("be well", ("answer health",), deeds.ask_health, farmer=True, ends=REFUSED),
-    Story(
-        "look after debts",
-        ("commit node.farmer.upkeep:_watch_debt",),
-        deeds.ask,
-        farmer=True,
-    ),
     Story("count", ("commit node.db.stats:Statistics.flush",), deeds.audit, farmer=True, order="sweep"),
     Story(
         "hear nothing",
@@ -367,7 +411,76 @@ STORIES: Final = (
         prepare=dear,
         mend=cheap,
     ),
-    Story("ask for nonsense", ("commit settlement.outbox:Outbox._send",), deeds.submit_nonsense),
+    Story("ask for nonsense", ("commit settlement.outbox:Outbox._end",), deeds.submit_nonsense),
+    Story(
+        "take back",
+        ("commit settlement.outbox:Outbox._turn",),
+        deeds.take_back,
+        lambda world: (world.gifts,),
+        prepare=give,
+        mend=mine,
+    ),
+    Story(
+        "find it affordable",
+        ("commit settlement.outbox:Outbox._resumed",),
+        deeds.refresh,
+        prepare=give_too_dearly,
+        mend=mine,
+    ),
+    Story(
+        "fill a gap",
+        ("commit settlement.outbox:Outbox._fill_gaps",),
+        deeds.refresh,
+        prepare=lose_nonce,
+        mend=mine,
+    ),
+    Story(
+        "shelve",
+        ("send node.renter.shelf:Shelf._deliver", "commit node.renter.shelf:Shelf._deliver"),
+        deeds.put,
+    ),
+    Story(
+        "keep a shelf",
+        ("answer shelve", "commit node.farmer.shelf:keep"),
+        deeds.put,
+        farmer=True,
+    ),
+    Story("ask for the shelf", ("commit node.renter.shelf:Shelf.ask",), deeds.ask_shelf),
+    Story("be restored", ("commit node.cli.exports:_mark",), deeds.forget),
+    Story(
+        "reconcile",
+        (
+            "commit node.renter.channels:Channels.refresh",
+            "send node.renter.shelf:Shelf._collect",
+            "send node.renter.shelf:Shelf._collect#2",
+            "commit node.renter.shelf:Shelf._collect",
+            "commit node.renter.shelf:Shelf._collect#2",
+        ),
+        deeds.reconcile,
+        prepare=forget,
+    ),
+    Story("show the shelf", ("answer shelf", "answer shelved"), deeds.reconcile, farmer=True, prepare=forget),
+    Story(
+        "restore the farmer",
+        ("commit node.cli.exports:_mark#2",),
+        deeds.make_farmer_forget,
+        lambda world: (world.money,),
+        prepare=stop,
+        mend=start,
+    ),
+    Story(
+        "hand over",
+        ("send node.renter.channels:Channels._hand_over",),
+        deeds.ask,
+        prepare=forget_and_start,
+    ),
+    Story(
+        "believe again",
+        ("commit node.farmer.restored:note_followed", "commit node.farmer.restored:thaw_channel"),
+        deeds.ask,
+        farmer=True,
+        prepare=make_farmer_forget,
+    ),
     Story(
         "see blocks replaced",
         ("commit settlement.watcher:Watcher._rewind", "commit settlement.watcher:Watcher._reread_frozen"),
@@ -391,11 +504,24 @@ STORIES: Final = (
         start=meddled,
     ),
     Story(
+        "look after debts",
+        ("commit node.farmer.upkeep:_watch_debt",),
+        deeds.ask,
+        farmer=True,
+        prepare=late,
+    ),
+    Story(
         "pay for missed audits",
         ("commit node.renter.accounts:Accounts._pay_arrears",),
         deeds.get,
         lambda world: (world.newest,),
         prepare=late,
+    ),
+    Story(
+        "see it withdrawn",
+        ("commit node.renter.run:Run._meet",),
+        deeds.reconcile,
+        prepare=withdrawn,
     ),
     Story(
         "deploy",

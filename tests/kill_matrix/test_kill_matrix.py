@@ -59,5 +59,5 @@ def go_on(world: World, story: Story) -> None:
     assert world.rent(story.deed, *story.arguments(world)) == story.ends, world.log()
     assert world.order("follow")
     assert world.rent(deeds.refresh) == 0, world.log()
-    world.reorganised = False
+    world.disturbed = False
     assert world.judge(AT_REST) == []

@@ -6,7 +6,7 @@ It lasts for the whole matrix: whoever dies leaves its folder, the next process 
 import asyncio
 import secrets
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -20,6 +20,7 @@ from payments.types import MAX_AMOUNT, Amount
 from payments.vouchers import SigningKey, channel_salt
 from settlement.client import Chain
 from settlement.deployment import Deployment, deploy
+from settlement.errors import Reverted
 from settlement.local_chain import ChainKind, LocalChain, dev_keys, give
 from settlement.rpc import Rpc
 from settlement.transactions import send_now
@@ -49,9 +50,11 @@ class World:
         self.stranger = dev_keys(4)[3]
         self.skew = 0
         self.extras = 0
-        self.reorganised = False
+        self.disturbed = False
         self.life = 0
         self.newest = ""
+        self.gifts = 0
+        self.withdrawn = False
         self.deployment = asyncio.run(self._found())
         self.seen = SeenChain(
             self.anvil.url, self.deployment.chain_id, self.deployment.contract, self.deployment.token
@@ -139,6 +142,11 @@ class World:
         """Have a stranger's wallet fund a channel from the renter to the farmer."""
         asyncio.run(self._fund_coldly(life))
 
+    def withdraw_coldly(self) -> None:
+        """Have that wallet take what is left of the channels whose close it has requested."""
+        self.on_chain(("evm_increaseTime", 2 * self.deployment.challenge_period), ("evm_mine",))
+        asyncio.run(self._withdraw_coldly())
+
     # The judge
 
     def look(self) -> Evidence:
@@ -152,7 +160,7 @@ class World:
             read_price=self.config.offer.prices.download_per_gb // 900,
             extras=self.extras,
             before=self.before,
-            reorganised=self.reorganised,
+            disturbed=self.disturbed,
             signatures=self._signatures,
         )
 
@@ -202,6 +210,18 @@ class World:
             rows = [(self.payee, Amount(10 * TOKEN))]
             call = chain.fund(signer.address, record.challenge_period, salt, rows, record.token)
             await send_now(chain.rpc, stranger, call.to, call.data)
+
+    async def _withdraw_coldly(self) -> None:
+        signer = SigningKey(bytes.fromhex((self.renter / "keys").read_text().split()[1]))
+        record = self.deployment
+        async with await Chain.connect(record.url, record) as chain:
+            for life in range(1, self.life + 1):
+                salt = channel_salt(record.genesis_hash, life)
+                call = chain.withdraw(
+                    signer.address, record.challenge_period, salt, payees=[self.payee], token=record.token
+                )
+                with suppress(Reverted):  # not closing
+                    await send_now(chain.rpc, self.stranger, call.to, call.data)
 
     async def give_tokens(self, chain: Chain, to: SigningKey) -> None:
         call = bytes.fromhex("a9059cbb") + to.address.rjust(32, b"\0") + (10_000 * TOKEN).to_bytes(32)

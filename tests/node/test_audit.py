@@ -27,9 +27,7 @@ from node.audit import (
     choose_indices,
     claim_bytes,
     classify,
-    detection_odds,
     good_indices,
-    split_items,
     try_times,
     verify_item,
     verify_proof,
@@ -186,22 +184,6 @@ def test_choice_needs_randomness_nobody_can_try_out() -> None:
         choose_indices(100, 4, bytes(15))
 
 
-def test_detection_odds_are_those_of_drawing_without_replacement() -> None:
-    assert detection_odds(2260, 0, 4, 1000) == 0
-    assert detection_odds(2260, 2260, 1, 1) == 1
-    assert detection_odds(4, 1, 4, 1) == 1
-    assert detection_odds(10, 1, 3, 1) == pytest.approx(0.3)
-    assert detection_odds(10_000, 100, 4, 1) == pytest.approx(1 - 0.99**4, rel=1e-3)
-    assert detection_odds(10_000, 100, 4, 100) == pytest.approx(1 - 0.018, abs=1e-3)
-    assert detection_odds(10_000, 1000, 4, 20) == pytest.approx(0.9998, abs=1e-4)
-
-
-def test_detection_odds_agree_with_a_thousand_audits() -> None:
-    missing = set(range(3))
-    hits = sum(bool(missing & set(choose_indices(20, 4, seeded("audit", number)))) for number in range(2000))
-    assert hits / 2000 == pytest.approx(detection_odds(20, 3, 4, 1), abs=0.03)
-
-
 # What a farmer answers
 
 
@@ -251,22 +233,10 @@ def test_a_challenge_whose_proof_does_not_fit_a_claim_is_refused() -> None:
     held = {item.agreement: Commitment(ITEM.data_root, len(SHARD)) for item in many}
     with pytest.raises(ChallengeTooLarge):
         check_challenge(Challenge(seeded("audit"), tuple(many)), held)
-    for group in split_items(many):
-        check_challenge(Challenge(seeded("audit"), group), held)
-
-
-@given(
-    st.lists(
-        st.tuples(st.integers(1, 2**64 - 1), st.integers(1, 4)).map(
-            lambda sizes: Item(bytes(32), bytes(32), sizes[0], tuple(range(min(sizes))))
-        ),
-        max_size=100,
-    )
-)
-def test_split_items_keeps_all_in_order_and_fits_each_group(many: list[Item]) -> None:
-    groups = split_items(many)
-    assert [item for group in groups for item in group] == many
-    assert all(0 < sum(map(claim_bytes, group)) <= MAX_CLAIM_BYTES for group in groups)
+    fitting = MAX_CLAIM_BYTES // claim_bytes(ITEM)
+    check_challenge(Challenge(seeded("audit"), tuple(many[:fitting])), held)
+    with pytest.raises(ChallengeTooLarge):
+        check_challenge(Challenge(seeded("audit"), tuple(many[: fitting + 1])), held)
 
 
 # What a renter believes

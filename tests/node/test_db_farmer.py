@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -20,6 +19,7 @@ from payments.ledger import Earnings
 from payments.types import MAX_AMOUNT, Amount, ChannelId, NodeId, Seconds, Timestamp
 from payments.vouchers import SignedVoucher, Voucher
 from settlement.database import Database
+from tests.databases import Place
 
 T = TypeVar("T")
 CHANNEL = ChannelId(b"c" * 32)
@@ -28,8 +28,8 @@ ANOTHER = NodeId(b"a" * 32)
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database.at(tmp_path / "money.db", books.TABLES)
+def database(place: Place) -> Iterator[Database]:
+    database = place.open(books.TABLES)
     yield database
     database.close()
 
@@ -151,11 +151,11 @@ def test_only_the_newest_purchases_are_remembered(database: Database) -> None:
     assert load(count) is not None
 
 
-def test_sequences_rise_over_restarts(database: Database, tmp_path: Path) -> None:
+def test_sequences_rise_over_restarts(database: Database, place: Place) -> None:
     assert [put(database, books.next_number, "quote") for _ in range(3)] == [1, 2, 3]
     assert put(database, books.next_number, "record") == 1
     database.close()
-    again = Database.at(tmp_path / "money.db", books.TABLES)
+    again = place.open(books.TABLES)
     assert put(again, books.next_number, "quote") == 4
     again.close()
 

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -22,20 +21,21 @@ from node.db.renter_shards import ShardRecord, ShardState
 from payments.types import MAX_AMOUNT, Amount, ChannelId, NodeId, Seconds, Timestamp
 from payments.vouchers import SignedVoucher, Voucher
 from settlement.database import Database
+from tests.databases import Place
 
 NODE = NodeId(b"n" * 32)
 CHANNEL = ChannelId(b"c" * 32)
 TABLES = (*peers.TABLES, *purses.TABLES, *audits.TABLES, *files.TABLES, *shards.TABLES)
 
 
-def reopened(path: Path, database: Database) -> Database:
+def reopened(place: Place, database: Database) -> Database:
     database.close()
-    return Database.at(path / "renter.db", TABLES)
+    return place.open(TABLES)
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Database:
-    return Database.at(tmp_path / "renter.db", TABLES)
+def database(place: Place) -> Database:
+    return place.open(TABLES)
 
 
 def peer(number: int) -> PeerRecord:
@@ -81,7 +81,7 @@ def test_a_shard_that_was_refused_is_proposed_again_under_the_same_terms(databas
         database.write_sync(refused)
 
 
-def test_peers_keep_their_age_and_lapses_when_refreshed(tmp_path: Path, database: Database) -> None:
+def test_peers_keep_their_age_and_lapses_when_refreshed(place: Place, database: Database) -> None:
     for number in (3, 1, 2):
         database.write_sync(partial(peers.save_peer, peer=peer(number)))
     database.write_sync(lambda conn: peers.count_lapse(conn, peer(1).node, passed=False))
@@ -90,7 +90,7 @@ def test_peers_keep_their_age_and_lapses_when_refreshed(tmp_path: Path, database
         peer(1), url="http://moved", info='{"new":1}', added_at=Timestamp(99), seen_at=Timestamp(99)
     )
     database.write_sync(lambda conn: peers.save_peer(conn, fresh))
-    database = reopened(tmp_path, database)
+    database = reopened(place, database)
     known = database.read(peers.load_peers)
     assert [one.node[0] for one in known] == [1, 2, 3]
     assert known[0] == replace(fresh, added_at=Timestamp(1), lapses=2)
@@ -102,7 +102,7 @@ def test_peers_keep_their_age_and_lapses_when_refreshed(tmp_path: Path, database
     database.close()
 
 
-def test_purses_come_back_as_they_were(tmp_path: Path, database: Database) -> None:
+def test_purses_come_back_as_they_were(place: Place, database: Database) -> None:
     paid = SignedVoucher(Voucher(CHANNEL, MAX_AMOUNT), b"v" * 64)
     purse = Purse(CHANNEL, NODE, life=2)
     full = replace(
@@ -116,7 +116,7 @@ def test_purses_come_back_as_they_were(tmp_path: Path, database: Database) -> No
     database.write_sync(lambda conn: purses.save_purse(conn, purse))
     assert database.read(lambda conn: purses.load_purse(conn, CHANNEL)) == purse
     database.write_sync(lambda conn: purses.save_purse(conn, full))
-    database = reopened(tmp_path, database)
+    database = reopened(place, database)
     assert database.read(lambda conn: purses.load_purses(conn, NODE)) == (full,)
     assert database.read(lambda conn: purses.load_purses(conn, NodeId(bytes(32)))) == ()
     assert full.paid_total == MAX_AMOUNT
@@ -124,14 +124,14 @@ def test_purses_come_back_as_they_were(tmp_path: Path, database: Database) -> No
     database.close()
 
 
-def test_audits_come_back_as_they_were(tmp_path: Path, database: Database) -> None:
+def test_audits_come_back_as_they_were(place: Place, database: Database) -> None:
     first = audit()
     database.write_sync(lambda conn: audits.insert_audit(conn, first))
     voucher = SignedVoucher(Voucher(CHANNEL, Amount(99), b"h" * 32), b"t" * 64)
     tries = (Try(1_000, Answer.UNREACHABLE), Try(1_020, Answer.SILENT))
     changed = replace(first, voucher=voucher, tries=tries)
     database.write_sync(lambda conn: audits.update_audit(conn, changed))
-    database = reopened(tmp_path, database)
+    database = reopened(place, database)
     assert database.read(lambda conn: audits.load_audit(conn, first.audit_id)) == changed
     assert database.read(lambda conn: audits.load_open_audits(conn, CHANNEL)) == (changed,)
     database.write_sync(lambda conn: audits.update_audit(conn, replace(changed, open=False)))
@@ -167,7 +167,7 @@ def test_a_late_proof_replaces_another_outcome_and_nothing_replaces_it(database:
     database.close()
 
 
-def test_files_and_shards_come_back_as_they_were(tmp_path: Path, database: Database) -> None:
+def test_files_and_shards_come_back_as_they_were(place: Place, database: Database) -> None:
     database.write_sync(lambda conn: files.insert_file(conn, FILE))
     database.write_sync(lambda conn: shards.insert_shards(conn, [shard(), shard(b"y")]))
     database.write_sync(lambda conn: shards.countersign_shard(conn, b"x" * 32, b"g" * 64))
@@ -175,7 +175,7 @@ def test_files_and_shards_come_back_as_they_were(tmp_path: Path, database: Datab
         FILE, state=FileState.STORED, size=2**45, sha256=b"h" * 32, segments=9, manifest=b"sealed"
     )
     database.write_sync(lambda conn: files.finish_file(conn, stored))
-    database = reopened(tmp_path, database)
+    database = reopened(place, database)
     assert database.read(lambda conn: files.load_file(conn, "näme", FileState.STORED)) == stored
     assert database.read(lambda conn: files.load_file(conn, "näme", FileState.PUTTING)) is None
     assert database.read(lambda conn: files.load_files(conn, FileState.STORED)) == (stored,)

@@ -185,6 +185,7 @@ MESSAGES: list[Bounded] = [
         proven=ProvenMessage(**EVIDENCE),
         exposure=1,
         serving=True,
+        restored=False,
     ),
     ProposeAgreement(
         agreement=AgreementMessage.of(make_agreement()),

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.errors import LengthOutOfRange
+from node.errors import LengthOutOfRange, SegmentSizeOutOfRange
 from node.segments import (
     CHUNK_SIZE,
+    MIN_SEGMENT_SIZE,
     SEGMENT_SIZE,
     Part,
     chunk_count,
@@ -55,17 +56,18 @@ def test_segment_lengths_are_full_but_the_last(size: int, expected: tuple[int, .
 
 
 def test_an_empty_file_is_one_segment_with_one_empty_chunk() -> None:
-    assert cut(io.BytesIO(b""), 100) == [[b""]]
+    assert cut(io.BytesIO(b""), MIN_SEGMENT_SIZE) == [[b""]]
     assert chunk_count(0) == 1
     assert chunk_length(0, 0) == 0
 
 
 def test_a_file_of_full_segments_has_no_empty_one_at_its_end() -> None:
-    assert cut(io.BytesIO(b"abcdef"), 3) == [[b"abc"], [b"def"]]
+    assert cut(io.BytesIO(bytes(2048)), 1024) == [[bytes(1024)]] * 2
 
 
 @given(
-    st.integers(0, 3 * CHUNK_SIZE + 5), st.sampled_from([1000, CHUNK_SIZE, CHUNK_SIZE + 7, 2 * CHUNK_SIZE])
+    st.integers(0, 3 * CHUNK_SIZE + 5),
+    st.sampled_from([MIN_SEGMENT_SIZE, CHUNK_SIZE, CHUNK_SIZE + 7, 2 * CHUNK_SIZE]),
 )
 def test_cutting_agrees_with_the_lengths_and_joins_to_the_file(size: int, segment_size: int) -> None:
     data = os.urandom(size)
@@ -94,21 +96,21 @@ def test_reading_holds_a_few_chunks_however_long_the_file() -> None:
     assert peak < 8 * CHUNK_SIZE
 
 
-@pytest.mark.parametrize("segment_size", [0, -1, SEGMENT_SIZE + 1])
-def test_a_segment_size_out_of_bounds_is_refused(segment_size: int) -> None:
-    with pytest.raises(LengthOutOfRange):
+@pytest.mark.parametrize("segment_size", [0, -1, 1, MIN_SEGMENT_SIZE - 1, SEGMENT_SIZE + 1])
+def test_a_segment_size_out_of_bounds_is_refused_with_the_bounds(segment_size: int) -> None:
+    with pytest.raises(SegmentSizeOutOfRange, match="from 1024 to 67108864"):
         segment_lengths(10, segment_size)
-    with pytest.raises(LengthOutOfRange):
+    with pytest.raises(SegmentSizeOutOfRange):
         next(read_segments(io.BytesIO(), segment_size))
 
 
-@given(st.binary(max_size=400), st.data())
+@given(st.binary(max_size=6_000), st.data())
 def test_parts_and_chunks_cover_exactly_the_range_asked_for(data: bytes, draw: st.DataObject) -> None:
-    lengths = segment_lengths(len(data), 60)
+    lengths = segment_lengths(len(data), MIN_SEGMENT_SIZE)
     start = draw.draw(st.integers(0, len(data)))
     stop = draw.draw(st.integers(start, len(data)))
     pieces = [
-        data[60 * part.segment :][part.start : part.stop]
+        data[MIN_SEGMENT_SIZE * part.segment :][part.start : part.stop]
         for part in parts_covering(lengths, start, stop - start)
     ]
     assert b"".join(pieces) == data[start:stop]

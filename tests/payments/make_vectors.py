@@ -17,6 +17,14 @@ from eth_account.messages import encode_typed_data
 
 FILE = Path(__file__).with_name("vectors.json")
 
+FUNDING = [
+    ("address", "payer"),
+    ("address", "signer"),
+    ("address", "token"),
+    ("uint32", "challengePeriod"),
+    ("bytes32", "salt"),
+    ("bytes32[]", "rows"),
+]
 TYPES = {
     "Channel": {
         "Channel": [
@@ -30,6 +38,37 @@ TYPES = {
     },
     "Voucher": {
         "Voucher": [("bytes32", "channelId"), ("uint96", "cumulativeAmount"), ("bytes32", "condition")]
+    },
+    "Funding": {"Funding": FUNDING},
+    "RelayFee": {
+        "RelayFee": [
+            ("address", "relayer"),
+            ("bytes32", "channelId"),
+            ("uint96", "cumulativeAmount"),
+            ("uint96", "maximum"),
+            ("uint64", "deadline"),
+        ]
+    },
+    "ReceiveWithAuthorization": {
+        "ReceiveWithAuthorization": [
+            ("address", "from"),
+            ("address", "to"),
+            ("uint256", "value"),
+            ("uint256", "validAfter"),
+            ("uint256", "validBefore"),
+            ("bytes32", "nonce"),
+        ]
+    },
+    "PermitWitnessTransferFrom": {
+        "PermitWitnessTransferFrom": [
+            ("TokenPermissions", "permitted"),
+            ("address", "spender"),
+            ("uint256", "nonce"),
+            ("uint256", "deadline"),
+            ("Funding", "witness"),
+        ],
+        "TokenPermissions": [("address", "token"), ("uint256", "amount")],
+        "Funding": FUNDING,
     },
     "NodeKey": {"NodeKey": [("bytes32", "node")]},
     "Challenge": {
@@ -60,6 +99,9 @@ TYPES = {
 }
 ETH_TESTER = (131277322940537, bytes.fromhex("f2e246bb76df876cef8b38ae84130f4f55de395b"))
 """Chain id of eth-tester and the address of the first contract its first account deploys."""
+PERMIT2 = bytes.fromhex("000000000022d473030f116ddee9f6b43ac78ba3")
+ROWS = [0, 1, 5]
+"""How many rows the fundings have."""
 AMOUNTS = [0, 1, 255, 10**18, 2**64 - 1, 2**64, 2**95, 2**96 - 1]
 PERIODS = [0, 60, 86_400, 2**32 - 1]
 
@@ -82,6 +124,14 @@ def messages(domain: int) -> Iterator[tuple[str, dict[str, Any]]]:
             "Voucher",
             {"channelId": seed("id", domain, number), "cumulativeAmount": amount, "condition": condition},
         )
+    for number, amount in enumerate(AMOUNTS):
+        fee = {"cumulativeAmount": amount, "maximum": amount // 3, "deadline": 2 ** (8 * number) - 1}
+        yield (
+            "RelayFee",
+            {"relayer": seed("relayer", number)[:20], "channelId": seed("id", domain, number), **fee},
+        )
+    for count in ROWS:
+        yield "Funding", funding(count)
     yield "NodeKey", {"node": seed("node", domain)}
     for count in (0, 1, 3):
         items = [
@@ -111,6 +161,45 @@ def messages(domain: int) -> Iterator[tuple[str, dict[str, Any]]]:
             "end": 2**64 - 1,
         },
     )
+
+
+def funding(count: int) -> dict[str, Any]:
+    addresses = {role: seed(role, count)[:20] for role in ("payer", "signer", "token")}
+    rows = [seed("payee", row)[:20] + row.to_bytes(12) for row in range(count)]
+    return {**addresses, "challengePeriod": PERIODS[1], "salt": seed("salt", count), "rows": rows}
+
+
+def foreign(
+    number: int, chain_id: int, contract: bytes
+) -> Iterator[tuple[dict[str, Any], str, dict[str, Any]]]:
+    """What a payer signs in the domains of a token (EIP-3009) and of Permit2, to fund channels."""
+    token = {"name": "A token", "version": "2", "chainId": chain_id}
+    permit2 = {"name": "Permit2", "chainId": chain_id, "verifyingContract": to_json(PERMIT2)}
+    for count in ROWS:
+        rows = funding(count)
+        yield (
+            {**token, "verifyingContract": to_json(rows["token"])},
+            "ReceiveWithAuthorization",
+            {
+                "from": rows["payer"],
+                "to": contract,
+                "value": 2**96 - 1 - count,
+                "validAfter": count,
+                "validBefore": 2**256 - 1,
+                "nonce": seed("nonce", number, count),
+            },
+        )
+        yield (
+            permit2,
+            "PermitWitnessTransferFrom",
+            {
+                "permitted": {"token": rows["token"], "amount": 2**96 - 1},
+                "spender": contract,
+                "nonce": 2**255 + count,
+                "deadline": 1_800_000_000,
+                "witness": rows,
+            },
+        )
 
 
 def vector(domain: dict[str, Any], kind: str, message: dict[str, Any], secret: bytes) -> dict[str, Any]:
@@ -161,6 +250,8 @@ def vectors() -> list[dict[str, Any]]:
         }
         for kind, message in messages(number):
             made.append(vector(domain, kind, message, seed("secret", number, len(made))))
+        for other, kind, message in foreign(number, chain_id, contract):
+            made.append(vector(other, kind, message, seed("secret", number, len(made))))
     return made
 
 

@@ -217,14 +217,14 @@ def test_audit_above_the_deposit_is_refused() -> None:
 
 
 def test_nothing_stored_and_nothing_proven_owes_nothing() -> None:
-    assert exposure(Earnings(), Amount(0), NOW) == 0
+    assert exposure([Earnings()], Amount(0), NOW) == 0
 
 
 def test_storage_time_since_the_last_paid_audit_is_owed() -> None:
     stored = begun()
-    assert exposure(stored, RATE, NOW) == 0
-    assert exposure(stored, RATE, Timestamp(NOW + 60)) == 60
-    assert exposure(stored, RATE, Timestamp(NOW - 60)) == 0
+    assert exposure([stored], RATE, NOW) == 0
+    assert exposure([stored], RATE, Timestamp(NOW + 60)) == 60
+    assert exposure([stored], RATE, Timestamp(NOW - 60)) == 0
 
 
 def test_the_first_storage_never_turns_the_clock_back() -> None:
@@ -237,16 +237,16 @@ def test_the_first_storage_never_turns_the_clock_back() -> None:
 def test_what_is_stored_later_owes_nothing_for_the_time_before(growth: int) -> None:
     later, after = Timestamp(NOW + 600), Amount(RATE * growth)
     grown = grow_storage(begun(), RATE, after, later)
-    assert 600 - growth < exposure(grown, after, later) <= 600
-    assert exposure(grown, after, Timestamp(later + 10)) == exposure(grown, after, later) + 10 * growth
+    assert 600 - growth < exposure([grown], after, later) <= 600
+    assert exposure([grown], after, Timestamp(later + 10)) == exposure([grown], after, later) + 10 * growth
 
 
 def test_a_prepayment_lasts_the_shorter_the_more_is_stored() -> None:
     prepaid = pay(CHANNEL, begun(), 100).earnings
     later, after = Timestamp(NOW + 40), Amount(3 * RATE)
     grown = grow_storage(prepaid, RATE, after, later)
-    assert exposure(grown, after, Timestamp(later + 20)) == 0
-    assert 27 <= exposure(grown, after, Timestamp(later + 30)) <= 30
+    assert exposure([grown], after, Timestamp(later + 20)) == 0
+    assert 27 <= exposure([grown], after, Timestamp(later + 30)) <= 30
 
 
 def test_an_audit_paid_after_more_was_stored_settles_the_time_before_it() -> None:
@@ -254,7 +254,7 @@ def test_an_audit_paid_after_more_was_stored_settles_the_time_before_it() -> Non
     after = Amount(4 * RATE)
     grown = grow_storage(proven.earnings, RATE, after, NOW)
     paid = pay(proven.channel, grown, 10, rate=after).earnings
-    assert 10 - 4 < exposure(paid, after, NOW) <= 10 + 4
+    assert 10 - 4 < exposure([paid], after, NOW) <= 10 + 4
 
 
 def test_a_part_that_was_proven_stays_that_part_when_more_is_stored() -> None:
@@ -270,30 +270,50 @@ def test_a_part_that_was_proven_stays_that_part_when_more_is_stored() -> None:
     )
     after = Amount(2 * RATE)
     paid = pay(half.channel, grow_storage(half.earnings, RATE, after, NOW), 10, rate=after).earnings
-    assert 48 <= exposure(paid, after, NOW) <= 52
+    assert 48 <= exposure([paid], after, NOW) <= 52
 
 
 def test_proven_and_unpaid_work_is_owed_besides() -> None:
-    assert exposure(proven_once().earnings, RATE, NOW) == 10 + 100
+    assert exposure([proven_once().earnings], RATE, NOW) == 10 + 100
 
 
 def test_paid_audit_pays_for_the_storage_before_it() -> None:
     proven = proven_once()
     taken = pay(proven.channel, proven.earnings, 10)
     assert taken.earnings.last_paid_audit == NOW
-    assert exposure(taken.earnings, RATE, Timestamp(NOW + 7)) == 7
+    assert exposure([taken.earnings], RATE, Timestamp(NOW + 7)) == 7
 
 
 def test_prepayment_offsets_storage_time() -> None:
     stored = pay(CHANNEL, begun(), 50).earnings
-    assert exposure(stored, RATE, Timestamp(NOW + 50)) == 0
-    assert exposure(stored, RATE, Timestamp(NOW + 80)) == 30
+    assert exposure([stored], RATE, Timestamp(NOW + 50)) == 0
+    assert exposure([stored], RATE, Timestamp(NOW + 80)) == 30
+
+
+def test_what_a_revocable_voucher_paid_is_owed_until_it_is_claimed() -> None:
+    proven = proven_once()
+    paid = replace(pay(proven.channel, proven.earnings, 60).earnings, revocable=True)  # 10 proven, 50 ahead
+    assert exposure([paid], RATE, NOW) == 10
+    assert exposure([paid], RATE, Timestamp(NOW + 20)) == 10 + 20
+    assert exposure([paid], RATE, Timestamp(NOW + 70)) == 10 + 70
+    half = record_claimed(paid, Amount(30), RATE)
+    assert exposure([half], RATE, Timestamp(NOW + 70)) == 10 + 70 - 30
+    claimed = record_claimed(paid, Amount(60), RATE)
+    assert exposure([claimed], RATE, Timestamp(NOW + 50)) == 0
+    assert exposure([claimed], RATE, Timestamp(NOW + 70)) == 20
+
+
+def test_several_channels_of_a_renter_owe_together() -> None:
+    first = proven_once().earnings  # 10 unpaid
+    second = pay(CHANNEL, begun(), 50).earnings
+    assert exposure([], RATE, NOW) == 0
+    assert exposure([first, second], RATE, Timestamp(NOW + 80)) == 10 + 80 - 50
 
 
 def test_prepayment_does_not_pay_for_proven_work() -> None:
     stored = pay(CHANNEL, begun(), 50)
     proven = prove(stored.channel, stored.earnings, 60)
-    assert exposure(proven.earnings, RATE, NOW) == 10
+    assert exposure([proven.earnings], RATE, NOW) == 10
 
 
 def test_time_away_is_taken_from_the_prepayment_at_the_next_paid_audit() -> None:
@@ -495,4 +515,4 @@ def test_both_sides_keep_the_same_books(deal: list[tuple[str, int]]) -> None:
         books.trade(kind, Amount(value))
         assert books.renter.earned == books.farmer.earned == books.earnings.earned
         assert books.farmer.promised <= books.renter.promised <= books.renter.deposit
-        assert exposure(books.earnings, RATE, books.now) >= books.earnings.unpaid >= 0
+        assert exposure([books.earnings], RATE, books.now) >= books.earnings.unpaid >= 0

@@ -9,13 +9,16 @@ from typing import Any, TypeVar
 from web3.providers import AsyncBaseProvider
 from web3.types import RPCEndpoint
 
+from payments.channel import Status
 from payments.types import Address, Amount, ChannelId, Seconds, Timestamp
 from payments.vouchers import SigningKey, Terms, Voucher, channel_id, channel_salt, sign_voucher
 from settlement.chain_events import ChainEvent
 from settlement.client import Call, Chain, ChannelState, Claim
+from settlement.database import Database
 from settlement.deployment import deploy
 from settlement.local_chain import dev_keys
 from settlement.rpc import Receipt, Rpc
+from settlement.tables import list_channels
 from settlement.transactions import send_now
 from settlement.wallet import new_key
 
@@ -115,3 +118,20 @@ async def reorganise(rpc: Rpc, depth: int) -> None:
     """Let Anvil replace its newest blocks by empty ones. It wants its number plain, not in hex."""
     answer = await rpc.provider.make_request(RPCEndpoint("anvil_reorg"), [depth, []])
     assert "error" not in answer, answer
+
+
+def deep(w: World, confirmations: int, through: Chain | None = None) -> Chain:
+    """The same chain for somebody who waits for so many confirmations; `through` other endpoints perhaps."""
+    chain = through or w.chain
+    return Chain(chain.rpc, replace(chain.deployment, confirmations=confirmations))
+
+
+def held(database: Database) -> dict[bytes, Any]:
+    """What we hold of funded channels; one that is closing and empty is as good as closed."""
+    found: dict[bytes, Any] = {}
+    for one in database.read(list_channels):
+        ended = one.closes_at > 0 and one.claimed == one.deposit
+        status = Status.CLOSED if ended else one.status
+        if one.deposit:
+            found[one.id] = (one.deposit, one.claimed, one.closes_at, status)
+    return found

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 from web3.types import RPCEndpoint, RPCResponse
 
 from payments.types import Address, Amount
-from settlement import rpc as rpc_module
+from settlement import endpoint as endpoint_module
 from settlement.chain_events import (
     ChannelClaimed,
     ChannelCloseRequested,
@@ -31,6 +31,7 @@ from settlement.errors import (
     ContractMissing,
     MalformedAnswer,
     NodeRefused,
+    Reorganised,
     WrongChain,
     WrongGenesis,
 )
@@ -237,7 +238,7 @@ async def server(answer: bytes | None) -> AsyncIterator[str]:
 def test_a_node_that_gives_no_sense_is_unreachable(
     answer: bytes | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rpc_module, "REQUEST_SECONDS", 0.3)
+    monkeypatch.setattr(endpoint_module, "REQUEST_SECONDS", 0.3)
 
     async def story() -> None:
         async with server(answer) as url, await Rpc.open(url) as rpc:
@@ -292,6 +293,25 @@ def test_a_read_is_one_request() -> None:
     run(story())
 
 
+@pytest.mark.parametrize("kind", ["anvil", "ganache"])
+def test_a_state_is_that_of_the_very_block(kind: str, request: pytest.FixtureRequest) -> None:
+    chain: LocalChain = request.getfixturevalue(kind)
+
+    async def story() -> None:
+        async with world(chain.url) as w:
+            await w.fund((ALICE, 10))
+            before = await w.chain.head()
+            await w.fund((ALICE, 20))
+            (state,) = await w.chain.states_at([w.id(ALICE)], before)
+            assert state.deposit == 10
+            gone = replace(before, hash=bytes(32))
+            with pytest.raises(Reorganised) as caught:
+                await w.chain.states_at([w.id(ALICE)], gone)
+            assert (caught.value.number, caught.value.actual) == (before.number, before.hash)
+
+    run(story())
+
+
 def test_a_token_that_takes_a_fee_is_named() -> None:
     error = DepositMismatch(expected=10, received=9)
     assert (error.expected, error.received, error.code) == (10, 9, "DEPOSIT_MISMATCH")
@@ -299,7 +319,7 @@ def test_a_token_that_takes_a_fee_is_named() -> None:
 
 
 def test_a_read_that_is_never_answered_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rpc_module, "FIRST_SECONDS", 0.05)
+    monkeypatch.setattr(endpoint_module, "FIRST_SECONDS", 0.05)
     asked = []
 
     async def forgetful(request: web.Request) -> web.Response:

@@ -23,6 +23,7 @@ from payments.types import MAX_AMOUNT, Amount
 from settlement.database import AmountColumn, Database
 from settlement.errors import StorageClosed, StorageCorrupt, StorageFailed, StorageFull, StorageReadOnly
 from settlement.tables import table
+from tests.databases import Place
 
 MANY = 300
 
@@ -50,7 +51,14 @@ def scalar(conn: Connection, query: str) -> Any:  # noqa: ANN401 - whatever the 
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def database(place: Place) -> Iterator[Database]:
+    opened = place.open([Entry])
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def in_file(tmp_path: Path) -> Iterator[Database]:
     opened = Database.at(tmp_path / "money.db", [Entry])
     yield opened
     opened.close()
@@ -65,10 +73,10 @@ def test_amounts_beyond_64_bits_come_back_exact_and_in_order(database: Database)
     assert database.read(lambda conn: list(conn.scalars(query))) == sorted(amounts)
 
 
-def test_the_writer_syncs_every_commit_to_disk(database: Database) -> None:
+def test_the_writer_syncs_every_commit_to_disk(in_file: Database) -> None:
     pragmas = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
     for name, value in pragmas.items():
-        assert database.write_sync(partial(scalar, query=f"PRAGMA {name}")) == value
+        assert in_file.write_sync(partial(scalar, query=f"PRAGMA {name}")) == value
 
 
 def test_many_waiting_writers_share_a_commit(database: Database) -> None:
@@ -158,15 +166,15 @@ def test_a_read_sees_one_snapshot(database: Database) -> None:
     assert numbers(database) == [7]
 
 
-def test_opening_twice_keeps_rows_and_tables(database: Database) -> None:
+def test_opening_twice_keeps_rows_and_tables(place: Place, database: Database) -> None:
     database.write_sync(put(5))
-    again = Database.at(Path(database.name), [Entry])
+    again = place.open([Entry])
     assert numbers(again) == [5]
     again.close()
     again.close()
 
 
-def test_close_commits_what_is_queued_and_refuses_what_comes_later(database: Database) -> None:
+def test_close_commits_what_is_queued_and_refuses_what_comes_later(place: Place, database: Database) -> None:
     async def story() -> None:
         queued = [asyncio.create_task(database.write(put(i))) for i in range(50)]
         await asyncio.sleep(0)
@@ -178,28 +186,28 @@ def test_close_commits_what_is_queued_and_refuses_what_comes_later(database: Dat
         database.write_sync(put(99))
     with pytest.raises(StorageClosed):
         numbers(database)
-    again = Database.at(Path(database.name), [Entry])
+    again = place.open([Entry])
     assert numbers(again) == list(range(50))
     again.close()
 
 
-def test_a_full_database_is_named_and_writing_goes_on_when_there_is_room(database: Database) -> None:
+def test_a_full_database_is_named_and_writing_goes_on_when_there_is_room(in_file: Database) -> None:
     def limit(conn: Connection) -> None:
         pages = scalar(conn, "PRAGMA page_count")
         conn.exec_driver_sql(f"PRAGMA max_page_count={pages + 4}")
 
-    database.write_sync(limit)
+    in_file.write_sync(limit)
 
     def big(conn: Connection) -> None:
         conn.execute(insert(Entry), [{"id": i, "amount": Amount(i)} for i in range(1000, 9000)])
 
-    assert database.write_sync(put(1)) == 1
+    assert in_file.write_sync(put(1)) == 1
     with pytest.raises(StorageFull) as caught:
-        database.write_sync(big)
+        in_file.write_sync(big)
     assert caught.value.code == "STORAGE_FULL"
-    assert numbers(database) == [1]
-    database.write_sync(big)
-    assert len(numbers(database)) == 8001
+    assert numbers(in_file) == [1]
+    in_file.write_sync(big)
+    assert len(numbers(in_file)) == 8001
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
@@ -214,10 +222,10 @@ def test_a_database_that_cannot_be_opened_for_want_of_room_says_so(
     (tmp_path / "money.db").mkdir()  # for SQLite as good as a file that it cannot make
     room = os.statvfs(tmp_path)
     full = SimpleNamespace(f_bavail=0)
-    monkeypatch.setattr("settlement.database.os.statvfs", lambda _: full)
+    monkeypatch.setattr("settlement.storage_faults.os.statvfs", lambda _: full)
     with pytest.raises(StorageFull):
         Database.at(tmp_path / "money.db", [Entry])
-    monkeypatch.setattr("settlement.database.os.statvfs", lambda _: room)
+    monkeypatch.setattr("settlement.storage_faults.os.statvfs", lambda _: room)
     with pytest.raises(StorageFailed, match="unable to open"):
         Database.at(tmp_path / "money.db", [Entry])
 

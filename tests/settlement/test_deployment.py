@@ -163,6 +163,7 @@ RECORD = Deployment(
         ("confirmations", True),
         ("local", "yes"),
         ("name", None),
+        ("finality", "soon"),
         ("surprise", 1),
     ],
 )
@@ -174,6 +175,15 @@ def test_bad_records_are_refused(tmp_path: Path, field: str, value: object) -> N
     with pytest.raises(MalformedDeployment) as caught:
         Deployment.load(path)
     assert str(path) in str(caught.value)
+
+
+def test_a_record_that_says_nothing_of_finality_counts_blocks(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    RECORD.save(path)
+    record = json.loads(path.read_text())
+    del record["finality"]
+    path.write_text(json.dumps(record))
+    assert Deployment.load(path) == RECORD
 
 
 @pytest.mark.parametrize("content", ["", "[]", "null", '{"name": "x"}'])

@@ -20,18 +20,21 @@ from settlement.errors import (
     ChainUnreachable,
     FeeAboveCeiling,
     OutOfGasMoney,
+    TransactionCancelled,
     TransactionFailed,
     TransactionPending,
     TransactionReplaced,
 )
+from settlement.fees import GWEI
 from settlement.local_chain import ChainKind, LocalChain, embedded, give, mine
 from settlement.outbox import Outbox
-from settlement.outbox_store import Phase, list_attempts, load_queued
+from settlement.outbox_store import Attempt, Phase, list_attempts, load_queued
 from settlement.reverts import ERC20InsufficientBalance
-from settlement.rpc import Fees, Rpc
+from settlement.rpc import Fees, Rpc, Sent
 from settlement.tables import TABLES
 from settlement.transactions import Transaction, sign_transaction
 from settlement.wallet import new_key
+from tests.databases import Place, on_both, place_of
 from tests.settlement.conftest import Endpoint
 from tests.settlement.support import World, all_of, payee, reorganise, run, world
 
@@ -47,8 +50,14 @@ class Clock:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database.at(tmp_path / "money.db", TABLES)
+def place(request: pytest.FixtureRequest) -> Place:
+    """SQLite, unless a test is marked `on_both`."""
+    return place_of(request)
+
+
+@pytest.fixture
+def database(place: Place) -> Iterator[Database]:
+    opened = place.open(TABLES)
     yield opened
     opened.close()
 
@@ -89,6 +98,7 @@ async def still_world(chain: LocalChain, confirmations: int = 1) -> AsyncIterato
         yield w
 
 
+@on_both
 def test_nonces_are_dense_and_order_is_kept(still_anvil: LocalChain, database: Database) -> None:
     async def story() -> None:
         async with still_world(still_anvil) as w:
@@ -105,6 +115,7 @@ def test_nonces_are_dense_and_order_is_kept(still_anvil: LocalChain, database: D
     run(story())
 
 
+@on_both
 def test_the_same_open_call_is_queued_once(still_anvil: LocalChain, database: Database) -> None:
     async def story() -> None:
         async with still_world(still_anvil) as w:
@@ -174,6 +185,7 @@ def test_done_means_confirmation_depth(still_anvil: LocalChain, database: Databa
     run(story())
 
 
+@on_both
 def test_what_is_stuck_is_raised_under_the_same_nonce_up_to_the_ceiling(
     still_anvil: LocalChain, database: Database
 ) -> None:
@@ -202,6 +214,7 @@ def test_what_is_stuck_is_raised_under_the_same_nonce_up_to_the_ceiling(
     run(story())
 
 
+@on_both
 def test_what_the_pool_forgot_is_sent_again(still_anvil: LocalChain, database: Database) -> None:
     async def story() -> None:
         async with still_world(still_anvil) as w:
@@ -282,6 +295,7 @@ def test_a_call_the_contract_refuses_is_not_sent(endpoint: Endpoint, database: D
     run(story())
 
 
+@on_both
 def test_a_call_that_fails_on_chain_is_named(still_anvil: LocalChain, database: Database) -> None:
     async def story() -> None:
         async with still_world(still_anvil) as w:
@@ -310,19 +324,251 @@ def test_a_call_that_fails_on_chain_is_named(still_anvil: LocalChain, database: 
     run(story())
 
 
-def test_a_nonce_used_by_another_program_is_noticed(still_anvil: LocalChain, database: Database) -> None:
+async def use_nonce(w: World, nonce: int, call: Call, gas: int = 200_000) -> None:
+    """Another program with the payer's key sends something, pays more and comes first."""
+    fees = await w.chain.rpc.fees()
+    dearer = Fees(fees.cap * 3, fees.cap * 2)
+    foreign = Transaction(31337, nonce, call.to, call.data, call.value, gas, dearer)
+    await w.chain.rpc.send_raw(sign_transaction(foreign, w.payer).raw)
+    await mine(w.chain.rpc)
+
+
+async def finish(w: World, outbox: Outbox) -> None:
+    """Mine and tick until nothing is open any more."""
+    for _ in range(20):
+        await outbox.tick()
+        if not outbox.open():
+            return
+        await mine(w.chain.rpc)
+    raise AssertionError(outbox.open())
+
+
+def test_what_lost_its_nonce_to_another_program_is_sent_under_a_new_one(
+    still_anvil: LocalChain, database: Database
+) -> None:
     async def story() -> None:
         async with still_world(still_anvil) as w:
-            outbox = Outbox(database, w.chain, foreign_seconds=0.3)
-            key = await outbox.submit("fund", w.fund_call([(ALICE, 10)]), w.payer)
+            outbox = Outbox(database, w.chain, foreign_seconds=0)
             nonce = await w.chain.rpc.nonce(w.payer.address)
-            fees = await w.chain.rpc.fees()
-            foreign = Transaction(31337, nonce, BOB, b"", 1, 21_000, Fees(fees.cap * 3, fees.cap * 2))
-            await w.chain.rpc.send_raw(sign_transaction(foreign, w.payer).raw)
-            await mine(w.chain.rpc)
+            key = await outbox.submit("fund", w.fund_call([(ALICE, 10)]), w.payer)
+            await use_nonce(w, nonce, Call(BOB, b"", 1))
+            await finish(w, outbox)
+            queued = database.read(lambda conn: load_queued(conn, key))
+            assert (queued.phase, queued.nonce) == (Phase.DONE, nonce + 1)
+            assert (await w.chain.channel_states([w.id(ALICE)]))[0].deposit == 10
+            assert await w.chain.rpc.nonce(w.payer.address) == nonce + 2
+
+    run(story())
+
+
+def test_what_another_copy_has_sent_is_not_sent_twice(still_anvil: LocalChain, database: Database) -> None:
+    async def story() -> None:
+        async with still_world(still_anvil) as w:
+            outbox = Outbox(database, w.chain, foreign_seconds=0)
+            nonce = await w.chain.rpc.nonce(w.payer.address)
+            call = w.chain.transfer(ALICE, Amount(7))
+            key = await outbox.submit("send", call, w.payer)
+            await use_nonce(w, nonce, call)
+            assert (await outbox.wait(key)).succeeded
+            await finish(w, outbox)
+            assert await w.chain.token_balance(ALICE) == 7
+            assert await w.chain.rpc.nonce(w.payer.address) == nonce + 1
+
+    run(story())
+
+
+class Forgetful(Rpc):
+    """A node that shows no transactions."""
+
+    async def transactions(self, block: int) -> tuple[Sent, ...]:
+        return () if block >= 0 else await super().transactions(block)
+
+
+def test_what_cannot_be_known_is_not_sent_again(still_anvil: LocalChain, database: Database) -> None:
+    async def story() -> None:
+        async with still_world(still_anvil) as w:
+            blind = Chain(Forgetful(w.chain.rpc.endpoints), w.chain.deployment)
+            outbox = Outbox(database, blind, foreign_seconds=0)
+            nonce = await w.chain.rpc.nonce(w.payer.address)
+            key = await outbox.submit("fund", w.fund_call([(ALICE, 10)]), w.payer)
+            await use_nonce(w, nonce, Call(BOB, b"", 1))
             with pytest.raises(TransactionReplaced) as caught:
                 await outbox.wait(key)
             assert (caught.value.sender, caught.value.nonce) == (w.payer.address, nonce)
+            assert outbox.open() == []
+
+    run(story())
+
+
+def test_what_was_never_sent_is_dropped_when_cancelled(database: Database) -> None:
+    async def story() -> None:
+        async with world(embedded()) as w:
+            outbox = Outbox(database, w.chain, ceiling=1)
+            key = await outbox.submit("fund", w.fund_call([(ALICE, 10)]), w.payer)
+            assert await outbox.cancel(key) is Phase.CANCELLED
+            with pytest.raises(TransactionCancelled) as caught:
+                await outbox.wait(key)
+            assert (caught.value.purpose, caught.value.transaction) == ("fund", b"")
+            assert outbox.open() == []
+
+    run(story())
+
+
+def test_what_was_sent_is_cancelled_by_an_empty_transfer_under_its_nonce(
+    still_anvil: LocalChain, database: Database
+) -> None:
+    async def story() -> None:
+        async with still_world(still_anvil) as w:
+            outbox = Outbox(database, w.chain)
+            nonce = await w.chain.rpc.nonce(w.payer.address)
+            key = await outbox.submit("fund", w.fund_call([(ALICE, 10)]), w.payer)
+            assert await outbox.cancel(key) is Phase.CANCELLING
+            first, second = attempts_of(database, key)
+            assert (first.cancels, second.cancels) == (False, True)
+            assert second.fees.cap > first.fees.cap * 1.1
+            later = Outbox(database, w.chain)  # a restart forgets nothing
+            await later.resume([w.payer])
+            await mine(w.chain.rpc)
+            with pytest.raises(TransactionCancelled) as caught:
+                await later.wait(key)
+            assert caught.value.transaction == second.signed.hash
+            assert (await w.chain.channel_states([w.id(ALICE)]))[0].deposit == 0
+            assert await w.chain.rpc.nonce(w.payer.address) == nonce + 1
+            assert await later.cancel(key) is Phase.CANCELLED
+            await reorganise(w.chain.rpc, 1)
+            await later.tick()
+            assert [queued.phase for queued in later.open()] == [Phase.CANCELLING]
+
+    run(story())
+
+
+def attempts_of(database: Database, key: int) -> list[Attempt]:
+    return database.read(lambda conn: list_attempts(conn, load_queued(conn, key)))
+
+
+def test_a_cancel_that_came_too_late_leaves_the_transaction_done(
+    still_anvil: LocalChain, database: Database
+) -> None:
+    async def story() -> None:
+        async with still_world(still_anvil, confirmations=2) as w:
+            outbox = Outbox(database, w.chain)
+            key = await outbox.submit("fund", w.fund_call([(ALICE, 10)]), w.payer)
+            await mine(w.chain.rpc)
+            assert await outbox.cancel(key) is Phase.CANCELLING
+            await mine(w.chain.rpc)
+            assert (await outbox.wait(key)).succeeded
+            assert await outbox.cancel(key) is Phase.DONE
+
+    run(story())
+
+
+def test_what_is_wanted_again_overtakes_its_cancel(still_anvil: LocalChain, database: Database) -> None:
+    async def story() -> None:
+        async with still_world(still_anvil) as w:
+            outbox = Outbox(database, w.chain)
+            nonce = await w.chain.rpc.nonce(w.payer.address)
+            call = w.fund_call([(ALICE, 10)])
+            key = await outbox.submit("fund", call, w.payer)
+            await outbox.cancel(key)
+            assert await outbox.submit("fund", call, w.payer) == key
+            assert [one.cancels for one in attempts_of(database, key)] == [False, True, False]
+            await finish(w, outbox)
+            assert (await w.chain.channel_states([w.id(ALICE)]))[0].deposit == 10
+            assert await w.chain.rpc.nonce(w.payer.address) == nonce + 1
+
+    run(story())
+
+
+def test_a_nonce_that_nothing_uses_is_filled(still_anvil: LocalChain, database: Database) -> None:
+    async def story() -> None:
+        async with still_world(still_anvil) as w:
+            outbox = Outbox(database, w.chain)
+            nonce = await w.chain.rpc.nonce(w.payer.address)
+            fees = await w.chain.rpc.fees()
+            foreign = Transaction(31337, nonce, BOB, b"", 1, 21_000, fees)
+            await w.chain.rpc.send_raw(sign_transaction(foreign, w.payer).raw)
+            key = await outbox.submit("fund", w.fund_call([(ALICE, 10)]), w.payer)
+            assert database.read(lambda conn: load_queued(conn, key)).nonce == nonce + 1
+            await w.chain.rpc.request("anvil_dropAllTransactions")
+            await finish(w, outbox)
+            assert (await w.chain.channel_states([w.id(ALICE)]))[0].deposit == 10
+            assert await w.chain.balance(BOB) == 0
+            assert await w.chain.rpc.nonce(w.payer.address) == nonce + 2
+
+    run(story())
+
+
+def test_one_signer_without_money_holds_up_nobody_else(still_anvil: LocalChain, database: Database) -> None:
+    async def story() -> None:
+        async with still_world(still_anvil) as w:
+            poor, outbox = new_key(), Outbox(database, w.chain)
+            gift = Call(BOB, b"", 1)
+            waiting = await outbox.submit("gift", gift, poor)
+            ids = [
+                await outbox.submit(f"gift {number}", gift, signer)
+                for number in range(3)
+                for signer in (w.payer, w.stranger)
+            ]
+            await mine(w.chain.rpc)
+            for key in ids:
+                assert (await outbox.wait(key)).succeeded
+            queued = [database.read(partial(load_queued, queued_id=key)) for key in ids]
+            for signer in (w.payer, w.stranger):
+                own = [one.nonce for one in queued if one.sender == signer.address]
+                after = await w.chain.rpc.nonce(signer.address)
+                assert own == list(range(after - 3, after))
+            assert [one.id for one in outbox.open()] == [waiting]
+
+    run(story())
+
+
+def test_what_was_sent_and_cannot_be_paid_any_more_waits_for_money(
+    still_anvil: LocalChain, database: Database
+) -> None:
+    async def story() -> None:
+        async with still_world(still_anvil) as w:
+            outbox, address = Outbox(database, w.chain), w.payer.address
+            key = await outbox.submit("fund", w.fund_call([(ALICE, 10)]), w.payer)
+            await w.chain.rpc.request("anvil_dropAllTransactions")
+            await w.chain.rpc.request("anvil_setBalance", address, 1)
+            with pytest.raises(OutOfGasMoney) as caught:
+                await outbox.wait(key)
+            assert (caught.value.sender, caught.value.balance) == (address, 1)
+            assert "send it gas money" in outbox.open()[0].problem
+            await give(w.chain.rpc, address, 10**18)
+            await outbox.tick()
+            await outbox.tick()
+            assert outbox.open()[0].problem == ""
+            await finish(w, outbox)
+            assert (await w.chain.channel_states([w.id(ALICE)]))[0].deposit == 10
+
+    run(story())
+
+
+def test_what_was_paused_above_the_ceiling_goes_on_when_fees_fall(
+    still_anvil: LocalChain, database: Database
+) -> None:
+    async def story() -> None:
+        async with still_world(still_anvil) as w:
+            clock, rpc = Clock(), w.chain.rpc
+            usual = await rpc.block()
+            assert usual is not None
+            assert usual.base_fee is not None
+            outbox = Outbox(database, w.chain, clock=clock, ceiling=5 * usual.base_fee + 10 * GWEI)
+            key = await outbox.submit("fund", w.fund_call([(ALICE, 10)]), w.payer)
+            await set_base_fee(w, 100 * usual.base_fee)
+            clock.now += 61
+            with pytest.raises(FeeAboveCeiling):
+                await outbox.wait(key)
+            assert len(attempts_of(database, key)) == 1
+            await set_base_fee(w, 3 * usual.base_fee)
+            await outbox.tick()
+            assert len(attempts_of(database, key)) == 2
+            await finish(w, outbox)
+
+    async def set_base_fee(w: World, fee: int) -> None:
+        await w.chain.rpc.request("anvil_setNextBlockBaseFeePerGas", fee)
+        await mine(w.chain.rpc)
 
     run(story())
 
@@ -364,10 +610,10 @@ class Mortal(Outbox):
             die()
         await super()._send(queued)
 
-    async def _broadcast(self, raw):
+    async def _broadcast(self, queued, attempt):
         if point == "signed":
             die()
-        await super()._broadcast(raw)
+        await super()._broadcast(queued, attempt)
         if point == "broadcast":
             die()
 

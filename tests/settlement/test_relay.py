@@ -13,7 +13,8 @@ from payments.vouchers import SigningKey
 from settlement.chain_events import ChannelClaimed, Reason, RowSkipped
 from settlement.client import Claim, Fee
 from settlement.database import Database
-from settlement.local_chain import warp
+from settlement.local_chain import embedded, warp
+from settlement.relays import Errand, plan_relays
 from settlement.rpc import Receipt
 from settlement.tables import TABLES
 from settlement.wallet import new_key
@@ -143,3 +144,72 @@ def test_a_signed_fee_names_its_signer() -> None:
     signed = sign_fee(domain, terms, farmer)
     assert fee_signer(domain, signed) == farmer.address
     assert fee_signer(domain, replace(signed, terms=replace(terms, maximum=Amount(3)))) != farmer.address
+
+
+def test_a_plan_keeps_what_is_allowed_and_leaves_out_what_bears_no_fee(endpoint: Endpoint) -> None:
+    async def story() -> None:
+        async with world(endpoint()) as w:
+            farmers = [new_key() for _ in range(8)]
+            holds = [5_000] * 5 + [TOTAL - 1, 5_000, 5_000]
+            await w.fund(*((farmer.address, held) for farmer, held in zip(farmers, holds, strict=True)))
+            later = await hour_from_now(w)
+
+            def errand(number: int, *, relayer: SigningKey = w.stranger, until: int = later) -> Errand:
+                farmer = farmers[number]
+                claim = proven(w, farmer.address, TOTAL) if number > 5 else w.voucher(farmer.address, TOTAL)
+                fee = allow(w, farmer, claim, 0, maximum=30, deadline=until, relayer=relayer).signed
+                return Errand(claim, fee)
+
+            good, older, forged, foreign, short, shown, unshown = map(errand, (0, 1, 2, 4, 5, 6, 7))
+            older = replace(older, claim=w.voucher(farmers[1].address, TOTAL - 1))
+            raised = replace(forged.fee, terms=replace(forged.fee.terms, maximum=Amount(500)))
+            alien = w.voucher(farmers[4].address, TOTAL, signer=new_key())
+            errands = [
+                *(good, errand(1), older),
+                replace(forged, fee=raised),
+                errand(3, until=later - 7_200),
+                replace(foreign, claim=alien),
+                *(short, shown),
+                replace(unshown, claim=replace(unshown.claim, proof=unshown.claim.proof[:-1])),
+            ]
+            plan = await plan_relays(w.chain, errands, w.stranger.address, Amount(25))
+            assert (plan.paid, plan.kept) == (3 * TOTAL, 3 * 25)
+            left_out = {one.channel_id: one.reason for one in plan.plan.left_out}
+            assert left_out == {
+                w.id(farmers[2].address): Reason.FEE_UNSIGNED,
+                w.id(farmers[3].address): Reason.FEE_EXPIRED,
+                w.id(farmers[4].address): Reason.BAD_SIGNATURE,
+                w.id(farmers[5].address): Reason.EMPTY,
+                w.id(farmers[7].address): Reason.BAD_PROOF,
+            }
+            (batch,) = plan.plan.batches
+            receipt = await w.send(batch.call, w.stranger)
+            assert reasons(w, receipt) == []
+            assert await w.chain.token_balance(w.stranger.address) == 3 * 25
+            stale = await plan_relays(w.chain, errands, w.stranger.address)
+            assert (stale.plan.batches, stale.paid, stale.kept) == ((), 0, 0)
+
+    run(story())
+
+
+def test_relays_are_cut_into_transactions_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with world(embedded()) as w:
+            farmers = [new_key() for _ in range(5)]
+            await w.fund(*((farmer.address, 5_000) for farmer in farmers))
+            later = await hour_from_now(w)
+            errands = []
+            for farmer in farmers:
+                claim = w.voucher(farmer.address, TOTAL)
+                fee = allow(w, farmer, claim, 0, maximum=30, deadline=later, relayer=w.stranger).signed
+                errands.append(Errand(claim, fee))
+            whole = await plan_relays(w.chain, errands, w.stranger.address)
+            monkeypatch.setattr("settlement.claims.GAS_LIMIT", whole.plan.gas // 2)
+            cut = await plan_relays(w.chain, errands, w.stranger.address)
+            assert len(whole.plan.batches) == 1 < len(cut.plan.batches)
+            for batch in cut.plan.batches:
+                assert batch.gas <= whole.plan.gas // 2
+                await w.send(batch.call, w.stranger)
+            assert await w.chain.token_balance(w.stranger.address) == 5 * 30
+
+    run(story())

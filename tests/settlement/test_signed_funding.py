@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
-from typing import Any
 
 import pytest
 from eth_abi.abi import decode
@@ -28,24 +26,17 @@ from settlement.errors import Reverted
 from settlement.local_chain import LocalChain
 from settlement.reverts import NothingToFund
 from settlement.transactions import send_now
-from tests.contracts.compiler import load_script
+from tests.contracts.compiler import compile_support
 from tests.settlement.conftest import Endpoint
 from tests.settlement.support import PERIOD, World, payee, run, world
 
-SUPPORT = "tests/contracts/support"
 ALICE, BOB = payee(1), payee(2)
 LATER = 2**40
 TARGETS = ((ALICE, 70), (BOB, 30))
 
 
-@cache
-def build(file: str, name: str) -> dict[str, Any]:
-    built: dict[str, Any] = load_script().compile_files([f"{SUPPORT}/{file}.sol"])[name]
-    return built
-
-
-async def create(w: World, file: str, name: str) -> Address:
-    code = bytes.fromhex(build(file, name)["bytecode"].removeprefix("0x"))
+async def create(w: World, name: str) -> Address:
+    code = bytes.fromhex(compile_support()[name]["bytecode"].removeprefix("0x"))
     made = await send_now(w.chain.rpc, w.payer, None, code)
     assert made.contract is not None
     return made.contract
@@ -53,7 +44,7 @@ async def create(w: World, file: str, name: str) -> Address:
 
 async def make_token(w: World) -> World:
     """Let the world's token be one with EIP-3009; the payer holds all of it."""
-    token = await create(w, "Tokens", "AuthorizedToken")
+    token = await create(w, "AuthorizedToken")
     return replace(w, chain=Chain(w.chain.rpc, replace(w.chain.deployment, token=token)))
 
 
@@ -101,7 +92,7 @@ def test_what_a_token_lets_owners_sign_is_found_out(endpoint: Endpoint) -> None:
         async with world(endpoint()) as w:
             assert await w.chain.permit_state(w.payer.address) is not None
             for name in ("AuthorizedToken", "BlocklistToken", "FallbackToken"):
-                token = await create(w, "Tokens", name)
+                token = await create(w, name)
                 signs = name == "AuthorizedToken"
                 assert (await w.chain.permit_state(w.payer.address, token) is not None) is signs
                 assert (await w.chain.token_separator(token) is not None) is signs
@@ -166,7 +157,7 @@ def test_an_authorization_pays_for_nothing_else(endpoint: Endpoint) -> None:
 
 async def install_permit2(w: World) -> None:
     """Put Permit2's own code at its address, and let it take the payer's tokens, as wallets do."""
-    teller = await create(w, "Permit2Code", "Permit2Code")
+    teller = await create(w, "Permit2Code")
     (code,) = decode(["bytes"], await w.chain.rpc.call(teller, keccak(b"runtime()")[:4]))
     await w.chain.rpc.request("anvil_setCode", PERMIT2, code)
     approval = w.chain.approve(10**24).data.replace(w.chain.deployment.contract, PERMIT2)

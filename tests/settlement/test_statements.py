@@ -1,7 +1,6 @@
 """Hot statements say to the driver what SQLAlchemy would, one row at a time or many at once."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, LargeBinary, bindparam, insert, select, update
@@ -11,6 +10,7 @@ from payments.types import Amount
 from settlement.database import AmountColumn, Database
 from settlement.statements import Statement
 from settlement.tables import table
+from tests.databases import Place
 
 
 class Note(SQLModel, table=True):
@@ -34,8 +34,8 @@ RAISE = Statement(update(NOTES).where(NOTES.c.name == bindparam("key")).values(t
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database.at(tmp_path / "money.db", [Note])
+def database(place: Place) -> Iterator[Database]:
+    opened = place.open([Note])
     yield opened
     opened.close()
 

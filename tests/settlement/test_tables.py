@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import BigInteger, Connection, bindparam, delete, insert, select, update
+from sqlalchemy import BigInteger, Connection, Integer, bindparam, delete, insert, select, update
 
 from payments import channel as machine
 from payments.channel import Claimed, CloseRequested, Funded, Status, VoucherAccepted, open_channel
@@ -24,6 +23,7 @@ from settlement.tables import (
     save_channel,
     table,
 )
+from tests.databases import Place
 from tests.settlement.support import payee
 
 DOMAIN = Domain(31337, payee(9))
@@ -34,8 +34,8 @@ def terms(number: int) -> Terms:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database.at(tmp_path / "money.db", TABLES)
+def database(place: Place) -> Iterator[Database]:
+    opened = place.open(TABLES)
     yield opened
     opened.close()
 
@@ -116,7 +116,13 @@ def test_a_missing_value_is_an_error_and_nothing_is_written(database: Database) 
     assert database.read(list_channels) == []
 
 
-@pytest.mark.parametrize("name", ["challenge_period", "closes_at"])
-def test_times_of_the_contract_have_room_in_every_database(name: str) -> None:
-    """uint32 and uint40 exceed what INTEGER holds in PostgreSQL."""
-    assert isinstance(table(ChannelRow).c[name].type, BigInteger)
+def test_times_and_numbers_of_the_chain_have_room_in_every_database() -> None:
+    """uint32, uint40, seconds after 2038 and long chains exceed what INTEGER holds in PostgreSQL."""
+    numbered = {"effects.id", "transactions.id", "attempts.id", "attempts.transaction_id", "cursor.id"}
+    narrow = {
+        f"{column.table.name}.{column.name}"
+        for row in TABLES
+        for column in table(row).c
+        if isinstance(column.type, Integer) and not isinstance(column.type, BigInteger)
+    }
+    assert narrow == numbered

@@ -25,15 +25,24 @@ from settlement.rpc import Rpc
 from settlement.tables import TABLES, list_channels, load_channel, save_channel
 from settlement.wallet import new_key
 from settlement.watcher import News, Watcher
+from tests.databases import Place, on_both, place_of
 from tests.settlement.conftest import Endpoint
-from tests.settlement.support import PERIOD, World, all_of, payee, reorganise, run, world
+from tests.settlement.support import PERIOD, World, all_of, deep, held, payee, reorganise, run, world
 
 ALICE, BOB = payee(1), payee(2)
+SAFE_BLOCKS = 32
+"""How far behind its newest block Anvil calls one safe."""
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database.at(tmp_path / "money.db", TABLES)
+def place(request: pytest.FixtureRequest) -> Place:
+    """SQLite, unless a test is marked `on_both`."""
+    return place_of(request)
+
+
+@pytest.fixture
+def database(place: Place) -> Iterator[Database]:
+    opened = place.open(TABLES)
     yield opened
     opened.close()
 
@@ -112,10 +121,7 @@ def test_a_renter_finds_what_a_cold_wallet_funded(endpoint: Endpoint, database: 
     run(story())
 
 
-def deep(w: World, confirmations: int) -> Chain:
-    return Chain(w.chain.rpc, replace(w.chain.deployment, confirmations=confirmations))
-
-
+@on_both
 def test_good_news_counts_at_depth_bad_news_at_first_sight(
     instant_anvil: LocalChain, database: Database
 ) -> None:
@@ -137,6 +143,23 @@ def test_good_news_counts_at_depth_bad_news_at_first_sight(
             await mine(w.chain.rpc, 3)
             assert kinds(await watcher.poll()) == ["ChannelClaimed"]
             assert channel(database, w).claimed == 10
+
+    run(story())
+
+
+def test_good_news_counts_when_the_chain_calls_it_final(
+    instant_anvil: LocalChain, database: Database
+) -> None:
+    async def story() -> None:
+        async with world(instant_anvil.url) as w:
+            record = replace(w.chain.deployment, finality="safe")
+            watcher = Watcher(database, Chain(w.chain.rpc, record), payees=[ALICE])
+            await w.fund((ALICE, 100))
+            await w.request_close(ALICE)
+            await w.chain.rpc.request("anvil_mine", SAFE_BLOCKS - 3)
+            assert kinds(await watcher.poll()) == []
+            await mine(w.chain.rpc, 2)
+            assert kinds(await watcher.poll()) == ["ChannelFunded", "ChannelCloseRequested"]
 
     run(story())
 
@@ -181,6 +204,7 @@ def test_a_close_before_the_deposit_counts_is_not_lost(instant_anvil: LocalChain
     run(story())
 
 
+@on_both
 def test_a_withdrawal_right_after_a_reorganisation_is_not_lost(
     instant_anvil: LocalChain, database: Database
 ) -> None:
@@ -209,6 +233,7 @@ def test_a_withdrawal_right_after_a_reorganisation_is_not_lost(
     run(story())
 
 
+@on_both
 def test_a_push_that_was_taken_back_leaves_the_channel_serving(
     instant_anvil: LocalChain, database: Database
 ) -> None:
@@ -233,6 +258,7 @@ def test_a_push_that_was_taken_back_leaves_the_channel_serving(
     run(story())
 
 
+@on_both
 def test_a_reorganisation_takes_back_what_it_took_back(instant_anvil: LocalChain, database: Database) -> None:
     async def story() -> None:
         async with world(instant_anvil.url) as w:
@@ -257,6 +283,7 @@ def test_a_reorganisation_takes_back_what_it_took_back(instant_anvil: LocalChain
     run(story())
 
 
+@on_both
 def test_a_channel_holding_less_than_promised_stays_frozen_until_refunded(
     instant_anvil: LocalChain, database: Database
 ) -> None:
@@ -366,6 +393,7 @@ class Stingy(EmbeddedProvider):
         return await super().make_request(method, params)
 
 
+@on_both
 def test_smaller_pages_are_asked_for_where_the_node_refuses(database: Database) -> None:
     async def story() -> None:
         async with world(Stingy(DEV_PHRASE, DEV_PATH, 3)) as w:
@@ -424,17 +452,6 @@ async def disturb(w: World, chance: random.Random, who: Address, total: int, hei
                 await reorganise(w.chain.rpc, depth)
 
 
-def state(database: Database) -> dict[bytes, Any]:
-    """What we hold of funded channels; one that is closing and empty is as good as closed."""
-    found: dict[bytes, Any] = {}
-    for one in database.read(list_channels):
-        ended = one.closes_at > 0 and one.claimed == one.deposit
-        status = Status.CLOSED if ended else one.status
-        if one.deposit:
-            found[one.id] = (one.deposit, one.claimed, one.closes_at, status)
-    return found
-
-
 @pytest.mark.parametrize("seed", [1, 2])
 def test_after_any_reorganisations_the_state_equals_a_replay(
     instant_anvil: LocalChain, tmp_path: Path, seed: int
@@ -453,7 +470,7 @@ def test_after_any_reorganisations_the_state_equals_a_replay(
             await mine(w.chain.rpc, 2)
             await watcher.poll()
             await Watcher(replay, deep(w, 2), payees=payees).poll()
-            assert state(live) == state(replay) != {}
+            assert held(live) == held(replay) != {}
 
     databases = [Database.at(tmp_path / name, TABLES) for name in ("live.db", "replay.db")]
     try:

@@ -2,6 +2,7 @@
 pragma solidity 0.8.30;
 
 import {IERC1271} from "@openzeppelin/contracts/interfaces/IERC1271.sol";
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
 /// @dev Accepts one digest with one signature.
 contract WillingAccount is IERC1271 {
@@ -68,6 +69,44 @@ contract AwkwardAccount {
         assembly {
             mstore(0, word)
             return(0, size)
+        }
+    }
+}
+
+/// @dev An account of one key that may change its mind: after `forget`, nothing it has signed is valid any more.
+contract FickleAccount is IERC1271 {
+    address private immutable _owner;
+    bool private _forgot;
+
+    constructor(address owner) {
+        _owner = owner;
+    }
+
+    function forget() external {
+        _forgot = true;
+    }
+
+    function isValidSignature(bytes32 digest, bytes calldata signature) external view returns (bytes4) {
+        (address by,,) = ECDSA.tryRecover(digest, bytes32(signature), bytes32(signature[32:]));
+        return by == _owner && !_forgot ? IERC1271.isValidSignature.selector : bytes4(0xffffffff);
+    }
+}
+
+/// @dev Accepts every signature when asked by `asker` with the gas that PaymentChannels gives.
+contract AttentiveAccount {
+    address private immutable _asker;
+
+    constructor(address asker) {
+        _asker = asker;
+    }
+
+    fallback() external {
+        uint256 left = gasleft();
+        bool good = msg.sender == _asker && left <= 100_000 && left > 99_000;
+        bytes32 word = good ? bytes32(IERC1271.isValidSignature.selector) : bytes32(0);
+        assembly {
+            mstore(0, word)
+            return(0, 32)
         }
     }
 }

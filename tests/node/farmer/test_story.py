@@ -2,12 +2,22 @@
 
 from pathlib import Path
 
+import pytest
+
 from node.audit import verify_proof
 from node.messages import AgreementState, Proven
+from tests.databases import Kind
 from tests.node.farmer.support import Rig, content, run
 
 
-def test_a_shard_is_stored_audited_paid_read_and_claimed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", list(Kind))
+def test_a_shard_is_stored_audited_paid_read_and_claimed(
+    tmp_path: Path, kind: Kind, request: pytest.FixtureRequest
+) -> None:
+    database: str | None = None
+    if kind is Kind.POSTGRESQL:
+        database = request.getfixturevalue("postgresql").url
+
     async def story(rig: Rig) -> None:
         data = content(5_000)
         async with rig.renter() as renter:
@@ -39,4 +49,5 @@ def test_a_shard_is_stored_audited_paid_read_and_claimed(tmp_path: Path) -> None
             assert (status.earned, status.claimable, status.claimed) == (balance, 0, balance)
             assert (status.audits_passed, status.audits_failed, status.shards) == (2, 0, 1)
 
-    run(tmp_path, story)
+    run(tmp_path, story, database=database)
+    assert (tmp_path / "money.db").exists() == (kind is Kind.SQLITE)

@@ -34,7 +34,7 @@ QUIET = Rhythm(follow=3600, collect=3600, sweep=3600)
 PRICES = Prices(Amount(10**15), Amount(10**15), Amount(10**6))
 INTERVAL = Seconds(3_600)
 DEADLINE = Seconds(60)
-QUICK = Patience(connect=1.0, stall=2.0, pause=2.0)
+QUICK = Patience(connect=1.0, stall=2.0, pause=0.1)
 
 
 class Clock:

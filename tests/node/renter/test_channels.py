@@ -1,11 +1,14 @@
 """Channels with real farmers on a real chain: planned, funded, topped up, presented, paid, left."""
 
 import asyncio
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from node.cli.channel_exits import tell_sent
+from node.cli.errors import NotDone
 from node.renter import targets
 from node.renter.errors import (
     NoQuote,
@@ -18,16 +21,17 @@ from node.renter.errors import (
 )
 from node.tasks import end
 from payments.channel import Status
-from payments.types import Amount, ChannelId, NodeId, Seconds
-from settlement.client import Chain
+from payments.types import Address, Amount, ChannelId, NodeId, Seconds
+from settlement.chain_events import Reason
+from settlement.client import Chain, TokenInfo
 from settlement.local_chain import mine, warp
 from settlement.outbox_store import Phase, add_wish, list_open
 from settlement.transactions import send_now
-from tests.contracts.compiler import load_script
+from tests.contracts.compiler import compile_support
 from tests.node.renter.support import Village, content, tell
 
 DAY = 86_400
-TOKENS = "tests/contracts/support/Tokens.sol"
+TOKEN = TokenInfo(Address(bytes(20)), "TITHE", 18)
 
 
 def lose(folder: Path) -> None:
@@ -105,7 +109,7 @@ def test_a_permit_serves_all_calls_of_a_plan(tmp_path: Path, monkeypatch: pytest
 def test_a_token_without_permits_is_approved_first(tmp_path: Path) -> None:
     async def story(place: Village) -> None:
         await place.close_renter()
-        built = load_script().compile_files([TOKENS])["BlocklistToken"]
+        built = compile_support()["BlocklistToken"]
         made = await send_now(
             place.world.chain.rpc,
             place.world.payer,
@@ -275,6 +279,30 @@ def test_a_channel_is_closed_withdrawn_and_opened_anew(tmp_path: Path) -> None:
         await place.renter.funding.fund(again)
         await place.store("other", b"content")
         assert await place.read("other") == b"content"
+
+    tell(tmp_path, story, farmers=2)
+
+
+def test_a_channel_that_closes_meanwhile_is_told_as_skipped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def story(place: Village) -> None:
+        await place.fund()
+        names = [info.channel.id for info in place.renter.channels.list()]
+        plan = await place.renter.exits.plan_close(names)
+        other = await place.renter.exits.plan_close(names[:1])
+        first = await place.renter.exits.send(other)
+        assert first.skipped == ()
+        sent = await place.renter.exits.send(plan)
+        assert [(row.channel_id, row.reason) for row in sent.skipped] == [(names[0], Reason.CLOSING)]
+        with pytest.raises(NotDone, match=r"skipped 1 channel: .* \(closing\); close was done for 1 of 2"):
+            tell_sent(TOKEN, plan, sent, "Closing", as_json=True)
+        assert json.loads(capsys.readouterr().out)["skipped"] == {"0x" + names[0].hex(): "CLOSING"}
+        with pytest.raises(NotDone):
+            tell_sent(TOKEN, plan, sent, "Closing", as_json=False)
+        assert capsys.readouterr().out == ""  # nothing that reads like success
+        tell_sent(TOKEN, plan, first, "Closing", as_json=False)
+        assert "2 channels" in capsys.readouterr().out
 
     tell(tmp_path, story, farmers=2)
 

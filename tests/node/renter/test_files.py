@@ -8,7 +8,7 @@ import pytest
 
 from node.db.renter_files import FileState, load_files
 from node.db.renter_shards import load_deletions
-from node.errors import LengthOutOfRange
+from node.errors import SegmentSizeOutOfRange
 from node.renter.errors import NameTaken, NotEnoughFarmers, PutFailed, UnknownFile
 from node.renter.reports import Trouble
 from tests.node.renter.support import Village, content, tell
@@ -177,8 +177,8 @@ def test_too_few_farmers_are_counted_with_the_reasons(tmp_path: Path) -> None:
         assert [fault.trouble for fault in caught.value.faults] == [Trouble.OFFLINE]
         await place.store("file", b"x")
         assert place.renter.files.ls()[0].n == 2
-        with pytest.raises(LengthOutOfRange):
-            await place.store("other", b"x", segment_size=0)
+        with pytest.raises(SegmentSizeOutOfRange):
+            await place.store("other", b"x", segment_size=1023)
         with pytest.raises(FileNotFoundError):
             await place.renter.files.put(tmp_path / "no such file", "other")
         assert [file.name for file in place.renter.files.ls()] == ["file"]

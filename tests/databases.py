@@ -1,0 +1,41 @@
+"""Where a test's database may live: a SQLite file or a schema of PostgreSQL. The same tests hold for both."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+from sqlmodel import SQLModel
+
+from settlement.database import Database
+from tests.postgresql import Server
+
+
+class Kind(StrEnum):
+    SQLITE = "sqlite"
+    POSTGRESQL = "postgresql"
+
+
+@dataclass(frozen=True)
+class Place:
+    """One database; opened again it holds what it held."""
+
+    url: str
+    schema: str | None
+
+    def open(self, tables: Iterable[type[SQLModel]]) -> Database:
+        return Database(self.url, tables, schema=self.schema)
+
+
+def place_of(request: pytest.FixtureRequest) -> Place:
+    """A fresh place of the kind a fixture is given as its parameter, SQLite without."""
+    if getattr(request, "param", Kind.SQLITE) is Kind.POSTGRESQL:
+        server: Server = request.getfixturevalue("postgresql")
+        return Place(server.url, server.fresh_schema())
+    folder: Path = request.getfixturevalue("tmp_path")
+    return Place(f"sqlite:///{folder / 'money.db'}", None)
+
+
+on_both = pytest.mark.parametrize("place", list(Kind), indirect=True)
+"""For single tests of a module whose `place` has no parameters of its own."""
