@@ -27,6 +27,7 @@ from node.hex import from_hex
 from node.identity import NodeKey
 from node.messages import CONTROL_LIMIT, Bounded, ErrorBody, dump, parse
 from payments.types import NodeId
+from settlement import steps
 
 Answer = TypeVar("Answer", bound=Bounded)
 
@@ -252,6 +253,8 @@ class Transport:
     async def _send(self, node: NodeId, url: str, request: _Request) -> bytes:
         """Send once: the body of a good answer, or the right error for everything else."""
         seconds = self._patience.whole(request.length)
+        origin = steps.origin(passing=__name__)
+        steps.reach(steps.Kind.SEND, steps.Moment.BEFORE, origin)
         try:
             async with (
                 asyncio.timeout(seconds),
@@ -263,6 +266,7 @@ class Transport:
                     allow_redirects=False,
                 ) as response,
             ):
+                steps.reach(steps.Kind.SEND, steps.Moment.AFTER, origin)
                 if response.status not in (HTTPStatus.OK, HTTPStatus.CREATED):
                     raise _refusal(node, response.status, await _read(node, response, CONTROL_LIMIT))
                 return await _read(node, response, request.limit)

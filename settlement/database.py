@@ -24,7 +24,7 @@ from sqlalchemy.types import TypeDecorator
 from sqlmodel import SQLModel
 
 from payments.types import Amount, to_amount
-from settlement import postgresql, storage_faults
+from settlement import postgresql, steps, storage_faults
 from settlement.errors import StorageClosed, StorageFailed
 
 T = TypeVar("T")
@@ -67,6 +67,7 @@ class _Job:
     work: Callable[[Connection], Any]
     future: "asyncio.Future[Any] | Future[Any]"
     loop: asyncio.AbstractEventLoop | None
+    origin: steps.Origin | None
     result: Any = None
     error: BaseException | None = None
 
@@ -125,7 +126,7 @@ class Database:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._enqueue(_Job(work, future, loop))
+        self._enqueue(_Job(work, future, loop, steps.origin()))
         return await future
 
     def write_sync(self, work: Callable[[Connection], T]) -> T:
@@ -133,7 +134,7 @@ class Database:
         if threading.current_thread() is self._thread:
             raise RuntimeError("write_sync was called inside a write: use the connection at hand")
         future: Future[T] = Future()
-        self._enqueue(_Job(work, future, None))
+        self._enqueue(_Job(work, future, None, steps.origin()))
         return future.result()
 
     def close(self) -> None:
@@ -181,6 +182,7 @@ class Database:
 
     def _commit(self, conn: Connection, group: list[_Job]) -> None:
         """Run the group's functions and make them durable. The only commit of the project."""
+        origins = [job.origin for job in group]
         with conn.begin():
             cursor = conn.connection.cursor()
             for job in group:
@@ -194,6 +196,8 @@ class Database:
                     cursor.execute("ROLLBACK TO SAVEPOINT job")
                 cursor.execute("RELEASE SAVEPOINT job")
             cursor.close()
+            steps.reach(steps.Kind.COMMIT, steps.Moment.BEFORE, *origins)
+        steps.reach(steps.Kind.COMMIT, steps.Moment.AFTER, *origins)
 
     def _transaction_lost(self, conn: Connection) -> bool:
         """Tell whether the database ended the whole transaction by itself (disk full, server gone)."""

@@ -151,6 +151,10 @@ class Outbox:
         """Change what a unit of gas may cost, of all that is open: what has the next nonce must go first."""
         self._ceiling = ceiling
 
+    def was_used(self) -> bool:
+        """Whether there is anything to look after: what was done a reorganisation may have undone."""
+        return self._database.read(store.has_any)
+
     def open(self) -> list[Queued]:
         """List what is not done yet, oldest first, with the reason it waits."""
         return self._database.read(store.list_open)

@@ -140,6 +140,11 @@ def list_open(conn: Connection) -> list[Queued]:
     return [_queued(row) for row in conn.execute(query)]
 
 
+def has_any(conn: Connection) -> bool:
+    """Whether anything was ever queued."""
+    return conn.execute(select(_queue.c.id).limit(1)).first() is not None
+
+
 def list_undone(conn: Connection, sender: Address, nonce: int) -> list[Queued]:
     """List what was mined once with this nonce or a later one."""
     query = select(_queue).where(_queue.c.sender == sender, _queue.c.final.is_not(None))

@@ -11,6 +11,7 @@ from typing import Any, Final, Self, TypeVar
 from web3.providers import AsyncBaseProvider
 
 from payments.types import Address
+from settlement import steps
 from settlement.answers import (
     Block,
     Log,
@@ -176,10 +177,17 @@ class Rpc:
 
         Raises NodeRefused where none takes it.
         """
+        origin = steps.origin()
+        steps.reach(steps.Kind.BROADCAST, steps.Moment.BEFORE, origin)
+        name = await self._spread(raw)
+        steps.reach(steps.Kind.BROADCAST, steps.Moment.AFTER, origin)
+        return name
+
+    async def _spread(self, raw: bytes) -> bytes:
         used = [endpoint for endpoint in self._order() if not endpoint.fault]
         if len(used) <= 1:
             return await self.ask("eth_sendRawTransaction", raw, read=read_data)
-        sent = (Rpc([endpoint]).send_raw(raw) for endpoint in used)
+        sent = (Rpc([one]).ask("eth_sendRawTransaction", raw, read=read_data) for one in used)
         answers = await asyncio.gather(*sent, return_exceptions=True)
         taken = [answer for answer in answers if isinstance(answer, bytes)]
         if taken:

@@ -21,6 +21,7 @@ from node.api.faults import (
     answer,
 )
 from node.api.limits import Limits, Places, TokenBuckets, origin
+from settlement import steps
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -56,7 +57,7 @@ class Gate:
             return
         self._running += 1
         body = _PacedBody(receive, length, self._limits)
-        reply = _PacedReply(send, self._limits.stall_seconds)
+        reply = _PacedReply(send, self._limits.stall_seconds, scope)
         try:
             await self._app(scope, body.receive, reply.send)
         except Exception as error:  # noqa: BLE001 - the outermost edge: a peer never sees a traceback
@@ -147,13 +148,19 @@ class _PacedBody:
 class _PacedReply:
     """The sending half; gives up on a peer that does not take its answer."""
 
-    def __init__(self, send: Send, seconds: float) -> None:
+    def __init__(self, send: Send, seconds: float, scope: Message) -> None:
         self._send = send
         self._seconds = seconds
+        self._scope = scope
         self.begun = False
 
     async def send(self, message: Message) -> None:
         """Send the next message of the answer. Raises TimeoutError."""
+        handler = steps.Origin(getattr(self._scope.get("endpoint"), "__name__", ""))
+        if not self.begun:
+            steps.reach(steps.Kind.ANSWER, steps.Moment.BEFORE, handler)
         self.begun = True
         async with asyncio.timeout(self._seconds):
             await self._send(message)
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            steps.reach(steps.Kind.ANSWER, steps.Moment.AFTER, handler)

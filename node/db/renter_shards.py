@@ -101,6 +101,14 @@ def insert_shards(conn: Connection, shards: Iterable[ShardRecord]) -> None:
     conn.execute(insert(_SHARDS), [_values(shard) for shard in shards])
 
 
+def propose_shard(conn: Connection, shard: ShardRecord) -> None:
+    """Write a shard before its agreement leaves; one that was refused may be proposed again as it was."""
+    if load_shard(conn, shard.agreement_id) is None:
+        insert_shards(conn, [shard])
+    else:
+        set_shard_state(conn, [shard.agreement_id], ShardState.PROPOSED)
+
+
 def countersign_shard(conn: Connection, agreement_id: bytes, farmer_signature: bytes) -> None:
     """Declare a shard stored: the farmer has signed for it."""
     conn.execute(

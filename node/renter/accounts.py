@@ -164,12 +164,15 @@ class Accounts:
     async def _pay_arrears(self, account: Account, refusal: PeerRefused) -> bool:
         """Pay for the time in which audits were missed, as far as we agree: the farmer serves again then.
 
-        The time is booked as paid in the same transaction, so it cannot be charged twice.
+        The time is booked as paid in the same transaction, so it cannot be charged twice. What is signed and
+        was never delivered goes first: whoever died over it would else be refused for ever.
         """
         context = self._context
         asked = _arrears(refusal)
 
         def work(conn: Connection) -> Payment | None:
+            if load_account(conn, account.channel.id).owes:
+                return issue_payment(conn, context.pen, account.channel.id)
             owed = self._unpaid_time(conn, account)
             if not 0 < asked <= total_due(owed):
                 return None

@@ -119,13 +119,13 @@ class Exits:
         return any(queued.purpose == purpose for queued in self._outbox.open())
 
     async def resume(self) -> None:
-        """Bring what is open one step further, unless another program of this renter is at it.
+        """Bring what is open, or was thrown out of the chain again, one step further. Raises ChainError.
 
-        Raises ChainError.
+        Nothing is done while another program of this renter is at it.
         """
         key = self._context.keys.payer_key
         async with self._context.locks.try_hold(OUTBOX) as mine:
-            if mine and self._outbox.open():
+            if mine and self._outbox.was_used():
                 await self._outbox.resume([] if key is None else [key])
 
     def _push(self, batch: _Batch) -> Call:

@@ -14,7 +14,7 @@ from typing import Final
 from node.agreement import Agreement, agreement_id, sign_agreement, verify_farmer
 from node.cipher import KEY_SIZE, SEGMENT_ID_SIZE, Mask, encrypt_segment, plaintext_length
 from node.db import Connection
-from node.db.renter_shards import ShardRecord, ShardState, countersign_shard, insert_shards, set_shard_state
+from node.db.renter_shards import ShardRecord, ShardState, countersign_shard, propose_shard, set_shard_state
 from node.erasure import Codec
 from node.errors import NodeError
 from node.manifest import Segment, Shard
@@ -183,7 +183,7 @@ class Uploader:
             renter_signature=signature,
             paid_until=terms.start,
         )
-        await context.database.write(lambda conn: insert_shards(conn, [record]))
+        await context.database.write(lambda conn: propose_shard(conn, record))
         try:
             countersigned = await self._send(job, record, shard)
         except BaseException:

@@ -71,6 +71,16 @@ def shard(name: bytes = b"x", farmer: NodeId = NODE, end: int = 9_000) -> ShardR
 FILE = FileRecord(b"f" * 16, "näme", FileState.PUTTING, 4, 12, Timestamp(5))
 
 
+def test_a_shard_that_was_refused_is_proposed_again_under_the_same_terms(database: Database) -> None:
+    one = shard()
+    database.write_sync(lambda conn: files.insert_file(conn, FILE))
+    for _ in range(2):
+        database.write_sync(partial(shards.propose_shard, shard=one))
+        assert database.read(partial(shards.load_shard, agreement_id=one.agreement_id)) == one
+        refused = partial(shards.set_shard_state, agreement_ids=[one.agreement_id], state=ShardState.DELETING)
+        database.write_sync(refused)
+
+
 def test_peers_keep_their_age_and_lapses_when_refreshed(place: Place, database: Database) -> None:
     for number in (3, 1, 2):
         database.write_sync(partial(peers.save_peer, peer=peer(number)))

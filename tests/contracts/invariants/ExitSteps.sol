@@ -45,7 +45,7 @@ abstract contract ExitSteps is Ledger {
         turn.leaving = true;
         uint256 first = channelAt(turn.token, turn.dice.below(PAYERS * PAYEES));
         if (!turn.dice.oneIn(4)) first = firstClosing(turn, first);
-        if (turn.dice.oneIn(2)) waitFor(turn.before[first].closesAt);
+        if (!turn.dice.oneIn(4)) waitFor(turn.before[first].closesAt);
         (uint256 g, address caller, address[] memory some) = drawPayees(turn, first);
         if (caller != thief) {
             for (uint256 k; k < some.length; ++k) {
@@ -63,7 +63,7 @@ abstract contract ExitSteps is Ledger {
         Turn memory turn = begin("release", seed, seed % TOKENS);
         turn.leaving = true;
         uint256 i = channelAt(turn.token, turn.dice.below(PAYERS * PAYEES));
-        if (turn.dice.oneIn(3)) i = firstClosing(turn, i);
+        if (!turn.dice.oneIn(3)) i = firstClosing(turn, i);
         address caller = turn.dice.oneIn(6) ? thief : payees[i % PAYEES];
         if (caller != thief) turn.expected = foretellExit(turn, i, true);
         turn.refused = turn.expected == 0 || isBlocked(turn, payers[payerOf(i)]);

@@ -12,7 +12,7 @@ import {FundingSteps} from "./FundingSteps.sol";
 /// @title Every step that a run can take, and how a run ends
 contract Handler is FundingSteps, ClaimSteps, ExitSteps, Checks {
     /// @dev Steps of one kind, and of all kinds, from which on chance is no excuse. Foundry shortens runs that fail.
-    uint256 private constant ENOUGH = 20;
+    uint256 private constant ENOUGH = 60;
     uint256 private constant LONG = 300;
 
     /// @dev LIVENESS, from whatever state the run has left: all newest vouchers are paid, then every payer asks, waits

@@ -1,0 +1,208 @@
+"""Deeds: what a renter's process does in the matrix, one thing each; the next one does it again.
+
+One that has nothing left to do is done: whoever died over it had done it all but for saying so.
+"""
+
+import io
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from node.cli import exports
+from node.cli.farm_owner import ask_claim, ask_status
+from node.home import Home, read_json
+from node.identity import NodeKey
+from node.messages import AgreementView, NodeInfo
+from node.renter.accounts import agreement_path
+from node.renter.errors import NothingToDo
+from node.renter.money import Account, list_accounts
+from node.transport import Target, Transport
+from payments.types import Amount, NodeId, Timestamp
+from settlement.client import Call
+from settlement.deployment import deploy as deploy_contracts
+from settlement.errors import FeeAboveCeiling, Reverted
+from settlement.local_chain import dev_keys
+from settlement.outbox import Outbox
+from tests.kill_matrix.actors import STORED, Opened
+
+TOKEN: Final = 10**18
+SIZE: Final = 3_000
+
+
+def serving(opened: Opened) -> list[Account]:
+    """The renter's channels that take vouchers."""
+    return [one for one in opened.database.read(list_accounts) if one.channel.serving]
+
+
+async def meet(opened: Opened, url: str) -> None:
+    await opened.renter.peers.add(url)
+
+
+async def leave(opened: Opened) -> None:
+    for peer in opened.renter.peers.list():
+        await opened.renter.peers.remove(peer.node)
+
+
+async def fund(opened: Opened) -> None:
+    """Open a channel, or top it up by ten tokens."""
+    await opened.renter.channels.refresh()
+    held = max((one.channel.deposit for one in serving(opened)), default=0)
+    funding = opened.renter.funding
+    await funding.fund(await funding.plan(amount=Amount(held + 10 * TOKEN)))
+
+
+async def fund_dearly(opened: Opened) -> None:
+    """Try to fund while gas is above the ceiling: the wish stays."""
+    with suppress(FeeAboveCeiling):
+        await fund(opened)
+
+
+async def submit_nonsense(opened: Opened) -> None:
+    """Queue a call that the contract refuses."""
+    outbox = Outbox(opened.database, opened.chain)
+    call = Call(opened.chain.deployment.contract, secrets.token_bytes(4))
+    with suppress(Reverted):
+        await outbox.submit("nonsense", call, opened.keys.payer_key or dev_keys(1)[0])
+
+
+async def refresh(opened: Opened) -> None:
+    """Read the chain's news; the outbox was looked after when the renter was opened."""
+    await opened.renter.exits.resume()
+    await opened.renter.channels.refresh()
+
+
+async def tick_outbox(opened: Opened) -> None:
+    outbox = Outbox(opened.database, opened.chain)
+    await outbox.resume([opened.keys.payer_key] if opened.keys.payer_key else [])
+
+
+async def present(opened: Opened) -> None:
+    for account in serving(opened):
+        await opened.renter.channels.present(account.channel.id)
+
+
+async def ask(opened: Opened) -> None:
+    for account in serving(opened):
+        await opened.renter.channels.ask(account.channel.id)
+
+
+async def put(opened: Opened, name: str = "") -> None:
+    source, called = io.BytesIO(secrets.token_bytes(SIZE)), name or secrets.token_hex(8)
+    await opened.renter.files.put(source, called, k=1, n=1, segment_size=SIZE, seconds=STORED)
+
+
+async def audit(opened: Opened) -> None:
+    await opened.renter.audits.audit()
+
+
+async def pay(opened: Opened) -> None:
+    await opened.renter.payments.pay_outstanding()
+
+
+async def get(opened: Opened, name: str = "") -> None:
+    await opened.renter.files.get(name or opened.renter.files.ls()[0].name, io.BytesIO())
+
+
+async def rm(opened: Opened) -> None:
+    for file in opened.renter.files.ls()[:1]:
+        await opened.renter.files.rm(file.name)
+    await opened.renter.tick()
+
+
+async def close(opened: Opened) -> None:
+    await opened.renter.channels.refresh()
+    with suppress(NothingToDo):
+        exits = opened.renter.exits
+        await exits.send(await exits.plan_close([one.channel.id for one in serving(opened)]))
+
+
+async def ask_shelf(opened: Opened) -> None:
+    """Note that every farmer is to be asked for what it keeps."""
+    for peer in opened.renter.peers.list():
+        await opened.renter.shelf.ask(peer)
+
+
+async def forget(opened: Opened) -> None:
+    """Be a copy of oneself that trusts nothing in it: what `tithe restore` makes of an export."""
+    exports._mark(exports.RENTER, Path(opened.database.name), Timestamp(0), opened.now)
+
+
+async def make_farmer_forget(opened: Opened, money: Path) -> None:
+    """The same with a farmer that is not running: `tithe farm restore`."""
+    exports._mark(exports.FARMER, money, Timestamp(0), opened.now)
+
+
+async def reconcile(opened: Opened) -> None:
+    """Learn again what a copy does not know."""
+    await opened.renter.reconcile()
+
+
+async def give_gifts(opened: Opened, *amounts: int) -> None:
+    """Queue wei for somebody, so many times; nobody waits for it."""
+    outbox, key = Outbox(opened.database, opened.chain), opened.keys.payer_key
+    assert key is not None
+    for amount in amounts:
+        await outbox.submit("gift", Call(dev_keys(3)[2].address, b"", amount), key)
+
+
+async def take_back(opened: Opened, amount: int) -> None:
+    """Cancel the gift of so many wei."""
+    outbox, key = Outbox(opened.database, opened.chain), opened.keys.payer_key
+    assert key is not None
+    await outbox.resume([key])
+    for queued in outbox.open():
+        if queued.call.value == amount:
+            await outbox.cancel(queued.id)
+
+
+async def find_too_dear(opened: Opened) -> None:
+    """Want to raise every fee at once, and may not: what is sent has a problem now."""
+    outbox, key = Outbox(opened.database, opened.chain, ceiling=1, stuck_seconds=0), opened.keys.payer_key
+    assert key is not None
+    await outbox.resume([key])
+
+
+async def see_agreement(opened: Opened) -> None:
+    """Ask for an agreement by itself, as no renter of ours does."""
+    node, name = _any_agreement(opened)
+    async with Transport(opened.keys.node, opened.renter.peers._context.clock) as transport:
+        await transport.get(opened.renter.peers.target(node), agreement_path(name), AgreementView)
+
+
+async def ask_health(opened: Opened) -> None:
+    (peer,) = opened.renter.peers.list()
+    async with Transport(opened.keys.node, opened.renter.peers._context.clock) as transport:
+        await transport.get(opened.renter.peers.target(peer.node), "/v1/health", NodeInfo)
+
+
+async def own_status(_: Opened, home: Path) -> None:
+    """`tithe farm status`, which asks the daemon."""
+    os.environ["TITHE_HOME"] = str(home)
+    said = await ask_status(_owner(home))
+    if said.trouble and "does not answer" in said.trouble[0]:
+        raise SystemExit(said.trouble[0])
+
+
+async def own_claim(_: Opened, home: Path) -> None:
+    """`tithe farm claim --all`, which asks the daemon."""
+    os.environ["TITHE_HOME"] = str(home)
+    await ask_claim(_owner(home), everything=True)
+
+
+async def deploy(opened: Opened) -> None:
+    """Bring the contracts to the chain, with a token of their own."""
+    await deploy_contracts(opened.chain.rpc, dev_keys(3)[2], "another")
+
+
+def _owner(home: Path) -> Target:
+    said = read_json(Home(home).farm_running)
+    key = NodeKey(bytes.fromhex(Home(home).farm_node_key.read_text()))
+    return Target(key.node, (said["url"],))
+
+
+def _any_agreement(opened: Opened) -> tuple[NodeId, bytes]:
+    file = opened.renter.files.ls()[0]
+    shard = opened.renter.files.stat(file.name).shards[0]
+    return shard.farmer, shard.agreement

@@ -1,0 +1,63 @@
+"""The kill matrix: every site, before and after, ended by SIGKILL, restarted, and judged."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from settlement.steps import Moment
+from tests.judge.laws import AT_REST
+from tests.kill_matrix import deeds
+from tests.kill_matrix.sites import find_sites
+from tests.kill_matrix.stories import KILLED, STORIES, Story
+from tests.kill_matrix.world import World
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    found = World(tmp_path_factory.mktemp("world"))
+    try:
+        assert found.start_farmer(), found.log()
+        yield found
+    finally:
+        found.close()
+
+
+def test_every_site_of_the_source_is_in_the_matrix() -> None:
+    told = {site for story in STORIES for site in story.sites}
+    assert told == set(find_sites())
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+def test_whoever_is_killed_goes_on_from_disk(world: World, story: Story) -> None:
+    sites = find_sites()
+    for name in story.sites:
+        for moment in Moment:
+            story.prepare(world)
+            (kill_farmer if story.farmer else kill_renter)(world, story, sites[name].point(moment))
+            assert world.judge() == [], f"{moment} {name}"
+    story.mend(world)
+    go_on(world, story)
+
+
+def kill_renter(world: World, story: Story, point: str) -> None:
+    ended = world.rent(story.deed, *story.arguments(world), die_at=point)
+    assert ended == KILLED, f"{point}: {ended}\n{world.log()}"
+
+
+def kill_farmer(world: World, story: Story, point: str) -> None:
+    """Kill the farmer as it starts, in what it does for the renter, or in what it does of itself."""
+    if story.start(world, point):
+        world.rent(story.deed, *story.arguments(world))
+        if story.order is not None:
+            world.order(story.order)
+    assert world.farmer_died() == KILLED, f"{point}\n{world.log()}"
+    assert world.start_farmer(), world.log()
+
+
+def go_on(world: World, story: Story) -> None:
+    """Do it to the end, let both catch up with the chain, and judge."""
+    assert world.rent(story.deed, *story.arguments(world)) == story.ends, world.log()
+    assert world.order("follow")
+    assert world.rent(deeds.refresh) == 0, world.log()
+    world.disturbed = False
+    assert world.judge(AT_REST) == []

@@ -1,0 +1,237 @@
+"""A World: one chain, one farmer, one renter, their folders, and the judge's eye on all of it.
+
+It lasts for the whole matrix: whoever dies leaves its folder, the next process goes on from it.
+"""
+
+import asyncio
+import secrets
+import sqlite3
+from contextlib import closing, suppress
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, Final
+
+from node.demo.offers import farmer_config
+from node.demo.processes import ProcessFarmer
+from node.home import Home
+from payments.types import MAX_AMOUNT, Amount
+from payments.vouchers import SigningKey, channel_salt
+from settlement.client import Chain
+from settlement.deployment import Deployment, deploy
+from settlement.errors import Reverted
+from settlement.local_chain import ChainKind, LocalChain, dev_keys, give
+from settlement.rpc import Rpc
+from settlement.transactions import send_now
+from settlement.wallet import new_key
+from tests.end_to_end.village import lasting_port
+from tests.judge.books import Books, Signed, read_farmer, read_renter
+from tests.judge.chain import Chain as SeenChain
+from tests.judge.laws import AT_ALL_TIMES, Evidence, Law, judge
+from tests.kill_matrix.actors import Deed, Role, farm, fork_server, rent, wait
+
+TOKEN: Final = 10**18
+GAS_MONEY: Final = 10**21
+
+
+class World:
+    """Everything of one matrix. Not for several threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.context = fork_server()
+        self.anvil = LocalChain.start(ChainKind.ANVIL, block_time=0)
+        self.renter = folder / "renter"
+        self.renter.mkdir()
+        self.chain_file = folder / "chain.json"
+        self.gas_key = new_key()
+        self.payer = new_key()
+        self.stranger = dev_keys(4)[3]
+        self.skew = 0
+        self.extras = 0
+        self.disturbed = False
+        self.life = 0
+        self.newest = ""
+        self.gifts = 0
+        self.withdrawn = False
+        self.deployment = asyncio.run(self._found())
+        self.seen = SeenChain(
+            self.anvil.url, self.deployment.chain_id, self.deployment.contract, self.deployment.token
+        )
+        keys = (secrets.token_hex(32) for _ in range(3))
+        (self.renter / "keys").write_text(" ".join([*keys, self.payer.secret.hex()]))
+        self.home = Home(folder / "farmer")
+        self.money = self.home.farm_state(self.deployment.folder).money
+        config = farmer_config(self.payee, self.deployment)
+        offer = replace(config.offer, min_deposit=Amount(1))  # so that it lends three intervals, no more
+        self.config = replace(config, offer=offer, port=lasting_port())
+        self.config.save(self.home.farm_config)
+        self.url = ""
+        self.before: Evidence | None = None
+        self._farmer: BaseProcess | None = None
+        self._orders: Connection | None = None
+        self._signatures: set[tuple[Signed, bytes]] = set()
+
+    def close(self) -> None:
+        """End all processes."""
+        self.stop_farmer()
+        self.anvil.stop()
+
+    # The farmer
+
+    def start_farmer(self, die_at: str | None = None, *, meddler: bytes | None = None) -> bool:
+        """Start the farmer anew; whether it lives to say where it listens."""
+        self.stop_farmer()
+        ours, theirs = self.context.Pipe()
+        role = Role(self.home.root, self.chain_file, die_at, self.skew)
+        self._farmer = self.context.Process(
+            target=farm, args=(role, self.gas_key.secret, theirs), kwargs={"meddler": meddler}, daemon=True
+        )
+        self._farmer.start()
+        theirs.close()
+        self._orders = ours
+        try:
+            self.url = ours.recv()
+        except EOFError:
+            return False
+        return True
+
+    def order(self, what: str) -> bool:
+        """Have the farmer do something by itself; whether it has lived to say that it is done."""
+        assert self._orders is not None
+        self._orders.send(what)
+        try:
+            return bool(self._orders.recv() == what)
+        except (EOFError, ConnectionResetError):
+            return False
+
+    def stop_farmer(self) -> None:
+        """End the farmer, in the middle of whatever it does."""
+        if self._farmer is not None:
+            self._farmer.kill()
+            wait(self._farmer)
+
+    def farmer_died(self) -> int:
+        """How the farmer has ended; it must."""
+        assert self._farmer is not None
+        return wait(self._farmer)
+
+    # The renter
+
+    def rent(self, deed: Deed, *arguments: Any, die_at: str | None = None) -> int:  # noqa: ANN401
+        """Have the renter do something; how that process has ended."""
+        role = Role(self.renter, self.chain_file, die_at, self.skew)
+        process = self.context.Process(target=rent, args=(role, deed, arguments), daemon=True)
+        process.start()
+        return wait(process)
+
+    def log(self) -> str:
+        """What the two have said lately."""
+        parts = [folder / "log" for folder in (self.renter, self.home.root)]
+        return "\n".join(part.read_text()[-1_500:] for part in parts if part.exists())
+
+    # The chain
+
+    def on_chain(self, *requests: tuple[Any, ...]) -> None:
+        """Send requests to the chain."""
+        for method, *parameters in requests:
+            self.seen.ask(method, *parameters)
+
+    def fund_coldly(self, life: int) -> None:
+        """Have a stranger's wallet fund a channel from the renter to the farmer."""
+        asyncio.run(self._fund_coldly(life))
+
+    def withdraw_coldly(self) -> None:
+        """Have that wallet take what is left of the channels whose close it has requested."""
+        self.on_chain(("evm_increaseTime", 2 * self.deployment.challenge_period), ("evm_mine",))
+        asyncio.run(self._withdraw_coldly())
+
+    # The judge
+
+    def look(self) -> Evidence:
+        """Read everything."""
+        return Evidence(
+            chain=self.seen,
+            events=self.seen.replay(),
+            renters=tuple(self._renters()),
+            farmers=tuple(self._farmers()),
+            max_exposure=self.config.max_exposure,
+            read_price=self.config.offer.prices.download_per_gb // 900,
+            extras=self.extras,
+            before=self.before,
+            disturbed=self.disturbed,
+            signatures=self._signatures,
+        )
+
+    def judge(self, laws: tuple[Law, ...] = AT_ALL_TIMES) -> list[str]:
+        """The breaches of these laws by what there is now, which is remembered."""
+        evidence = self.look()
+        found = judge(evidence, laws)
+        self.before = Evidence(
+            self.seen, {}, evidence.renters, evidence.farmers, evidence.max_exposure, evidence.read_price
+        )
+        return found
+
+    def _renters(self) -> list[Books]:
+        path = self.renter / "money.db"
+        return [read_renter(path)] if _complete(path, "renter_shard") else []
+
+    def _farmers(self) -> list[Books]:
+        return [read_farmer(self.money)] if _complete(self.money, "farmer_agreement") else []
+
+    def tamper(self, path: Path, statement: str, *values: object) -> int:
+        """Change a node's books behind its back; how many rows."""
+        with closing(sqlite3.connect(path)) as conn, conn:
+            return conn.execute(statement, values).rowcount
+
+    async def _found(self) -> Deployment:
+        async with await Rpc.open(self.anvil.url) as rpc:
+            record = await deploy(rpc, dev_keys(1)[0], "matrix")
+            record.save(self.chain_file)
+            chain = await Chain.connect(rpc, record)
+            self.payee = new_key().address
+            (self.folder / "farmer").mkdir()
+            ProcessFarmer("farmer", self.folder / "farmer", chain, self.payee, self.gas_key)
+            for key in (self.gas_key, self.payer):
+                await give(rpc, key.address, GAS_MONEY)
+            await self.give_tokens(chain, self.payer)
+            return record
+
+    async def _fund_coldly(self, life: int) -> None:
+        signer = SigningKey(bytes.fromhex((self.renter / "keys").read_text().split()[1]))
+        record, stranger = self.deployment, self.stranger
+        async with await Chain.connect(record.url, record) as chain:
+            if not await chain.allowance(stranger.address, record.token):
+                await self.give_tokens(chain, stranger)
+                approval = chain.approve(MAX_AMOUNT, record.token)
+                await send_now(chain.rpc, stranger, approval.to, approval.data)
+            salt = channel_salt(record.genesis_hash, life)
+            rows = [(self.payee, Amount(10 * TOKEN))]
+            call = chain.fund(signer.address, record.challenge_period, salt, rows, record.token)
+            await send_now(chain.rpc, stranger, call.to, call.data)
+
+    async def _withdraw_coldly(self) -> None:
+        signer = SigningKey(bytes.fromhex((self.renter / "keys").read_text().split()[1]))
+        record = self.deployment
+        async with await Chain.connect(record.url, record) as chain:
+            for life in range(1, self.life + 1):
+                salt = channel_salt(record.genesis_hash, life)
+                call = chain.withdraw(
+                    signer.address, record.challenge_period, salt, payees=[self.payee], token=record.token
+                )
+                with suppress(Reverted):  # not closing
+                    await send_now(chain.rpc, self.stranger, call.to, call.data)
+
+    async def give_tokens(self, chain: Chain, to: SigningKey) -> None:
+        call = bytes.fromhex("a9059cbb") + to.address.rjust(32, b"\0") + (10_000 * TOKEN).to_bytes(32)
+        await send_now(chain.rpc, dev_keys(1)[0], chain.deployment.token, call)
+
+
+def _complete(path: Path, last_table: str) -> bool:
+    """Whether a process has lived long enough to create its tables."""
+    if not path.exists():
+        return False
+    with closing(sqlite3.connect(path)) as conn:
+        query = "SELECT 1 FROM sqlite_master WHERE name = ?"
+        return conn.execute(query, (last_table,)).fetchone() is not None

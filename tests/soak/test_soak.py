@@ -1,0 +1,70 @@
+"""The soak in its short form, and its judge: what it counts, it can count."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.judge.lawful import CHANNEL, PAYEE, PAYER, its, lawful
+from tests.judge.laws import Evidence
+from tests.soak.judge import lost_payments, paid_wrongly, unaccounted
+
+SOAK = Path(__file__).parents[2] / "scripts" / "soak"
+MINUTES = 0.3
+HELD = {PAYER.hex(): 5_000, PAYEE.hex(): 0}
+
+
+def test_nothing_is_lost_or_paid_twice_whoever_dies() -> None:
+    done = subprocess.run(
+        [SOAK, "--seed", "11", "--minutes", str(MINUTES)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    line = json.loads(done.stdout.splitlines()[-1])
+    assert line["vouchers_lost"] == line["paid_twice"] == 0
+    assert line["tokens_unaccounted"] == line["audits_paid_wrongly"] == 0
+    assert line["kills"] >= 4
+    assert 2 * line["kills_in_flight"] >= line["kills"]
+    assert line["vouchers_acknowledged"] >= 60 * MINUTES
+
+
+def settled(evidence: Evidence) -> Evidence:
+    """The same with everything paid: nothing is proven beyond it."""
+    return its(evidence, proven=0)
+
+
+def test_judge_is_content_with_what_is_settled() -> None:
+    evidence = settled(lawful())
+    assert list(lost_payments(evidence, {"renter": [(CHANNEL, 110)]})) == []
+    assert list(paid_wrongly(evidence)) == []
+    assert unaccounted(evidence, HELD) == 0
+
+
+def test_judge_misses_an_acknowledged_payment_that_is_gone() -> None:
+    assert len(list(lost_payments(settled(lawful()), {"renter": [(CHANNEL, 110), (CHANNEL, 111)]}))) == 1
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        lambda evidence: its(evidence, paid=99),
+        lambda evidence: its(evidence, paid=111),
+        lambda evidence: replace(evidence, events={CHANNEL: replace(evidence.events[CHANNEL], claimed=111)}),
+    ],
+    ids=["too little", "too much", "claimed too much"],
+)
+def test_judge_sees_audits_paid_wrongly(tamper: Callable[[Evidence], Evidence]) -> None:
+    assert list(paid_wrongly(tamper(lawful()))) != []
+
+
+def test_judge_misses_every_token() -> None:
+    evidence = settled(lawful())
+    assert unaccounted(evidence, HELD | {PAYER.hex(): 5_001}) == 1
+    more = replace(evidence, events={CHANNEL: replace(evidence.events[CHANNEL], withdrawn=7)})
+    assert unaccounted(more, HELD) == 14
