@@ -37,7 +37,7 @@ def shard(index: int, agreement: int) -> Shard:
 def files(draw: st.DrawFn) -> File:
     size = draw(st.integers(0, 3000))
     segments = []
-    for at, length in enumerate(segment_lengths(size, draw(st.integers(700, 3000)))):
+    for at, length in enumerate(segment_lengths(size, draw(st.integers(1024, 3000)))):
         n = draw(st.integers(1, 256))
         held = sorted(draw(st.sets(st.integers(0, n - 1), max_size=8)))
         shards = tuple(shard(index, 1000 * at + index) for index in held)
