@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
@@ -47,7 +47,7 @@ class Mortal(Database):
 
 async def main(said: dict[str, Any], fatal: int, when: str) -> None:
     deployment = Deployment.from_record(said["deployment"])
-    chain = Chain(cast(Rpc, None), deployment)  # a put asks the chain nothing
+    chain = Chain(await Rpc.open("http://127.0.0.1:9"), deployment)  # a put asks the chain nothing
     keys = Keys(
         node=NodeKey(bytes.fromhex(said["node"])),
         signer=SigningKey(bytes.fromhex(said["signer"])),
