@@ -33,7 +33,7 @@ from settlement.errors import (
     TransactionPending,
     TransactionReplaced,
 )
-from settlement.fees import DEFAULT_CEILING, GWEI, Fees, affordable, raised
+from settlement.fees import DEFAULT_CEILING, Fees, affordable, raised
 from settlement.outbox_store import Attempt, Phase, Queued, empty_transfer
 from settlement.rpc import Receipt
 from settlement.transactions import (
@@ -44,7 +44,7 @@ from settlement.transactions import (
     sign_transaction,
 )
 
-__all__ = ["DEFAULT_CEILING", "GWEI", "Outbox"]
+__all__ = ["DEFAULT_CEILING", "Outbox"]
 
 STUCK_SECONDS: Final = 60.0
 """An attempt that is not mined after this is signed again with a higher fee."""

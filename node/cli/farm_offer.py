@@ -22,6 +22,7 @@ from node.cli.options import ChainName, Json
 from node.cli.output import note, print_json, show_facts
 from node.cli.session import home, on_chain, token_info
 from payments.types import MAX_AMOUNT
+from settlement.fees import GWEI
 
 if TYPE_CHECKING:
     from node.farmer.config import FarmerConfig, Offer
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from settlement.client import TokenInfo
 
 group = typer.Typer()
-
-GWEI = 10**9
 
 
 def _amount(flag: str, what: str) -> Any:  # noqa: ANN401 - typer's own marker

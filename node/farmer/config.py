@@ -16,10 +16,10 @@ from payments.errors import PaymentError
 from payments.policy import ClaimPolicy
 from payments.prices import Prices, Quote
 from payments.types import GB, Address, Amount, NodeId, Seconds, Timestamp, to_amount
+from settlement.fees import GWEI
 from settlement.postgresql import read_url
 
 DAY: Final = 86_400
-GWEI: Final = 10**9
 TOKEN: Final = 10**18
 """Base units of a token with the usual 18 decimals, in which the defaults are stated."""
 

@@ -18,16 +18,13 @@ from settlement.client import Chain, ChannelState
 from settlement.database import Database
 from settlement.deployment import Deployment
 from settlement.errors import ChainError
+from settlement.outbox import BLOCK_SECONDS, STUCK_SECONDS
 from settlement.outbox_store import list_open
 from settlement.rpc import Block
 from settlement.watcher_store import load_cursor
 
 LOCAL_SECONDS = 5
 """How long a claim takes on a chain whose blocks come at once, until one was measured."""
-BLOCK_SECONDS = 15
-STUCK_SECONDS = 60
-"""A transaction that is not mined by then is sent again, dearer."""
-STATES_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +81,8 @@ async def look(chain: Chain, database: Database, gas_key: Address | None, now: T
     """Ask the chain. Raises ChainError."""
     candidates = database.read(lambda conn: find_candidates(conn, now))
     ids = [one.channel.id for one in candidates if _brings(one) and one.channel.status is not Status.CLOSED]
-    states: dict[ChannelId, ChannelState] = {}
     head = await chain.head()
-    for start in range(0, len(ids), STATES_AT_ONCE):
-        part = ids[start : start + STATES_AT_ONCE]
-        states |= dict(zip(part, await chain.channel_states(part), strict=True))
+    states = dict(zip(ids, await chain.channel_states(ids), strict=True))
     balance = await chain.balance(gas_key) if gas_key else None
     return Sight(head, (await chain.rpc.fees()).now, balance, states)
 
@@ -158,7 +152,7 @@ def usual_latency(deployment: Deployment) -> Seconds:
     """How long a claim takes where nothing was measured: it may be stuck once, and has to be confirmed."""
     if deployment.local:
         return Seconds(LOCAL_SECONDS)
-    return Seconds(STUCK_SECONDS + deployment.confirmations * BLOCK_SECONDS)
+    return Seconds(int(STUCK_SECONDS) + deployment.confirmations * BLOCK_SECONDS)
 
 
 def deadline_sentence(deadline: Deadline, show: Callable[[int], str] = str) -> str:

@@ -28,11 +28,11 @@ from settlement.claims import Outcome, plan_claims, send_claims
 from settlement.client import Chain, ChannelState, Claim
 from settlement.database import Database
 from settlement.errors import ChainError
-from settlement.outbox import GWEI, Outbox
+from settlement.fees import GWEI
+from settlement.outbox import Outbox
 
 log = logging.getLogger("tithebarn.tower")
 
-STATES_AT_ONCE = 500
 CEILING = 3_000 * GWEI
 """What a unit of gas may cost: a claim that waits is lost."""
 MAX_CHANNELS = 10_000
@@ -155,20 +155,14 @@ class Tower:
         head = await self.chain.head()
         now = Timestamp(max(head.timestamp, self.clock()))
         due = []
-        for one, state in zip(watched, await self._states(watched), strict=True):
+        states = await self.chain.channel_states([one.channel_id for one in watched])
+        for one, state in zip(watched, states, strict=True):
             claim = self._claim(one, state)
             if claim is None and state.closes_at and now >= state.closes_at + KEPT_SECONDS:
                 await self.database.write(partial(forget_watched, channel=one.channel_id))
             if claim is not None and _late(one.terms, state, now):
                 due.append(claim)
         return due
-
-    async def _states(self, watched: Sequence[Watched]) -> list[ChannelState]:
-        states: list[ChannelState] = []
-        for start in range(0, len(watched), STATES_AT_ONCE):
-            ids = [one.channel_id for one in watched[start : start + STATES_AT_ONCE]]
-            states += await self.chain.channel_states(ids)
-        return states
 
     def _claim(self, one: Watched, state: ChannelState) -> Claim | None:
         """Choose what brings most: the proven voucher, unless the contract has refused its proof."""
