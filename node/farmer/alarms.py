@@ -23,16 +23,16 @@ class Alarms:
         self.trouble: tuple[str, ...] = ()
         """The deadlines that are short, in sentences."""
 
-    def look(self, head: Block | None, price: int | None) -> None:
+    async def look(self, head: Block | None, price: int | None) -> None:
         """Look for deadlines that are short, by the books, the newest block and the price of gas in wei."""
         farm, now, sight = self._farm, self._farm.now(), Sight(head, price)
         books = Books(farm.config, farm.database, farm.chain.deployment, None)
 
         def read(conn: Connection) -> list[tuple[ChannelId, str]]:
-            found = find_deadlines(conn, books, find_candidates(conn, now), now, sight)
+            found = find_deadlines(conn, books, find_candidates(conn, now, closing=True), now, sight)
             return [(one.channel_id, deadline_sentence(one)) for one in found if one.short]
 
-        short = self._farm.database.read(read)
+        short = await farm.run(farm.database.read, read)
         self.trouble = tuple(sentence for _, sentence in short)
         self._told = {name: self._told[name] for name, _ in short if name in self._told}
         for name, sentence in short:

@@ -14,8 +14,7 @@ from payments.gas_forecast import Cheaper
 from payments.policy import Claimable, ClaimDecision, ClaimPolicy, Unpaid
 from payments.sweep import Row, decide_all
 from payments.types import MAX_AMOUNT, Amount, Seconds, Timestamp, to_amount
-from settlement.client import Chain, Claim
-from settlement.errors import ChainError
+from settlement.client import Claim
 
 BATCH_GAS = 45_000
 """Gas of a claim transaction before its first row, as measured."""
@@ -68,11 +67,16 @@ class Considered:
         return Claim(one.channel.terms, earnings.paid) if one.claimable.amount and earnings.paid else None
 
 
-def find_candidates(conn: Connection, now: Timestamp) -> list[Candidate]:
-    """Every accepted channel, with what its unconditional voucher would bring and its proof would add."""
+def find_candidates(conn: Connection, now: Timestamp, *, closing: bool = False) -> list[Candidate]:
+    """Every accepted channel, with what its unconditional voucher would bring and its proof would add.
+
+    closing: only those whose payer has asked to close.
+    """
     found = []
     all_sums = {sums.renter: sums for sums in list_sums(conn)}
     for book, channel in list_books_with_channels(conn):
+        if closing and not channel.closes_at:
+            continue
         sums = all_sums.get(book.renter) or RenterSums(book.renter)
         current = caught_up(book, channel, sums)
         paid = current.earnings.paid
@@ -114,19 +118,19 @@ def consider(
     show: Callable[[int], str] = str,
 ) -> list[Considered]:
     """Decide about every channel; `gas_wei` is the price of a unit of gas, `show` writes amounts."""
-    fee = _fee(config, gas_wei, ROW_GAS)
+    fee = fee_of(config, gas_wei, ROW_GAS)
     rows = [
         Row(
             one.channel,
             one.claimable,
             fee,
-            _fee(config, gas_wei, len(one.proof) * PROOF_BYTE_GAS),
+            fee_of(config, gas_wei, len(one.proof) * PROOF_BYTE_GAS),
             _policy(config, one),
         )
         for one in candidates
     ]
     decisions = decide_all(
-        config.claims, rows, base_fee=_fee(config, gas_wei, BATCH_GAS), now=now, cheaper=cheaper, show=show
+        config.claims, rows, base_fee=fee_of(config, gas_wei, BATCH_GAS), now=now, cheaper=cheaper, show=show
     )
     return [Considered(one, fee, decision) for one, decision in zip(candidates, decisions, strict=True)]
 
@@ -139,15 +143,7 @@ def _policy(config: FarmerConfig, one: Candidate) -> ClaimPolicy:
     return replace(config.claims, min_amount=min(config.claims.min_amount, soon))
 
 
-async def gas_now(chain: Chain) -> int | None:
-    """What a unit of gas costs in wei; None if the chain does not say."""
-    try:
-        return (await chain.rpc.fees()).now
-    except ChainError:
-        return None
-
-
-def _fee(config: FarmerConfig, gas_wei: int | None, gas: int) -> Amount | None:
+def fee_of(config: FarmerConfig, gas_wei: int | None, gas: int) -> Amount | None:
     """What so much gas costs, in base units of the token."""
     if gas_wei is None or config.gas_price is None:
         return None

@@ -165,7 +165,7 @@ class Farmer:
         await self._follower.follow()
         if self._follower.trouble is None:
             await restored.note_followed(self.farm)
-        self._alarms.look(self._follower.head, self._collector.price)
+        await self._alarms.look(self._follower.head, self._collector.price)
 
     async def sweep(self) -> None:
         """End what is over, delete what is not paid, write statistics."""

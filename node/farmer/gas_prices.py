@@ -1,6 +1,5 @@
 """What gas costs now and is expected to cost, as a farmer asks its chain: the history once an hour."""
 
-from node.farmer.claimable import gas_now
 from payments.gas_forecast import HOUR, Cheaper, cheaper_hour
 from payments.types import Timestamp
 from settlement.client import Chain
@@ -18,7 +17,10 @@ class GasPrices:
 
     async def now(self) -> int | None:
         """What a unit of gas costs in wei; None if the chain does not say."""
-        return await gas_now(self._chain)
+        try:
+            return (await self._chain.rpc.fees()).now
+        except ChainError:
+            return None
 
     async def cheaper(self, price: int | None, now: Timestamp) -> Cheaper | None:
         """When gas is expected to cost clearly less than `price`; None if nothing tells so."""

@@ -2,16 +2,14 @@
 
 from dataclasses import dataclass
 
-from node.farmer.claimable import Considered, consider, find_candidates
+from node.farmer.claimable import Considered, consider, fee_of, find_candidates
 from node.farmer.config import FarmerConfig
 from node.farmer.gas_prices import GasPrices
-from payments.types import Address, Amount, ChannelId, Timestamp, to_amount
+from payments.types import Address, Amount, ChannelId, Timestamp
 from settlement.chain_events import Reason
 from settlement.claims import plan_claims
 from settlement.client import Chain
 from settlement.database import Database
-
-_ETHER = 10**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +72,13 @@ async def quote_claims(
     refused = {outcome.channel_id: outcome.reason for outcome in plan.left_out}
     claimed = [one for one in considered if one.candidate.channel.id in due.keys() - refused.keys()]
     left = [one for one in considered if one.amount and one not in claimed]
-    worth = None if config.gas_price is None else -(-plan.gas * price * config.gas_price // _ETHER)
     return ClaimQuote(
         claimed=tuple(_row(one, None) for one in claimed),
         left=tuple(_row(one, refused.get(one.candidate.channel.id)) for one in left),
         transactions=len(plan.batches),
         gas=plan.gas,
         gas_price=price,
-        fee=None if worth is None else to_amount(worth),
+        fee=fee_of(config, price, plan.gas),
     )
 
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from node.daemon import FarmerDaemon, Places
-from node.farmer.claimable import consider, find_candidates, gas_now
+from node.farmer.claimable import consider, find_candidates
 from node.farmer.config import FarmerConfig
+from node.farmer.gas_prices import GasPrices
 from payments.types import Amount, Timestamp
 from payments.vouchers import Voucher, channel_id, sign_voucher
 from scripts.farm.books import NODE_KEY, PAYEE, SIGNER, TABLES
@@ -72,7 +73,7 @@ async def claim(folder: Path, watch: Watch) -> dict[str, int]:
     config, key = FarmerConfig(payee=PAYEE, tokens=(deployment.token,)), dev_keys(3)[2]
     with closing(Database.at(folder / "money.db", TABLES)) as database:
         async with await Chain.connect(deployment.url, deployment) as chain:
-            now, price = Timestamp(int(time.time())), await gas_now(chain)
+            now, price = Timestamp(int(time.time())), await GasPrices(chain).now()
             watch.note("opened")
             found = database.read(lambda conn: find_candidates(conn, now))
             considered = consider(config, found, gas_wei=price, now=now)
