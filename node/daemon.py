@@ -7,7 +7,6 @@ and goes on; nothing but `stop` ends it. Importing this module imports the whole
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ from node.hex import to_hex
 from node.home import COPIES, write_json
 from node.identity import NodeKey
 from node.shard_store import ShardStore
-from node.tasks import end
+from node.tasks import end, repeat
 from payments.vouchers import SigningKey
 from settlement.client import Chain
 from settlement.copies import EVERY, Copies, check_database, keep_copies
@@ -152,8 +151,7 @@ class FarmerDaemon:
         """Take the port first: two farmers on one would share the books."""
         server = HttpServer(self._config.host, self._config.port, self._limits or Limits())
         stack.callback(server.close)
-        host, port = server.address
-        self._url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        self._url = server.url
         return server
 
     async def _serve_metrics(self, stack: AsyncExitStack, farmer: Farmer) -> None:
@@ -164,7 +162,7 @@ class FarmerDaemon:
         stack.callback(server.close)
         await server.start(create_metrics_app(farmer, server.limits))
         stack.push_async_callback(server.stop)
-        log.info("metrics_served url=http://%s:%d/metrics", *server.address)
+        log.info("metrics_served url=%s/metrics", server.url)
 
     async def _open(self, stack: AsyncExitStack) -> Farmer:
         chain = self._chain
@@ -204,14 +202,14 @@ class FarmerDaemon:
     def _begin_loops(self, stack: AsyncExitStack, farmer: Farmer) -> None:
         rhythm = self._rhythm
         loops = [
-            _repeat("follow", farmer.follow, rhythm.follow),
-            _repeat("sweep", farmer.sweep, rhythm.sweep, at_once=True),
-            _repeat("towers", farmer.tell_towers, rhythm.towers),
-            _repeat("collect", farmer.collect, rhythm.collect, farmer.farm.claims_due),
+            repeat("follow", farmer.follow, rhythm.follow),
+            repeat("sweep", farmer.sweep, rhythm.sweep, at_once=True),
+            repeat("towers", farmer.tell_towers, rhythm.towers),
+            repeat("collect", farmer.collect, rhythm.collect, farmer.farm.claims_due),
         ]
         if self._places.config is not None:
             reload = _Reload(self._places.config, farmer)
-            loops.append(_repeat("reload", reload.look, rhythm.reload))
+            loops.append(repeat("reload", reload.look, rhythm.reload))
         for loop in loops:
             stack.push_async_callback(end, [asyncio.create_task(loop)])
 
@@ -241,25 +239,3 @@ class _Reload:
             found = self._path.stat()
             return found.st_mtime_ns, found.st_ino
         return None
-
-
-async def _repeat(
-    name: str,
-    step: Callable[[], Awaitable[object]],
-    seconds: float,
-    due: asyncio.Event | None = None,
-    *,
-    at_once: bool = False,
-) -> None:
-    """Do something again and again; at once when it is `due`. What fails is tried again the next time."""
-    wake = due or asyncio.Event()
-    if at_once:
-        wake.set()
-    while True:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(wake.wait(), seconds)
-        wake.clear()
-        try:
-            await step()
-        except Exception:  # a farmer does not die of one bad round
-            log.exception("loop_failed loop=%s", name)

@@ -1,8 +1,12 @@
-"""Tasks that succeed together or end with the first error, as itself and not in a group."""
+"""Tasks that succeed together or end with the first error, as itself and not in a group; and endless ones."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import suppress
 from typing import Any, TypeVar
+
+log = logging.getLogger("tithebarn")
 
 T = TypeVar("T")
 
@@ -27,3 +31,25 @@ async def end(tasks: Iterable["asyncio.Task[Any]"]) -> None:
         task.cancel()
     if running:
         await asyncio.wait(running)
+
+
+async def repeat(
+    name: str,
+    step: Callable[[], Awaitable[object]],
+    seconds: float,
+    due: asyncio.Event | None = None,
+    *,
+    at_once: bool = False,
+) -> None:
+    """Do something again and again; at once when it is `due`. What fails is tried again the next time."""
+    wake = due or asyncio.Event()
+    if at_once:
+        wake.set()
+    while True:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(wake.wait(), seconds)
+        wake.clear()
+        try:
+            await step()
+        except Exception:  # nobody dies of one bad round
+            log.exception("loop_failed loop=%s", name)

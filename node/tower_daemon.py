@@ -12,7 +12,7 @@ from node.api.server import HttpServer
 from node.api.tower_routes import create_tower_app
 from node.db.tower import TABLES
 from node.identity import NodeKey
-from node.tasks import end
+from node.tasks import end, repeat
 from node.tower.tower import Tower
 from settlement.database import Database
 from settlement.tables import TABLES as CHAIN_TABLES
@@ -42,12 +42,12 @@ class TowerDaemon:
         async with AsyncExitStack() as stack:
             server = HttpServer(self._host, self._port, Limits())
             stack.callback(server.close)
-            host, port = server.address
-            self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+            self.url = server.url
             await self.tower.begin()
             await server.start(create_tower_app(self.tower, self._key, os.urandom(16), server.limits))
             stack.push_async_callback(server.stop)
-            stack.push_async_callback(end, [asyncio.create_task(self._watch())])
+            looking = repeat("look", self.tower.look, self._look_seconds, at_once=True)
+            stack.push_async_callback(end, [asyncio.create_task(looking)])
             self._stack = stack.pop_all()
         log.info("tower_started node=%s url=%s", self._key.node.hex(), self.url)
         return self
@@ -61,11 +61,3 @@ class TowerDaemon:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
-
-    async def _watch(self) -> None:
-        while True:
-            try:
-                await self.tower.look()
-            except Exception:  # a tower does not die of one bad look
-                log.exception("look_failed")
-            await asyncio.sleep(self._look_seconds)

@@ -89,6 +89,12 @@ class HttpServer:
         name = self._socket.getsockname()
         return str(name[0]), int(name[1])
 
+    @property
+    def url(self) -> str:
+        """Where it listens, as a base URL."""
+        host, port = self.address
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
     async def start(self, app: App) -> None:
         """Begin to serve."""
         places = Places(self.limits.max_connections_per_address)
