@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from node.db import Connection
-from node.db.farmer import Book, Held, list_books, load_book, load_held
+from node.db.farmer import Book, Held, list_books_with_channels, load_book, load_held
 from node.errors import NodeError
 from node.farmer.config import read_tower
 from node.farmer.farm import Farm
@@ -19,7 +19,6 @@ from node.transport import Target, Transport
 from node.watch_messages import WatchChannel, WatchedChannel
 from payments.channel import Channel, Status
 from payments.types import ChannelId, NodeId
-from settlement.tables import load_channel
 
 log = logging.getLogger("tithebarn.farmer")
 
@@ -104,12 +103,9 @@ def _pack(conn: Connection, parcel: Parcel) -> tuple[Parcel, Held | None]:
 
 def _parcels(conn: Connection) -> list[Parcel]:
     """What is worth protecting: channels that are not spent, with a voucher."""
-    found = []
-    for book in list_books(conn):
-        channel = load_channel(conn, book.channel_id)
-        if channel is None or channel.status is Status.CLOSED:
-            continue
-        parcel = Parcel(channel, book)
-        if max(parcel.totals) > channel.claimed:
-            found.append(parcel)
-    return found
+    both = (Parcel(channel, book) for book, channel in list_books_with_channels(conn))
+    return [
+        one
+        for one in both
+        if one.channel.status is not Status.CLOSED and max(one.totals) > one.channel.claimed
+    ]
