@@ -1,6 +1,5 @@
 """`tithe farm`: a farmer's life. Set up, run, and the books, prices and claims of the other two modules."""
 
-import errno
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -211,33 +210,16 @@ async def _serve(
     place: Home, config: "FarmerConfig", record: "Deployment", key: "SigningKey | None", *, as_json: bool
 ) -> None:
     """Run the daemon until a signal comes."""
-    import asyncio
-    import logging
-    import signal
-
+    from node.cli.serving import serve, until_stopped
     from settlement.client import Chain
 
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("tithebarn").setLevel(logging.INFO)
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = until_stopped()
     async with await Chain.connect(record.url, record) as chain:
         if record.local and key is not None and not await chain.balance(key.address):
             await give_gas(chain, key.address, LOCAL_GAS)
         daemon = farm_books.make_daemon(place, config, record, key, chain)
-        try:
-            await daemon.start()
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            where = f"{config.host}:{config.port}"
-            raise NotDone(f"{where} is in use: choose another by tithe farm settings --port N") from None
-        try:
-            _tell_running(daemon, as_json=as_json)
-            await stop.wait()
-        finally:
-            await daemon.stop()
+        taken = f"{config.host}:{config.port} is in use: choose another by tithe farm settings --port N"
+        await serve(daemon, stop, lambda: _tell_running(daemon, as_json=as_json), taken)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,13 @@
 """`tithe tower`: hold the vouchers of farmers, and claim for them while they are away."""
 
+from contextlib import closing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from node.cli.amounts import ETHER_DECIMALS, counted, tokens
-from node.cli.errors import NotDone, Unusable
+from node.cli.errors import Unusable
 from node.cli.identifiers import show_address
 from node.cli.key_files import (
     create_keystore,
@@ -89,62 +91,36 @@ def run_(
     run(_serve(_Tower(place, record, key, gas_key, serves), host, port, as_json=as_json))
 
 
+@dataclass(frozen=True, slots=True)
 class _Tower:
     """What a tower is made of."""
 
-    def __init__(
-        self,
-        place: "Home",
-        record: "Deployment",
-        key: "NodeKey",
-        gas_key: "SigningKey",
-        serves: "set[NodeId] | None",
-    ) -> None:
-        self.place = place
-        self.record = record
-        self.key = key
-        self.gas_key = gas_key
-        self.serves = serves
+    place: "Home"
+    record: "Deployment"
+    key: "NodeKey"
+    gas_key: "SigningKey"
+    serves: "set[NodeId] | None"
 
 
 async def _serve(made: _Tower, host: str, port: int, *, as_json: bool) -> None:
     """Run the daemon until a signal comes."""
-    import asyncio
-    import errno
-    import logging
-    import signal
-    from contextlib import closing
-
     from node.cli.gifts import give_gas
+    from node.cli.serving import serve, until_stopped
     from node.tower.tower import Tower
     from node.tower_daemon import TowerDaemon, open_tower_books
     from settlement.client import Chain
 
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("tithebarn").setLevel(logging.INFO)
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    record = made.record
-    books = open_tower_books(made.place.tower_state(record.folder).money)
-    with closing(books):
+    stop, record, gas = until_stopped(), made.record, made.gas_key.address
+    with closing(open_tower_books(made.place.tower_state(record.folder).money)) as books:
         async with await Chain.connect(record.url, record) as chain:
-            if record.local and not await chain.balance(made.gas_key.address):
-                await give_gas(chain, made.gas_key.address, 10**ETHER_DECIMALS)
+            if record.local and not await chain.balance(gas):
+                await give_gas(chain, gas, 10**ETHER_DECIMALS)
+            balance = await chain.balance(gas)
             tower = Tower(books, chain, made.gas_key, wall_clock, made.serves)
             seconds = LOCAL_LOOK_SECONDS if record.local else LOOK_SECONDS
             daemon = TowerDaemon(tower, made.key, host, port, seconds)
-            try:
-                await daemon.start()
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE:
-                    raise
-                raise NotDone(f"{host}:{port} is in use: choose another by --port N") from None
-            try:
-                _tell(made, daemon, await chain.balance(made.gas_key.address), as_json=as_json)
-                await stop.wait()
-            finally:
-                await daemon.stop()
+            taken = f"{host}:{port} is in use: choose another by --port N"
+            await serve(daemon, stop, lambda: _tell(made, daemon, balance, as_json=as_json), taken)
 
 
 def _tell(made: _Tower, daemon: "TowerDaemon", balance: int, *, as_json: bool) -> None:
