@@ -1,6 +1,7 @@
 """What holds for every test: none is skipped, and a slow machine is no reason to fail."""
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from hypothesis import settings
@@ -22,9 +23,10 @@ def postgresql() -> Iterator[Server]:
 
 
 @pytest.fixture(params=list(Kind))
-def place(request: pytest.FixtureRequest) -> Place:
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """Each kind of database in turn."""
-    return place_of(request)
+    with closing(place_of(request)) as found:
+        yield found
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,7 +1,7 @@
 """Where a test's database may live: a SQLite file or a schema of PostgreSQL. The same tests hold for both."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -23,9 +23,16 @@ class Place:
 
     url: str
     schema: str | None
+    _opened: list[Database] = field(default_factory=list)
 
     def open(self, tables: Iterable[type[SQLModel]]) -> Database:
-        return Database(self.url, tables, schema=self.schema)
+        self._opened.append(Database(self.url, tables, schema=self.schema))
+        return self._opened[-1]
+
+    def close(self) -> None:
+        """Close what a test has left open."""
+        for one in self._opened:
+            one.close()
 
 
 def place_of(request: pytest.FixtureRequest) -> Place:
