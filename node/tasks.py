@@ -47,7 +47,8 @@ async def repeat(
         wake.set()
     while True:
         with suppress(TimeoutError):
-            await asyncio.wait_for(wake.wait(), seconds)
+            async with asyncio.timeout(seconds):  # wait_for loses a cancellation that comes with the event
+                await wake.wait()
         wake.clear()
         try:
             await step()
