@@ -169,7 +169,9 @@ class Database:
             running = item is not None
             if group:
                 try:
-                    conn = self._kept(conn) or self._writer_engine.connect()
+                    conn = self._kept(conn)
+                    if conn is None:
+                        conn = self._writer_engine.connect()
                     self._commit(conn, group)
                 except BaseException as err:  # noqa: BLE001 - every waiting caller must hear of it
                     fault = self._named(err)
