@@ -38,8 +38,16 @@ async def _quote(config: "FarmerConfig", record: "Deployment", *, everything: bo
         raise NotDone("this farmer has no gas key: tithe farm init")
     with open_books(place, config, record) as database:
         async with await Chain.connect(record.url, record) as chain:
-            now = Timestamp(wall_clock())
-            return await quote_claims(config, database, chain, sender, now, everything=everything)
+            now, token = Timestamp(wall_clock()), known_token(record)
+            return await quote_claims(
+                config,
+                database,
+                chain,
+                sender,
+                now,
+                everything=everything,
+                show=lambda amount: coins(amount, token),
+            )
 
 
 def _show(quote: "ClaimQuote", token: "TokenInfo | None") -> None:

@@ -1,5 +1,6 @@
 """A dry run of a claim: what it would bring, what it would cost, what is left and why. Sends nothing."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from node.farmer.claimable import Considered, consider, fee_of, find_candidates
@@ -56,13 +57,17 @@ async def quote_claims(
     now: Timestamp,
     *,
     everything: bool = False,
+    show: Callable[[int], str] = str,
 ) -> ClaimQuote:
-    """Plan the claims that are due now, or `everything`, as `sender` would send them. Raises ChainError."""
+    """Plan the claims that are due now, or `everything`, as `sender` would send them.
+
+    `show` writes amounts in sentences. Raises ChainError.
+    """
     prices = GasPrices(chain)
     price = (await chain.rpc.fees()).now
     cheaper = await prices.cheaper(price, now)
     candidates = database.read(lambda conn: find_candidates(conn, now))
-    considered = consider(config, candidates, gas_wei=price, now=now, cheaper=cheaper)
+    considered = consider(config, candidates, gas_wei=price, now=now, cheaper=cheaper, show=show)
     due = {
         one.candidate.channel.id: claim
         for one in considered
