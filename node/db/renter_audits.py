@@ -5,17 +5,19 @@ total once.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, LargeBinary, Row, Table, insert, select, update
+from sqlalchemy import BigInteger, Connection, LargeBinary, Row, Table, bindparam, insert, select, update
 from sqlmodel import Field, SQLModel
 
 from node.audit import Answer, Challenge, Item, Outcome, Try, Window
 from payments.types import Amount, ChannelId, Timestamp
 from payments.vouchers import SignedVoucher, Voucher
 from settlement.database import AmountColumn
+from settlement.statements import Statement
 from settlement.tables import table
 
 
@@ -58,6 +60,11 @@ TABLES: Final[tuple[type[SQLModel], ...]] = (AuditRow, AuditItemRow)
 
 _AUDITS: Final[Table] = table(AuditRow)
 _ITEMS: Final[Table] = table(AuditItemRow)
+_load_items: Final = Statement(
+    select(_ITEMS.c.agreement, _ITEMS.c.data_root, _ITEMS.c.leaf_count, _ITEMS.c.indices)
+    .where(_ITEMS.c.audit_id == bindparam("key", type_=_ITEMS.c.audit_id.type))
+    .order_by(_ITEMS.c.position)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +128,22 @@ def update_audit(conn: Connection, audit: AuditRecord) -> None:
     conn.execute(update(_AUDITS).where(_AUDITS.c.audit_id == audit.audit_id).values(**_changing(audit)))
 
 
+def group_decisions(decisions: Iterable[Decision]) -> dict[tuple[Outcome, str, Timestamp], list[bytes]]:
+    """Group agreements by what was decided, why and when: nearly always all of a challenge are one group."""
+    groups: defaultdict[tuple[Outcome, str, Timestamp], list[bytes]] = defaultdict(list)
+    for decision in decisions:
+        groups[decision.outcome, decision.reason, decision.at].append(decision.agreement)
+    return groups
+
+
 def decide_items(conn: Connection, audit_id: bytes, decisions: Iterable[Decision]) -> None:
     """Write outcomes of items. A proof that comes late replaces another outcome; nothing replaces PASSED."""
-    for decision in decisions:
+    for (outcome, reason, at), agreements in group_decisions(decisions).items():
         conn.execute(
             update(_ITEMS)
-            .where(_ITEMS.c.audit_id == audit_id, _ITEMS.c.agreement == decision.agreement)
+            .where(_ITEMS.c.audit_id == audit_id, _ITEMS.c.agreement.in_(agreements))
             .where((_ITEMS.c.outcome.is_(None)) | (_ITEMS.c.outcome != Outcome.PASSED.value))
-            .values(outcome=decision.outcome.value, reason=decision.reason, decided_at=decision.at)
+            .values(outcome=outcome.value, reason=reason, decided_at=at)
         )
 
 
@@ -181,9 +196,9 @@ def _load_audits(conn: Connection, query: Any) -> tuple[AuditRecord, ...]:  # no
 
 
 def _items(conn: Connection, audit_id: bytes) -> tuple[Item, ...]:
-    rows = conn.execute(select(_ITEMS).where(_ITEMS.c.audit_id == audit_id).order_by(_ITEMS.c.position))
     return tuple(
-        Item(row.agreement, row.data_root, row.leaf_count, tuple(json.loads(row.indices))) for row in rows
+        Item(agreement, data_root, leaf_count, tuple(json.loads(indices)))
+        for agreement, data_root, leaf_count, indices in _load_items(conn, key=audit_id)
     )
 
 

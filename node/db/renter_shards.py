@@ -5,7 +5,7 @@ and stays until the farmer has confirmed its deletion, so that nothing is paid f
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
@@ -136,12 +136,19 @@ def delete_later(conn: Connection, file_id: bytes) -> int:
 
 def record_check(conn: Connection, agreement_id: bytes, outcome: Outcome, at: Timestamp) -> None:
     """Note a shard's last outcome; a passed audit pays for the storage before it. What is lost stays lost."""
+    record_checks(conn, [agreement_id], outcome, at)
+
+
+def record_checks(
+    conn: Connection, agreement_ids: Collection[bytes], outcome: Outcome, at: Timestamp
+) -> None:
+    """Note the same outcome of some hundreds of shards at most."""
     values: dict[str, Any] = {"outcome": outcome.value, "checked_at": at}
     if outcome is Outcome.PASSED:
         values["settled_at"] = at
     conn.execute(
         update(_SHARDS)
-        .where(_SHARDS.c.agreement_id == agreement_id)
+        .where(_SHARDS.c.agreement_id.in_(agreement_ids))
         .where(_SHARDS.c.outcome.is_distinct_from(Outcome.FAILED.value))
         .values(**values)
     )
@@ -153,11 +160,11 @@ def advance_paid_until(conn: Connection, agreement_id: bytes, seconds: Seconds) 
     conn.execute(update(_SHARDS).where(_SHARDS.c.agreement_id == agreement_id).values(settled_at=later))
 
 
-def mark_audited(conn: Connection, agreement_id: bytes, interval: int) -> None:
-    """Note that the audit of this interval has been issued; an earlier interval changes nothing."""
+def mark_audited(conn: Connection, agreement_ids: Collection[bytes], interval: int) -> None:
+    """Note that the audits of this interval have been issued; an earlier interval changes nothing."""
     conn.execute(
         update(_SHARDS)
-        .where(_SHARDS.c.agreement_id == agreement_id, _SHARDS.c.audited < interval)
+        .where(_SHARDS.c.agreement_id.in_(agreement_ids), _SHARDS.c.audited < interval)
         .values(audited=interval)
     )
 

@@ -243,10 +243,9 @@ class Examiner:
         if bad:
             return await self._conclude(audit, subjects, bad)
         context = self._context
-        now, proven = context.now(), Try(context.now(), Answer.PROVEN)
+        now = context.now()
 
         def work(conn: Connection) -> Amount:
-            record_try(conn, audit.audit_id, proven)
             record_delivery(conn, audit.channel_id, shown)
             return pass_audit(conn, audit.audit_id, now, "proven")
 

@@ -16,6 +16,7 @@ from node.db.renter_audits import (
     AuditRecord,
     Decision,
     decide_items,
+    group_decisions,
     insert_audit,
     load_audit,
     load_decisions,
@@ -24,7 +25,7 @@ from node.db.renter_audits import (
 )
 from node.db.renter_peers import count_lapse
 from node.db.renter_purses import Purse, load_purse, load_purses, save_purse
-from node.db.renter_shards import mark_audited, record_check
+from node.db.renter_shards import mark_audited, record_checks
 from node.db.restoration import is_frozen
 from node.renter.context import Pen
 from node.renter.errors import AuditOpen, NotReconciled, Unfunded, UnknownChannel
@@ -209,8 +210,8 @@ def issue_audit(
     audit = AuditRecord(channel_id, challenge, pen.sign(voucher), step, window)
     save_channel(conn, after)
     insert_audit(conn, audit)
-    for agreement, interval in intervals.items():
-        mark_audited(conn, agreement, interval)
+    for interval in set(intervals.values()):
+        mark_audited(conn, [name for name, at in intervals.items() if at == interval], interval)
     return audit
 
 
@@ -225,7 +226,7 @@ def record_try(conn: Connection, audit_id: bytes, attempt: Try) -> AuditRecord |
 
 
 def pass_audit(conn: Connection, audit_id: bytes, now: Timestamp, reason: str) -> Amount:
-    """Book a verified proof: its voucher's total is earned, all items are PASSED. Return what it earned.
+    """Book a verified proof: its voucher's total is earned, all items are PASSED; return what it earned.
 
     A second time it earns nothing, for the total is the same. Raises UnknownChannel.
     """
@@ -236,7 +237,7 @@ def pass_audit(conn: Connection, audit_id: bytes, now: Timestamp, reason: str) -
     after = record_proof(account.channel, audit.voucher.total)
     save_channel(conn, after)
     passed = [Decision(item.agreement, Outcome.PASSED, reason, now) for item in audit.challenge.items]
-    close_audit(conn, audit, passed)
+    close_audit(conn, replace(audit, tries=(*audit.tries, Try(now, Answer.PROVEN))), passed)
     return Amount(after.earned - account.channel.earned)
 
 
@@ -245,8 +246,8 @@ def close_audit(conn: Connection, audit: AuditRecord, decisions: Iterable[Decisi
     known = list(decisions)
     update_audit(conn, replace(audit, open=False))
     decide_items(conn, audit.audit_id, known)
-    for decision in known:
-        record_check(conn, decision.agreement, decision.outcome, decision.at)
+    for (outcome, _, at), agreements in group_decisions(known).items():
+        record_checks(conn, agreements, outcome, at)
     purse = load_purse(conn, audit.channel_id)
     verdicts = [_LAPSES[decision.outcome] for decision in known if decision.outcome in _LAPSES]
     if purse is not None and verdicts:

@@ -207,8 +207,8 @@ def test_only_stored_good_running_shards_are_audited(database: Database) -> None
 def test_an_audit_pays_for_time_and_an_interval_is_marked_once(database: Database) -> None:
     database.write_sync(lambda conn: files.insert_file(conn, FILE))
     database.write_sync(lambda conn: shards.insert_shards(conn, [shard()]))
-    database.write_sync(lambda conn: shards.mark_audited(conn, b"x" * 32, 4))
-    database.write_sync(lambda conn: shards.mark_audited(conn, b"x" * 32, 3))
+    database.write_sync(lambda conn: shards.mark_audited(conn, [b"x" * 32], 4))
+    database.write_sync(lambda conn: shards.mark_audited(conn, [b"x" * 32], 3))
     database.write_sync(lambda conn: shards.record_check(conn, b"x" * 32, Outcome.OFFLINE, Timestamp(1_500)))
     database.write_sync(lambda conn: shards.record_check(conn, b"x" * 32, Outcome.PASSED, Timestamp(1_600)))
     database.write_sync(lambda conn: shards.record_check(conn, b"x" * 32, Outcome.OFFLINE, Timestamp(1_700)))
