@@ -141,7 +141,7 @@ class Tree:
 
     def to_bytes(self) -> bytes:
         """Write magic, leaf count (uint64, big-endian) and the levels from the bottom up."""
-        return b"".join((_MAGIC, self.leaf_count.to_bytes(8, "big"), *self.levels))
+        return b"".join((self.header(self.leaf_count), *self.levels))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -160,6 +160,27 @@ class Tree:
             levels.append(data[start : start + size])
             start += size
         return cls(tuple(levels))
+
+    @staticmethod
+    def path_offsets(index: int, leaves: int) -> tuple[int, ...]:
+        """Where the hashes of `path(index)` begin in what `to_bytes` writes: whoever proves reads only those.
+
+        Raises LeafOutOfRange.
+        """
+        if not 0 <= index < leaves:
+            raise LeafOutOfRange(index, leaves)
+        sizes = _level_sizes(leaves)
+        start, offsets = _HEADER_SIZE, []
+        for level, sibling_is_left in enumerate(path_sides(index, leaves)):
+            if sibling_is_left is not None:
+                offsets.append(start + ((index >> level) ^ 1) * HASH_SIZE)
+            start += sizes[level]
+        return tuple(offsets)
+
+    @staticmethod
+    def header(leaves: int) -> bytes:
+        """How what `to_bytes` writes of a tree of so many leaves begins."""
+        return _MAGIC + leaves.to_bytes(8, "big")
 
     def check(self) -> None:
         """Recompute every node from the leaf hashes. Raises CorruptTree if one differs."""

@@ -6,7 +6,6 @@ every use, rebuilt from the shard when it is unusable. Nothing here knows agreem
 what is kept and name it by 32 bytes.
 """
 
-import errno
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -14,54 +13,38 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from node.errors import CheckFailed, CorruptTree, NodeError
-from node.merkle import LEAF_SIZE, Tree, TreeBuilder, verify_path
+from node.aside import Aside
+from node.errors import CorruptTree
+from node.merkle import HASH_SIZE, LEAF_SIZE, Tree, TreeBuilder, leaf_count, verify_path
+from node.store_faults import (
+    NamedFaults,
+    ShardDamaged,
+    ShardMissing,
+    StoreAway,
+    StoreFault,
+    StoreFull,
+    StoreReadOnly,
+)
+from node.store_marker import Marker
 from settlement.files import sync_folder
+
+__all__ = [
+    "IncomingShard",
+    "ShardDamaged",
+    "ShardMissing",
+    "ShardStore",
+    "StoreAway",
+    "StoreFault",
+    "StoreFull",
+    "StoreReadOnly",
+]
 
 _SHARD: Final = ".shard"
 _TREE: Final = ".tree"
 _INCOMING: Final = "incoming"
 _READ_SIZE: Final = 1 << 20
-
-
-class StoreFault(NodeError):
-    """The disk refused; nothing of the refused shard is kept."""
-
-    def __init__(self, folder: Path, problem: str) -> None:
-        self._folder = folder
-        self.problem = problem
-        super().__init__(f"{folder}: {problem}")
-
-
-class StoreFull(StoreFault):
-    """No room left on the disk."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, "the disk is full; free some space or lower the capacity")
-
-
-class StoreReadOnly(StoreFault):
-    """The folder may not be written."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, "not writable; check the owner and mode of the folder")
-
-
-class ShardMissing(CheckFailed):
-    """There is no file for this shard."""
-
-    def __init__(self, shard: bytes) -> None:
-        self.shard = shard
-        super().__init__(f"shard {shard.hex()} is not in the store")
-
-
-class ShardDamaged(CheckFailed):
-    """The shard's file is there and does not hold what it must."""
-
-    def __init__(self, shard: bytes, reason: str) -> None:
-        self.shard = shard
-        self.reason = reason
-        super().__init__(f"shard {shard.hex()} is damaged: {reason}")
+_OTHER_ROOT: Final = "its bytes do not lead to the agreed root"
+_FOLDERS: Final = tuple(f"{number:02x}" for number in range(256))
 
 
 class IncomingShard:
@@ -124,6 +107,9 @@ class ShardStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.trash = Aside(folder / "trash")
+        self.quarantine = Aside(folder / "quarantine")
+        self.marker = Marker(folder)
         self._root = str(folder)
 
     def prepare(self) -> int:
@@ -150,11 +136,23 @@ class ShardStore:
         return Path(self._name(shard) + _SHARD)
 
     def shards(self) -> Iterator[bytes]:
-        """List the names of all shards kept, in no order."""
-        for folder in self.folder.glob("[0-9a-f][0-9a-f]"):
-            for path in folder.glob("*" + _SHARD):
+        """List the names of all shards kept. Raises StoreFault."""
+        for folder in _FOLDERS:
+            yield from self.shards_of(folder)
+
+    def shards_of(self, folder: str) -> list[bytes]:
+        """List the names of the shards in one sub-folder, sorted. Raises StoreFault."""
+        with self.naming_faults():
+            try:
+                files = os.listdir(f"{self._root}/{folder}")  # noqa: PTH208 - a Path each takes seconds for all
+            except FileNotFoundError:
+                return []
+        found = []
+        for file in files:
+            if file.endswith(_SHARD):
                 with suppress(ValueError):
-                    yield bytes.fromhex(path.stem)
+                    found.append(bytes.fromhex(file[: -len(_SHARD)]))
+        return sorted(found)
 
     def read(self, shard: bytes, offset: int, length: int) -> bytes:
         """Read `length` bytes from `offset`. Raises ShardMissing, ShardDamaged (shorter, or unreadable)."""
@@ -169,8 +167,8 @@ class ShardStore:
     ) -> tuple[tuple[bytes, ...], tuple[tuple[bytes, ...], ...]]:
         """Read the leaves at `indices` and their paths, every one checked against `data_root`.
 
-        Touches those leaves and the cached tree only. Raises ShardMissing, and ShardDamaged where a leaf is
-        not what the root commits to.
+        Touches those leaves, and of the cached tree those paths. Raises ShardMissing, and ShardDamaged where
+        a leaf is not what the root commits to.
         """
         fd = self._open(shard)
         try:
@@ -180,10 +178,10 @@ class ShardStore:
             )
         finally:
             os.close(fd)
-        tree = self._cached_tree(shard)
-        paths = None if tree is None else _sound_paths(tree, indices, leaves, data_root)
-        if paths is None:
-            paths = _sound_paths(self._sound_tree(shard, tree, data_root), indices, leaves, data_root)
+        paths = self._cached_paths(shard, indices, leaf_count(shard_length))
+        if paths is None or not _lead_to(data_root, indices, leaves, leaf_count(shard_length), paths):
+            tree = self._sound_tree(shard, self._cached_tree(shard), data_root)
+            paths = _sound_paths(tree, indices, leaves, data_root)
         if paths is None:
             raise ShardDamaged(shard, "a leaf is not what its tree says")
         return leaves, paths
@@ -196,19 +194,42 @@ class ShardStore:
             while chunk := os.read(fd, _READ_SIZE):
                 builder.update(chunk)
         except OSError as err:
-            raise ShardDamaged(shard, str(err.strerror)) from err
+            raise self._damaged(shard, err) from err
         finally:
             os.close(fd)
         if not builder.length:
             raise ShardDamaged(shard, "its file is empty")
         return builder.finish()
 
+    def verify(self, shard: bytes, data_root: bytes) -> None:
+        """Read the whole shard. Raises ShardMissing, and ShardDamaged where it does not lead to the root."""
+        if self.rebuild(shard).root != data_root:
+            raise ShardDamaged(shard, _OTHER_ROOT)
+
     def delete(self, shard: bytes) -> None:
-        """Remove a shard and its tree; one that is not there is fine. Raises StoreFault."""
+        """Remove a shard and its tree for good; one that is not there is fine. Raises StoreFault."""
         path = self.path(shard)
         with self.naming_faults():
             path.unlink(missing_ok=True)
             path.with_suffix(_TREE).unlink(missing_ok=True)
+
+    def put_aside(self, shard: bytes, where: Aside, now: int) -> None:
+        """Move a shard into trash or quarantine; one that is not there is fine. Raises StoreFault."""
+        path = self.path(shard)
+        with self.naming_faults():
+            where.take(path, shard, now)
+            path.with_suffix(_TREE).unlink(missing_ok=True)
+
+    def take_back(self, shard: bytes) -> bool:
+        """Move a shard out of the trash, durable when this returns; whether it was there.
+
+        Raises StoreFault.
+        """
+        found = self.trash.find(shard)
+        if found is not None:
+            with self.naming_faults():
+                self.trash.give_back(found, self.path(shard))
+        return found is not None
 
     def write_tree(self, shard: bytes, tree: Tree) -> None:
         """Cache a tree beside its shard, whole or not at all. Raises OSError."""
@@ -224,9 +245,9 @@ class ShardStore:
             path.parent.mkdir(mode=0o700, exist_ok=True)
             sync_folder(self.folder)
 
-    def naming_faults(self) -> "_NamedFaults":
+    def naming_faults(self) -> NamedFaults:
         """Give a context that turns OSError into the StoreFault it means."""
-        return _NamedFaults(self.folder)
+        return NamedFaults(self.folder)
 
     def _name(self, shard: bytes) -> str:
         """The path without its ending; a string, since an audit has no time for Path."""
@@ -234,21 +255,51 @@ class ShardStore:
         return f"{self._root}/{name[-2:]}/{name}"
 
     def _open(self, shard: bytes) -> int:
+        """Open a shard's file. Raises ShardMissing, ShardDamaged; StoreAway where no shard can be there."""
         try:
             return os.open(self._name(shard) + _SHARD, os.O_RDONLY)
         except FileNotFoundError:
+            self.marker.check()
             raise ShardMissing(shard) from None
         except OSError as err:
-            raise ShardDamaged(shard, str(err.strerror)) from err
+            raise self._damaged(shard, err) from err
+
+    def _damaged(self, shard: bytes, err: OSError) -> ShardDamaged:
+        """Blame the shard for what its disk says, unless all of the disk is gone. Raises StoreAway."""
+        self.marker.check()
+        return ShardDamaged(shard, str(err.strerror))
 
     def _pread(self, fd: int, shard: bytes, offset: int, length: int) -> bytes:
         try:
             data = os.pread(fd, length, offset)
         except OSError as err:
-            raise ShardDamaged(shard, str(err.strerror)) from err
+            raise self._damaged(shard, err) from err
         if len(data) != length:
             raise ShardDamaged(shard, f"its file ends before byte {offset + length}")
         return data
+
+    def _cached_paths(
+        self, shard: bytes, indices: Sequence[int], leaves: int
+    ) -> tuple[tuple[bytes, ...], ...] | None:
+        """Read these paths and no more of the cached tree; None where it is not one of so many leaves."""
+        try:
+            fd = os.open(self._name(shard) + _TREE, os.O_RDONLY)
+        except OSError:
+            return None
+        header = Tree.header(leaves)
+        try:
+            if os.pread(fd, len(header), 0) != header:
+                return None
+            return tuple(
+                [
+                    tuple([os.pread(fd, HASH_SIZE, offset) for offset in Tree.path_offsets(index, leaves)])
+                    for index in indices
+                ]
+            )
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
 
     def _cached_tree(self, shard: bytes) -> Tree | None:
         try:
@@ -270,39 +321,30 @@ class ShardStore:
                 return cached
         tree = self.rebuild(shard)
         if tree.root != data_root:
-            raise ShardDamaged(shard, "its bytes do not lead to the agreed root")
+            raise ShardDamaged(shard, _OTHER_ROOT)
         with suppress(OSError):
             self.write_tree(shard, tree)
         return tree
-
-
-class _NamedFaults:
-    """Turns OSError into StoreFault."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, trace: object) -> None:
-        if not isinstance(err, OSError):
-            return
-        if err.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreFull(self._folder) from err
-        if err.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise StoreReadOnly(self._folder) from err
-        raise StoreFault(self._folder, str(err.strerror)) from err
 
 
 def _sound_paths(
     tree: Tree, indices: Sequence[int], leaves: Sequence[bytes], data_root: bytes
 ) -> tuple[tuple[bytes, ...], ...] | None:
     """The leaves' paths; None if one leaf is not what the tree and `data_root` commit to."""
-    count, paths = tree.leaf_count, []
-    for index, leaf in zip(indices, leaves, strict=True):
-        path = tree.path(index) if index < count else ()
-        if not verify_path(leaf, index, count, path, data_root):
-            return None
-        paths.append(path)
-    return tuple(paths)
+    count = tree.leaf_count
+    paths = tuple([tree.path(index) if index < count else () for index in indices])
+    return paths if _lead_to(data_root, indices, leaves, count, paths) else None
+
+
+def _lead_to(
+    data_root: bytes,
+    indices: Sequence[int],
+    leaves: Sequence[bytes],
+    count: int,
+    paths: Sequence[Sequence[bytes]],
+) -> bool:
+    """Whether all these leaves of a tree of `count` lead to its root by their paths."""
+    return all(
+        verify_path(leaf, index, count, path, data_root)
+        for index, leaf, path in zip(indices, leaves, paths, strict=True)
+    )
