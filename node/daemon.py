@@ -9,6 +9,7 @@ import logging
 import os
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -65,6 +66,7 @@ class Rhythm:
     reload: float = 2.0
     copy: float = EVERY
     towers: float = 5.0
+    scan: float = 1.0
 
     @classmethod
     def of(cls, deployment: Deployment) -> Self:
@@ -75,8 +77,9 @@ class Rhythm:
 class FarmerDaemon:
     """A farmer from start to stop. `chain`: a connection to share and leave open; otherwise it makes its own.
 
-    `start` raises ChainError (unreachable, wrong chain, contract missing), StorageError (StorageCorrupt: the
-    books have a damaged page), StoreFault, and OSError when the port is taken.
+    `accept_loss`: shards that are gone are given up, however many. `start` raises ChainError (unreachable,
+    wrong chain, contract missing), StorageError (StorageCorrupt: the books have a damaged page), StoreFault
+    (the disk with the shards is not there), and OSError when the port is taken.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class FarmerDaemon:
         clock: Clock = wall_clock,
         rhythm: Rhythm | None = None,
         limits: Limits | None = None,
+        accept_loss: bool = False,
     ) -> None:
         self._config = config
         self._deployment = deployment
@@ -101,6 +105,7 @@ class FarmerDaemon:
         self._clock = clock
         self._rhythm = rhythm or Rhythm.of(deployment)
         self._limits = limits
+        self._accept_loss = accept_loss
         self._stack = AsyncExitStack()
         self._farmer: Farmer | None = None
         self._url = ""
@@ -122,7 +127,7 @@ class FarmerDaemon:
         async with AsyncExitStack() as stack:
             server = self._serve_on(stack)
             farmer = await self._open(stack)
-            await farmer.begin()
+            await farmer.begin(accept_loss=self._accept_loss)
             await server.start(create_app(farmer, server.limits))
             stack.push_async_callback(server.stop)
             await self._serve_metrics(stack, farmer)
@@ -204,6 +209,7 @@ class FarmerDaemon:
         loops = [
             repeat("follow", farmer.follow, rhythm.follow),
             repeat("sweep", farmer.sweep, rhythm.sweep, at_once=True),
+            repeat("scan", partial(farmer.scan, rhythm.scan), rhythm.scan),
             repeat("towers", farmer.tell_towers, rhythm.towers),
             repeat("collect", farmer.collect, rhythm.collect, farmer.farm.claims_due),
         ]

@@ -306,6 +306,7 @@ class AgreementState(Enum):
     STORED = "STORED"
     EXPIRED = "EXPIRED"
     DELETED = "DELETED"
+    LOST = "LOST"
 
 
 class AgreementView(Message):

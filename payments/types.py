@@ -27,6 +27,7 @@ _WORD_BYTES: Final = 32
 MAX_AMOUNT: Final = Amount(2**96 - 1)
 ZERO32: Final = bytes(32)
 ZERO_ADDRESS: Final = Address(bytes(20))
+MB: Final = 10**6
 GB: Final = 10**9
 """Bytes in the GB of every price."""
 MIB: Final = 2**20

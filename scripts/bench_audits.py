@@ -274,7 +274,9 @@ def scratch() -> Iterator[Path]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--shards", type=int, default=10_000)
     parser.add_argument("--farmers", type=int, default=80)
     parser.add_argument("--rounds", type=int, default=3)

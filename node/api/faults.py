@@ -12,7 +12,7 @@ from typing import Final
 from node import errors as node_errors
 from node.errors import NodeError, PeerFault, plain
 from node.farmer import errors as farmer_errors
-from node.shard_store import ShardDamaged, ShardMissing, StoreFault, StoreFull
+from node.store_faults import ShardDamaged, ShardMissing, StoreAway, StoreFault, StoreFull, StoreOfAnother
 from node.tower.errors import NotServed
 from payments.errors import (
     ChannelError,
@@ -152,7 +152,10 @@ _STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (PeerFault, 422),
     (PaymentError, 422),
 )
+_AWAY: Final = "the farmer's disk is not there; nothing is known to be lost"
 _OURS: Final[tuple[tuple[type[Exception], int, str], ...]] = (
+    (StoreAway, 503, _AWAY),
+    (StoreOfAnother, 503, _AWAY),
     (StoreFull, 507, "the farmer's disk is full; nothing was stored"),
     (StoreFault, 503, "the farmer cannot store now; nothing was stored"),
     (StorageFull, 507, "the farmer's disk is full; nothing was accepted"),

@@ -15,7 +15,7 @@ def create_metrics_app(farmer: Farmer, limits: Limits) -> App:
     api = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
 
     async def metrics(_: Request) -> Response:
-        return Response(render(await farmer.vitals()), media_type=CONTENT_TYPE)
+        return Response(render(await farmer.vitals(), farmer.holdings()), media_type=CONTENT_TYPE)
 
     api.router.add_route("/metrics", metrics, methods=["GET"])
     return Gate(api, limits)

@@ -3,7 +3,10 @@
 The owner is whoever holds the farmer's own node key: its requests are signed by the node to itself.
 """
 
+from node.aside import Sum
 from node.farmer import status
+from node.farmer.holdings import Holdings
+from node.farmer.scanner import Scan
 from node.fields import AmountText, Bytes20, Bytes32, Uint64, Uint256
 from node.messages import AUDIT_LIMIT, Message, Mirror
 from payments.policy import ClaimReason
@@ -51,6 +54,41 @@ class GasStatusMessage(Mirror[status.GasStatus]):
     claims: Uint256 | None
 
 
+class SumMessage(Mirror[Sum]):
+    """Some shards and their bytes."""
+
+    mirrored = Sum
+    shards: Uint64
+    bytes: Uint64
+
+
+class ScanMessage(Mirror[Scan]):
+    """The search for damage."""
+
+    mirrored = Scan
+    began: Uint64
+    folder: Uint64
+    last: str
+    shards: Uint64
+    bytes: Uint64
+    damaged: Uint64
+    before: Uint64
+    ended: Uint64
+    found: Uint64
+
+
+class HoldingsMessage(Mirror[Holdings]):
+    """The state of the disk."""
+
+    mirrored = Holdings
+    away: str | None
+    trash: SumMessage
+    quarantine: SumMessage
+    lost: Uint64
+    lost_lately: Uint64
+    scan: ScanMessage
+
+
 class StatusMessage(Mirror[status.FarmerStatus]):
     """GET /v1/owner/status."""
 
@@ -70,6 +108,7 @@ class StatusMessage(Mirror[status.FarmerStatus]):
     renters: tuple[RenterStatusMessage, ...]
     gas: GasStatusMessage | None
     trouble: tuple[str, ...]
+    holdings: HoldingsMessage
 
 
 class ClaimedMessage(Message):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli import backup, farm_books, farm_check, farm_offer, farm_tower, relay
+from node.cli import backup, farm_books, farm_check, farm_offer, farm_store, farm_tower, relay
 from node.cli.amounts import coins, parse_size, size
 from node.cli.errors import NotDone, Unusable
 from node.cli.farm_offer import AuditPrice, Capacity, DownloadPrice, MinDeposit, MinValue, StoragePrice
@@ -50,6 +50,7 @@ def add_to(app: typer.Typer) -> None:
     group.add_typer(life)
     group.add_typer(farm_books.group)
     group.add_typer(farm_check.group)
+    group.add_typer(farm_store.group)
     group.add_typer(
         farm_tower.group, name="tower", help="Watchtowers that claim for you while you are offline."
     )
@@ -181,6 +182,13 @@ def run_(
     claims: Annotated[
         bool, typer.Option("--claims/--no-claims", help="Claim by itself; needs the gas key's password.")
     ] = True,
+    accept_loss: Annotated[
+        bool,
+        typer.Option(
+            "--accept-loss",
+            help="Start although shards are gone: they are lost for good, and their renters told.",
+        ),
+    ] = False,
     chain: ChainName = None,
     password_file: PasswordFile = None,
     password_fd: PasswordFd = None,
@@ -189,6 +197,9 @@ def run_(
     """Run the farmer until Ctrl-C: serve renters, answer audits, claim.
 
     What happens is logged to stderr. The prices may be changed while it runs.
+
+    It does not start where the disk with its shards is missing, since every audit
+    would fail. While the disk is away a farmer that does not run is only offline.
 
     For example:
 
@@ -203,11 +214,17 @@ def run_(
     check_books(place.farm_state(record.folder).money, "tithe farm restore --copy")
     passwords = Passwords(password_file, password_fd)
     key = unlock_keystore(place.farm_gas_key, "the farm's gas key", passwords) if claims else None
-    run(_serve(place, config, record, key, as_json=as_json))
+    run(_serve(place, config, record, key, accept_loss=accept_loss, as_json=as_json))
 
 
 async def _serve(
-    place: Home, config: "FarmerConfig", record: "Deployment", key: "SigningKey | None", *, as_json: bool
+    place: Home,
+    config: "FarmerConfig",
+    record: "Deployment",
+    key: "SigningKey | None",
+    *,
+    accept_loss: bool,
+    as_json: bool,
 ) -> None:
     """Run the daemon until a signal comes."""
     from node.cli.serving import serve, until_stopped
@@ -217,7 +234,7 @@ async def _serve(
     async with await Chain.connect(record.url, record) as chain:
         if record.local and key is not None and not await chain.balance(key.address):
             await give_gas(chain, key.address, LOCAL_GAS)
-        daemon = farm_books.make_daemon(place, config, record, key, chain)
+        daemon = farm_books.make_daemon(place, config, record, key, chain, accept_loss=accept_loss)
         taken = f"{config.host}:{config.port} is in use: choose another by tithe farm settings --port N"
         await serve(daemon, stop, lambda: _tell_running(daemon, as_json=as_json), taken)
 

@@ -9,6 +9,7 @@ from node.cli.claim_quote import show_quote
 from node.cli.errors import NotDone
 from node.cli.farm_offer import load_config
 from node.cli.farm_owner import Said, ask_claim, ask_status, open_books, running_target
+from node.cli.farm_store import disk_facts, open_store, read_disk
 from node.cli.identifiers import show_address
 from node.cli.key_files import keystore_address, load_node_key, unlock_keystore
 from node.cli.options import ChainName, Json, PasswordFd, PasswordFile
@@ -57,7 +58,7 @@ def status(chain: ChainName = None, as_json: Json = False) -> None:
             }
         )
     else:
-        _show_status(found, token, running)
+        _show_status(found, config, token, running)
 
 
 @group.command()
@@ -143,14 +144,21 @@ def claim(
 
 
 def make_daemon(
-    place: Home, config: "FarmerConfig", record: "Deployment", key: "SigningKey | None", chain: "Chain"
+    place: Home,
+    config: "FarmerConfig",
+    record: "Deployment",
+    key: "SigningKey | None",
+    chain: "Chain",
+    *,
+    accept_loss: bool = False,
 ) -> "FarmerDaemon":
     """Put a farmer of this home together."""
     from node.daemon import FarmerDaemon, Places
 
     state = place.farm_state(record.folder)
     places = Places(state.money, state.stats, place.farm_shards, place.farm_config, place.farm_running)
-    return FarmerDaemon(config, record, places, load_node_key(place.farm_node_key), gas_key=key, chain=chain)
+    node_key = load_node_key(place.farm_node_key)
+    return FarmerDaemon(config, record, places, node_key, gas_key=key, chain=chain, accept_loss=accept_loss)
 
 
 async def _claim_alone(
@@ -176,6 +184,7 @@ async def _read_status(
     from contextlib import AsyncExitStack
 
     from node.db.stats import Statistics
+    from node.farmer.scanner import read_scan
     from node.farmer.status import read_status
     from settlement.client import Chain
     from settlement.errors import ChainError
@@ -194,11 +203,13 @@ async def _read_status(
             token, trouble = known_token(record), (*trouble, str(error))
         statistics = Statistics(place.farm_state(record.folder).stats)
         stack.callback(statistics.close)
+        books = stack.enter_context(open_books(place, config, record))
         found = await read_status(
             config,
-            stack.enter_context(open_books(place, config, record)),
+            books,
             {**statistics.totals, **said.counters},
             Timestamp(wall_clock()),
+            holdings=read_disk(books, open_store(place, record), read_scan(statistics)),
             chain=chain,
             gas_key=keystore_address(place.farm_gas_key),
             trouble=tuple(dict.fromkeys(trouble)),
@@ -211,7 +222,9 @@ def _cell(amount: int, token: "TokenInfo | None") -> str:
     return cell(amount, token.decimals) if token else str(amount)
 
 
-def _show_status(found: "FarmerStatus", token: "TokenInfo | None", running: str | None) -> None:
+def _show_status(
+    found: "FarmerStatus", config: "FarmerConfig", token: "TokenInfo | None", running: str | None
+) -> None:
     reserved = f", {size(found.reserved_bytes)} promised" if found.reserved_bytes else ""
     facts = [
         ("farmer", "0x" + load_node_key(home().farm_node_key).node.hex()),
@@ -219,6 +232,7 @@ def _show_status(found: "FarmerStatus", token: "TokenInfo | None", running: str 
         ("payee", show_address(found.payee)),
         ("stored", f"{counted(found.shards, 'shard')}, {size(found.stored_bytes)}{reserved}"),
         ("room", f"{size(found.capacity)} in all"),
+        *disk_facts(found.holdings, config.trash_seconds),
         ("audits", f"{found.audits_passed} passed, {found.audits_failed} failed"),
         ("earned", coins(found.earned, token)),
         ("claimable", coins(found.claimable, token)),

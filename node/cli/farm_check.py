@@ -8,6 +8,7 @@ import typer
 from node.cli.amounts import coins, duration
 from node.cli.farm_offer import load_config
 from node.cli.farm_owner import Said, ask_status, open_books, running_target
+from node.cli.farm_store import last_scan, open_store, read_disk
 from node.cli.key_files import keystore_address
 from node.cli.options import ChainName, Json
 from node.cli.output import print_json, safe, say, show_facts
@@ -85,8 +86,8 @@ def metrics(chain: ChainName = None) -> None:
     """
     from node.farmer.metrics import render
 
-    vitals, _ = run(_look(load_config(), deployment(chain)))
-    typer.echo(render(vitals), nl=False)
+    vitals, condition = run(_look(load_config(), deployment(chain)))
+    typer.echo(render(vitals, condition.holdings), nl=False)
 
 
 async def _look(config: "FarmerConfig", record: "Deployment") -> "tuple[Vitals, Condition]":
@@ -108,7 +109,8 @@ async def _look(config: "FarmerConfig", record: "Deployment") -> "tuple[Vitals, 
         database = stack.enter_context(open_books(place, config, record))
         books = Books(config, database, record, keystore_address(place.farm_gas_key))
         vitals, fault = await read_vitals(books, Timestamp(wall_clock()), chain)
-    return vitals, Condition(target is not None, said.trouble, away or fault)
+        held = read_disk(database, open_store(place, record), last_scan(record))
+    return vitals, Condition(target is not None, held, said.trouble, away or fault)
 
 
 def _show_vitals(vitals: "Vitals", token: "TokenInfo | None") -> None:

@@ -189,6 +189,31 @@ def settings(
         typer.Option("--url", metavar="URL", help="How others reach this farmer.", show_default=False),
     ] = None,
     capacity: Capacity = None,
+    keep_free: Annotated[
+        str | None,
+        typer.Option(
+            "--keep-free", metavar="SIZE", help="Leave so much of the disk free.", show_default=False
+        ),
+    ] = None,
+    trash_days: Annotated[
+        int | None,
+        typer.Option(
+            "--trash-days",
+            metavar="N",
+            min=0,
+            help="Keep ended shards for so long, while there is room.",
+            show_default=False,
+        ),
+    ] = None,
+    scan_rate: Annotated[
+        str | None,
+        typer.Option(
+            "--scan-rate",
+            metavar="SIZE",
+            help="Read so much a second to find damage; 0: nothing.",
+            show_default=False,
+        ),
+    ] = None,
     exposure: Annotated[str | None, _amount("--exposure", "What one renter may owe.")] = None,
     claim_min: Annotated[str | None, _amount("--claim-min", "Smaller sums wait.")] = None,
     claim_age: Annotated[str | None, _span("--claim-age", "... but not longer than this.")] = None,
@@ -281,6 +306,9 @@ def settings(
                 "port": port,
                 "urls": tuple(url) if url else None,
                 "capacity": None if capacity is None else parse_size(capacity),
+                "keep_free": None if keep_free is None else parse_size(keep_free),
+                "trash_seconds": None if trash_days is None else trash_days * 86_400,
+                "scan_rate": None if scan_rate is None else parse_size(scan_rate),
                 "accept_contract_signers": contract_signers,
                 "max_gas_fee": _wei(max_gas_fee),
                 "deadline_gas_fee": _wei(deadline_gas_fee),
@@ -340,7 +368,9 @@ def _show_settings(config: "FarmerConfig", token: "TokenInfo") -> None:
             ("payee", show_address(config.payee)),
             ("listens at", f"{config.host}:{config.port or 'any free port'}"),
             ("URLs", ", ".join(config.urls) or "where it listens"),
-            ("capacity", size(config.capacity)),
+            ("capacity", f"{size(config.capacity)}, {size(config.keep_free)} of the disk are left free"),
+            ("ended shards", f"stay in the trash for {config.trash_seconds // 86_400} days"),
+            ("search for damage", f"reads {size(config.scan_rate)} a second"),
             ("a renter may owe", coins(config.max_exposure, token)),
             ("contract signers", "accepted" if config.accept_contract_signers else "refused"),
             ("claims from", f"{coins(policy.min_amount, token)}, or after {duration(policy.max_age)}"),

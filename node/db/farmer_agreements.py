@@ -29,7 +29,8 @@ class FarmerAgreement:
 
     `id` is its EIP-712 hash. `since` is when it came into its state, `upload_by` until when a proposal waits
     for its shard. `farmer_signature` exists from STORED on. Only PROPOSED and STORED hold room on the disk;
-    EXPIRED ended or its shard never came; DELETED was by the renter's wish, or because it did not pay.
+    EXPIRED ended or its shard never came; DELETED was by the renter's wish, or because it did not pay; LOST
+    is what its farmer no longer has, or no longer as it was.
     """
 
     id: bytes
@@ -123,6 +124,10 @@ _load_sums: Final = Statement(select(*_SUMS.c).where(_SUMS_KEY))
 _load_sums_of: Final = Statement(
     select(*_SUMS.c).where(_SUMS.c.renter.in_(bindparam("renters", expanding=True)))
 )
+_proposed: Final = select(func.count()).where(
+    _AGREEMENT.c.state == bindparam("state", type_=_AGREEMENT.c.state.type)
+)
+_count: Final = Statement(select(func.sum(_SUMS.c.stored), _proposed.scalar_subquery()))
 _insert_sums: Final = Statement(insert(_SUMS))
 _update_sums: Final = Statement(
     update(_SUMS).where(_SUMS_KEY).values({name: bindparam(name) for name in _SUMS_CHANGING})
@@ -228,6 +233,18 @@ def used_bytes(conn: Connection) -> tuple[int, int]:
     query = select(func.sum(_SUMS.c.stored_bytes), func.sum(_SUMS.c.reserved_bytes))
     stored, reserved = conn.execute(query).one()
     return int(stored or 0), int(reserved or 0)
+
+
+def count_shards(conn: Connection) -> tuple[int, int]:
+    """Shards stored and shards promised, over all renters."""
+    ((stored, promised),) = _count(conn, state=AgreementState.PROPOSED.value)
+    return int(stored or 0), int(promised)
+
+
+def count_lost(conn: Connection, since: Timestamp = Timestamp(0)) -> int:  # noqa: B008 - a NewType
+    """Agreements whose shard was found to be lost since then."""
+    lost = (_AGREEMENT.c.state == AgreementState.LOST.value) & (_AGREEMENT.c.since >= since)
+    return int(conn.execute(select(func.count()).where(lost)).scalar_one())
 
 
 def _added(sums: RenterSums, record: FarmerAgreement, sign: int) -> RenterSums:

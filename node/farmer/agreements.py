@@ -25,14 +25,12 @@ from node.db.farmer_agreements import (
     load_agreement,
     load_sums,
     save_agreement,
-    used_bytes,
 )
 from node.errors import BadAgreement, NodeError, WrongRenterSignature
 from node.farmer.contract_signers import find_agreeing
 from node.farmer.errors import (
     AgreementNotFound,
     AgreementOver,
-    CapacityExceeded,
     ExposureExceeded,
     NoChannel,
     NotStored,
@@ -43,6 +41,7 @@ from node.farmer.errors import (
 )
 from node.farmer.farm import Farm, check_exposure
 from node.farmer.offer import Offers
+from node.farmer.room import find_room
 from node.messages import AgreementState, AgreementView
 from node.shard_store import IncomingShard
 from payments.channel import Status
@@ -58,7 +57,7 @@ MAX_WAITING = 256
 """Proposals of one renter that may wait for their shards."""
 PIECE = 256 * 1024
 """Bytes of an upload that are hashed and written at a time."""
-_OVER = (AgreementState.EXPIRED, AgreementState.DELETED)
+_OVER = (AgreementState.EXPIRED, AgreementState.DELETED, AgreementState.LOST)
 
 
 async def propose(
@@ -137,11 +136,20 @@ async def end(farm: Farm, record: FarmerAgreement, state: AgreementState) -> Far
         return over
 
     over = await farm.database.write(step)
-    try:
-        await farm.run(farm.store.delete, record.id)
-    except NodeError as fault:  # the next start removes it
-        log.warning("shard_left code=%s agreement=%s", fault.code, record.id.hex())
+    await discard(farm, record.id)
     return over
+
+
+async def discard(farm: Farm, shard: bytes) -> None:
+    """Move a shard that nobody is owed any more into the trash, or away where there is none."""
+    store = farm.store
+    try:
+        if farm.config.trash_seconds:
+            await farm.run(store.put_aside, shard, store.trash, farm.now())
+        else:
+            await farm.run(store.delete, shard)
+    except NodeError as fault:  # the next start does it
+        log.warning("shard_left code=%s agreement=%s", fault.code, shard.hex())
 
 
 def see(farm: Farm, node: NodeId, name: bytes) -> AgreementView:
@@ -207,9 +215,7 @@ def _reserve(
     if len(waiting) == MAX_WAITING:
         raise TooManyProposals(MAX_WAITING)
     check_exposure(conn, farm, load_sums(conn, terms.renter), now)
-    free = farm.config.capacity - sum(used_bytes(conn))
-    if terms.shard_length > free:
-        raise CapacityExceeded(terms.shard_length, max(0, free))
+    find_room(conn, farm, terms.shard_length)
     sums = save_agreement(conn, proposed)
     _check_interval(farm, sums, [*waiting, proposed], proposed)
     return proposed
@@ -300,7 +306,7 @@ async def _countersign(farm: Farm, record: FarmerAgreement) -> FarmerAgreement:
 
     stored = await farm.database.write(step)
     if stored.state in _OVER:  # deleted while it was uploaded
-        await farm.run(farm.store.delete, record.id)
+        await discard(farm, record.id)
         raise AgreementOver(record.id, stored.state.value)
     farm.stats.count("shards_stored")
     farm.stats.count("bytes_stored", record.agreement.shard_length)

@@ -18,9 +18,10 @@ from node.farmer.agreements import running
 from node.farmer.contract_signers import find_signer
 from node.farmer.errors import StepAboveExposure
 from node.farmer.farm import Account, Farm, check_exposure, load_account
+from node.farmer.losses import give_up
 from node.farmer.restored import thaw_channel
 from node.farmer.vouchers import bank, enter, evidence, told
-from node.messages import Behind, Declined, ProofMessage, Proven
+from node.messages import AgreementState, Behind, Declined, ProofMessage, Proven
 from node.shard_store import ShardDamaged, ShardMissing, ShardStore
 from payments.errors import PaymentError, WrongCondition
 from payments.ledger import Accepted, accept_payment, accept_proven
@@ -61,6 +62,13 @@ class Found:
     worth: Worth
 
 
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The items that cannot be proven, and why; nothing is shown of the others."""
+
+    reasons: Mapping[bytes, str]
+
+
 async def answer_audit(
     farm: Farm, node: NodeId, *, paid: SignedVoucher | None, challenge: Challenge, voucher: SignedVoucher
 ) -> Answer:
@@ -88,6 +96,9 @@ async def answer_audit(
             await _keep(farm, audit, None)
             raise
         await _keep(farm, audit, found if isinstance(found, Found) else None)
+    if isinstance(found, Lost):
+        await give_up(farm.hoard, found.reasons)
+        found = Declined(agreements=tuple(found.reasons))
     if isinstance(found, Found):
         farm.stats.count("audits_passed")
         return Proven(proof=ProofMessage.of(found.proof))
@@ -96,18 +107,20 @@ async def answer_audit(
     return found
 
 
-async def _consider(farm: Farm, audit: Audit) -> Found | Answer:
+async def _consider(farm: Farm, audit: Audit) -> Found | Lost | Answer:
     """Find the answer; nothing is written yet."""
     account, held, records = farm.database.read(lambda conn: _look(conn, farm, audit))
     if held is not None and audit.voucher == account.earnings.proven:
         return Proven(proof=ProofMessage.of(held.proof))
     if held is not None and account.earnings.unpaid:
         return _behind(account, held)
+    if gone := [name for name, record in records.items() if record.state is AgreementState.LOST]:
+        return Declined(agreements=tuple(gone))
     worth = _appraise(farm, audit, records)
     _accept(farm, audit, account, worth)
     farm.database.read(lambda conn: check_exposure(conn, farm, account.sums, audit.now, account))
     proof = await farm.run(_prove, farm.store, audit.challenge, records)
-    return proof if isinstance(proof, Declined) else Found(proof, worth)
+    return proof if isinstance(proof, Lost) else Found(proof, worth)
 
 
 async def _keep(farm: Farm, audit: Audit, found: Found | None) -> None:
@@ -177,10 +190,10 @@ def _appraise(farm: Farm, audit: Audit, records: Records) -> Worth:
     return Worth(step, to_amount(sum(record.storage_rate for record in records.values())))
 
 
-def _prove(store: ShardStore, challenge: Challenge, records: Records) -> Proof | Declined:
+def _prove(store: ShardStore, challenge: Challenge, records: Records) -> Proof | Lost:
     """Read the proof of every item; if one cannot be proven, name all of those and show nothing."""
     parts: list[ItemProof] = []
-    lost: list[bytes] = []
+    lost: dict[bytes, str] = {}
     for item in challenge.items:
         record = records.get(item.agreement)
         if record is None:
@@ -188,9 +201,11 @@ def _prove(store: ShardStore, challenge: Challenge, records: Records) -> Proof |
         length = record.agreement.shard_length
         try:
             parts.append(ItemProof(*store.prove(item.agreement, item.indices, length, item.data_root)))
-        except (ShardMissing, ShardDamaged):
-            lost.append(item.agreement)
-    return Declined(agreements=tuple(lost)) if lost else Proof(tuple(parts))
+        except ShardMissing:
+            lost[item.agreement] = "its file is gone"
+        except ShardDamaged as fault:
+            lost[item.agreement] = fault.reason
+    return Lost(lost) if lost else Proof(tuple(parts))
 
 
 def _behind(account: Account, held: Held) -> Behind:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from node.farmer.config import FarmerConfig
+from node.farmer.holdings import Holdings
 from node.farmer.vitals import Vitals, deadline_sentence
 from settlement.outbox import DEFAULT_CEILING
 
@@ -34,9 +35,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What is known beside the vitals: whether it runs, what it says troubles it, the chain's fault."""
+    """What is known beside the vitals: whether it runs, what troubles it, the chain's fault, its disk."""
 
     running: bool
+    holdings: Holdings
     trouble: tuple[str, ...] = ()
     chain_fault: str | None = None
 
@@ -49,6 +51,7 @@ def examine(
         *_deadlines(vitals, condition, show),
         *_gas(config, vitals),
         *_follows(vitals, condition),
+        *_disk(condition.holdings),
         *_troubles(vitals, condition),
     ]
     return tuple(sorted(found, key=lambda one: -one.level))
@@ -102,10 +105,23 @@ def _follows(vitals: Vitals, condition: Condition) -> list[Finding]:
     return []
 
 
+def _disk(holdings: Holdings) -> list[Finding]:
+    if holdings.away is not None:
+        remedy = (
+            "bring the disk back soon: renters find the farmer offline, and store elsewhere after a while"
+        )
+        return [Finding("STORE_AWAY", Level.DANGER, holdings.away, remedy)]
+    if holdings.lost_lately:
+        what = f"{holdings.lost_lately} shards were found damaged or gone in the last 7 days"
+        remedy = "look after the disk (smartctl), then read all of it: tithe farm scan"
+        return [Finding("SHARDS_LOST", Level.ATTENTION, what, remedy)]
+    return []
+
+
 def _troubles(vitals: Vitals, condition: Condition) -> list[Finding]:
     said = dict.fromkeys((*condition.trouble, *vitals.waiting))
     return [
         Finding("TROUBLE", Level.ATTENTION, one, "see its log and tithe farm status")
         for one in said
-        if one != condition.chain_fault
+        if one not in (condition.chain_fault, condition.holdings.away)
     ]

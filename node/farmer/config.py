@@ -15,7 +15,7 @@ from node.home import read_json, write_json
 from payments.errors import PaymentError
 from payments.policy import ClaimPolicy
 from payments.prices import Prices, Quote
-from payments.types import GB, Address, Amount, NodeId, Seconds, Timestamp, to_amount
+from payments.types import GB, MB, Address, Amount, NodeId, Seconds, Timestamp, to_amount
 from settlement.fees import GWEI
 from settlement.postgresql import read_url
 
@@ -48,7 +48,9 @@ class FarmerConfig:
     """Everything a farmer's owner decides.
 
     payee: who is paid, 20 bytes, may be cold. tokens: those accepted, all at the same prices. urls: how
-    others reach this node; empty: its own address. capacity: bytes it may store. max_exposure: base units one
+    others reach this node; empty: its own address. capacity: bytes it may take for shards. keep_free: bytes
+    of the disk to leave free besides. trash_seconds: how long ended shards are kept, 0: not at all.
+    scan_rate: bytes a second that are read to look for damage, 0: none. max_exposure: base units one
     renter may owe at most. max_intervals: audit intervals of its own storage that it may owe, if that is
     less. upload_seconds: how long a proposed agreement waits for its shard. gas_price: what 10**18 wei are
     worth in base units of the token, to weigh fees; None if nobody knows. max_gas_fee: wei a unit of gas may
@@ -65,6 +67,9 @@ class FarmerConfig:
     port: int = 0
     urls: tuple[str, ...] = ()
     capacity: int = 100 * GB
+    keep_free: int = GB
+    trash_seconds: Seconds = Seconds(7 * DAY)  # noqa: RUF009 - a NewType is no call at run time
+    scan_rate: int = 4 * MB
     offer: Offer = field(default_factory=Offer)
     quote_lifetime: Seconds = Seconds(3_600)  # noqa: RUF009 - a NewType is no call at run time
     max_exposure: Amount = Amount(TOKEN // 10)  # noqa: RUF009

@@ -13,6 +13,7 @@ from node.db.farmer_agreements import RenterSums, load_sums, load_sums_of
 from node.db.stats import Statistics
 from node.farmer.config import FarmerConfig
 from node.farmer.errors import ExposureExceeded, UnknownChannel
+from node.farmer.hoard import Hoard
 from node.identity import NodeKey
 from node.shard_store import ShardStore
 from payments.channel import Channel
@@ -33,7 +34,8 @@ class Farm:
 
     `claims_due` is set when a claim should be thought about at once. `frozen`: channels restored from a copy
     whose renters have not handed over their newest voucher; see node.farmer.restored. `contract_signers`: the
-    accepted channels that a contract signs for, and its address.
+    accepted channels that a contract signs for, and its address. `away`: why no shard can be read, None if
+    they can.
     """
 
     key: NodeKey
@@ -46,7 +48,13 @@ class Farm:
     claims_due: asyncio.Event = field(default_factory=asyncio.Event)
     frozen: set[ChannelId] = field(default_factory=set)
     contract_signers: dict[ChannelId, Address] = field(default_factory=dict)
+    away: str | None = None
     _locks: WeakValueDictionary[bytes, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+
+    @property
+    def hoard(self) -> Hoard:
+        """Its shards alone."""
+        return Hoard(self.database, self.store, self.stats, self.clock)
 
     @property
     def node(self) -> NodeId:

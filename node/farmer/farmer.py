@@ -19,7 +19,9 @@ from node.farmer.contract_signers import recall_contracts
 from node.farmer.errors import NoChannel
 from node.farmer.farm import Farm
 from node.farmer.follower import Follower
+from node.farmer.holdings import Holdings, read_holdings
 from node.farmer.offer import Offers
+from node.farmer.scanner import Scanner
 from node.farmer.status import FarmerStatus, read_status
 from node.farmer.towers import TowerPost
 from node.farmer.vitals import Books, Vitals, read_vitals
@@ -59,6 +61,7 @@ class Farmer:
         self._collector = Collector(farm, self._outbox, gas_key)
         self._alarms = Alarms(farm)
         self._towers = TowerPost(farm)
+        self._scanner = Scanner(farm.hoard)
 
     def knows(self, node: NodeId) -> bool:
         """Whether this node has ever had a channel here."""
@@ -150,11 +153,14 @@ class Farmer:
 
     # By itself
 
-    async def begin(self) -> None:
-        """Make disk and books agree, give queued transactions their key back, catch up with the chain."""
+    async def begin(self, *, accept_loss: bool = False) -> None:
+        """Make disk and books agree, give queued transactions their key back, catch up with the chain.
+
+        Raises StoreFault where the disk is not there, or a good part of its shards is not: see reconcile.
+        """
         restored.find_frozen(self.farm)
         recall_contracts(self.farm)
-        await upkeep.reconcile(self.farm)
+        await upkeep.reconcile(self.farm, accept_loss=accept_loss)
         if self._gas_key is not None:
             with suppress(ChainError):  # `follow` says so, and tries again
                 await self._outbox.resume([self._gas_key])
@@ -168,9 +174,15 @@ class Farmer:
         await self._alarms.look(self._follower.head, self._collector.price)
 
     async def sweep(self) -> None:
-        """End what is over, delete what is not paid, write statistics."""
+        """End what is over, delete what is not paid, empty the trash, write statistics."""
+        await upkeep.look_after_disk(self.farm)
         await upkeep.sweep(self.farm)
+        await upkeep.empty_trash(self.farm)
         await self.farm.stats.flush()
+
+    async def scan(self, seconds: float) -> None:
+        """Look for damaged shards, for as much as so many seconds allow."""
+        await self._scanner.step(self.farm.config.scan_rate * seconds)
 
     async def tell_towers(self) -> None:
         """Bring the watchtowers up to date."""
@@ -202,6 +214,7 @@ class Farmer:
             restored.describe_frozen(self.farm),
             *self._alarms.trouble,
             *self._towers.trouble,
+            self.farm.away,
         )
         return tuple(one for one in found if one)
 
@@ -211,6 +224,11 @@ class Farmer:
         books = Books(farm.config, farm.database, farm.chain.deployment, key.address if key else None)
         found, _ = await read_vitals(books, farm.now(), farm.chain)
         return found
+
+    def holdings(self) -> Holdings:
+        """How its disk is."""
+        farm = self.farm
+        return read_holdings(farm.database, farm.store, self._scanner.scan, farm.now())
 
     async def status(self) -> FarmerStatus:
         """How this farmer is doing."""
@@ -222,4 +240,5 @@ class Farmer:
             chain=self.farm.chain,
             gas_key=self._gas_key.address if self._gas_key else None,
             trouble=self.trouble,
+            holdings=self.holdings(),
         )

@@ -6,8 +6,8 @@ another has replaced it.
 
 from node.db import Connection
 from node.db.farmer import next_number
-from node.db.farmer_agreements import used_bytes
 from node.farmer.farm import Farm
+from node.farmer.room import measure_room
 from node.node_record import NodeRecord, SignedRecord, sign_record
 from payments.prices import Quote, SignedQuote, sign_quote
 from payments.types import Timestamp
@@ -61,10 +61,9 @@ class Offers:
         farm = self._farm
 
         def number(conn: Connection) -> tuple[int, int]:
-            return next_number(conn, "quote"), sum(used_bytes(conn))
+            return next_number(conn, "quote"), measure_room(conn, farm).offered
 
-        sequence, used = await farm.database.write(number)
-        free = max(0, farm.config.capacity - used)
+        sequence, free = await farm.database.write(number)
         signed = sign_quote(farm.config.quote(farm.node, sequence, now, free), farm.key.signing_key)
         self._quotes = [*self._quotes, signed][-KEPT_QUOTES:]
         return signed

@@ -13,6 +13,7 @@ from node.farmer.claimable import ALONE_GAS, Considered, consider, find_candidat
 from node.farmer.config import FarmerConfig
 from node.farmer.farm import owed
 from node.farmer.gas_prices import GasPrices
+from node.farmer.holdings import Holdings
 from payments.gas_forecast import Cheaper
 from payments.policy import ClaimDecision, ClaimReason
 from payments.types import Address, Amount, ChannelId, NodeId, Timestamp
@@ -85,6 +86,7 @@ class FarmerStatus:
     renters: tuple[RenterStatus, ...]
     gas: GasStatus | None
     trouble: tuple[str, ...]
+    holdings: Holdings
 
 
 async def read_status(
@@ -93,6 +95,7 @@ async def read_status(
     counters: Mapping[str, int],
     now: Timestamp,
     *,
+    holdings: Holdings,
     chain: Chain | None = None,
     gas_key: Address | None = None,
     trouble: tuple[str, ...] = (),
@@ -140,6 +143,7 @@ async def read_status(
         renters=tuple(one for one in renters if one.shards or one.owed),
         gas=gas,
         trouble=trouble,
+        holdings=holdings,
     )
 
 

@@ -13,6 +13,7 @@ from node.db.farmer_agreements import (
     BATCH,
     FarmerAgreement,
     RenterSums,
+    count_shards,
     list_agreements,
     list_overdue,
     list_sums,
@@ -22,9 +23,12 @@ from node.db.farmer_agreements import (
     stored_shards,
 )
 from node.errors import NodeError
-from node.farmer.agreements import end
+from node.farmer.agreements import discard, end
 from node.farmer.farm import Farm, caught_up, exposure_limit, owed
+from node.farmer.holdings import find_away
+from node.farmer.losses import check_missing, give_up, set_apart
 from node.messages import AgreementState
+from node.store_faults import StoreAway, StoreFault
 from payments.channel import Channel
 from payments.ledger import Earnings, exposure
 from payments.types import NodeId, Timestamp
@@ -93,26 +97,80 @@ def _unpaid(farm: Farm, renter: NodeId, since: Timestamp, now: Timestamp) -> lis
     return [record for record in stored if now >= since + record.agreement.grace]
 
 
-async def reconcile(farm: Farm) -> None:
-    """Make disk and books agree at a start: remove partial files and orphans, name shards that are gone.
+async def empty_trash(farm: Farm) -> None:
+    """Remove for good what has been in trash or quarantine for long enough."""
+    now, seconds = farm.now(), farm.config.trash_seconds
+    for where in (farm.store.trash, farm.store.quarantine):
+        try:
+            with farm.store.naming_faults():
+                removed = await farm.run(where.empty, now, seconds)
+        except StoreFault as fault:
+            log.warning("trash_left code=%s folder=%s", fault.code, where.folder)
+        else:
+            if removed.shards:
+                log.info("trash_emptied folder=%s shards=%d", where.folder.name, removed.shards)
+
+
+async def look_after_disk(farm: Farm) -> None:
+    """Notice a disk that went away, and one that came back."""
+    stored = farm.database.read(count_shards)[0]
+    trouble = await farm.run(find_away, farm.store, stored)
+    if trouble and not farm.away:
+        log.error("store_away folder=%s", farm.store.folder)
+    farm.away = trouble
+
+
+async def reconcile(farm: Farm, *, accept_loss: bool = False) -> None:
+    """Make disk and books agree at a start: remove partial files and orphans, give up shards that are gone.
 
     A shard that was renamed but not countersigned is an orphan: its renter was not told and sends it again.
     What the books have never heard of is left alone: they may be an old copy, the shard somebody's only one.
+    Raises StoreAway, StoreOfAnother, ShardsGone rather than give up a disk, unless the loss is accepted.
     """
+    due = farm.database.read(lambda conn: set(stored_shards(conn)))
+    there = await farm.run(_find_disk, farm, due, accept_loss)
     partial = await farm.run(farm.store.prepare)
     if partial:
         log.info("partial_uploads_removed count=%d", partial)
-    due = farm.database.read(lambda conn: set(stored_shards(conn)))
-    there = set(await farm.run(lambda: list(farm.store.shards())))
+    gone = await farm.run(_take_back, farm, due - there)
+    if not accept_loss:
+        check_missing(farm.store.folder, len(gone), len(due))
+    if gone:
+        await give_up(farm.hoard, dict.fromkeys(gone, "its file is gone"))
     known = farm.database.read(lambda conn: load_agreements(conn, there - due))
-    for orphan in known:
-        try:
-            await farm.run(farm.store.delete, orphan)
-        except NodeError as fault:
-            log.warning("orphan_left code=%s shard=%s", fault.code, orphan.hex())
-        else:
-            log.info("orphan_removed shard=%s", orphan.hex())
+    for orphan in known.values():
+        await _tidy(farm, orphan)
     if strangers := len(there - due) - len(known):
         log.warning("shards_unknown count=%d folder=%s", strangers, farm.store.folder)
-    for missing in due - there:
-        log.error("shard_missing agreement=%s", missing.hex())
+
+
+def _find_disk(farm: Farm, due: set[bytes], accept_loss: bool) -> set[bytes]:
+    """List the shards there are, and mark their disk. Raises StoreAway, StoreOfAnother."""
+    store = farm.store
+    there = set(store.shards())
+    if store.marker.read() is None and due and not due & there and not accept_loss:
+        raise StoreAway(store.folder)
+    store.marker.claim(farm.node)
+    store.trash.count()
+    store.quarantine.count()
+    return there
+
+
+def _take_back(farm: Farm, missing: set[bytes]) -> set[bytes]:
+    """Take out of the trash what is owed by books that are a copy from before its end; what is gone."""
+    return {shard for shard in missing if not farm.store.take_back(shard)}
+
+
+async def _tidy(farm: Farm, orphan: FarmerAgreement) -> None:
+    """Do with the shard of an agreement that is not stored what a crash undid or prevented."""
+    if orphan.state is AgreementState.LOST:
+        await set_apart(farm.hoard, orphan.id)
+    elif orphan.farmer_signature is not None:
+        await discard(farm, orphan.id)
+    else:
+        try:
+            await farm.run(farm.store.delete, orphan.id)
+        except NodeError as fault:
+            log.warning("orphan_left code=%s shard=%s", fault.code, orphan.id.hex())
+            return
+    log.info("orphan_removed shard=%s", orphan.id.hex())

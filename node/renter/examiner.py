@@ -53,6 +53,8 @@ SENDINGS: Final = 4
 """Times a challenge is sent in one try, while the farmer's objections can be removed."""
 LOST: Final = frozenset({"UNKNOWN_AGREEMENT", "AGREEMENT_NOT_FOUND", "NOT_STORED", "AGREEMENT_OVER"})
 """A farmer that signed for a shard says that it does not have it."""
+AWAY: Final = frozenset({"STORE_AWAY", "STORE_OF_ANOTHER"})
+"""A farmer says that its disk is not there: as if it were not there itself, and worth no more to it."""
 TOO_MUCH: Final = frozenset({"STEP_ABOVE_EXPOSURE", "CHALLENGE_TOO_LARGE"})
 _PROVISIONAL: Final = {
     Answer.SILENT: Outcome.TIMED_OUT,
@@ -181,7 +183,7 @@ class Examiner:
             except PeerRefused as refusal:
                 fault = to_fault(account.farmer, refusal)
                 verdict = await self._refused(account, audit, subjects, refusal)
-                answer = Answer.OUR_FAULT if self._accounts.ours(account, refusal) else Answer.SILENT
+                answer = self._meaning(account, refusal)
             except (NodeError, PaymentError) as error:
                 fault, answer = to_fault(account.farmer, error), _answer(error)
                 verdict = False
@@ -190,6 +192,11 @@ class Examiner:
             if not verdict:
                 break
         return await self._unanswered(audit, subjects, answer, fault)
+
+    def _meaning(self, account: Account, refusal: PeerRefused) -> Answer:
+        if refusal.error in AWAY:
+            return Answer.UNREACHABLE
+        return Answer.OUR_FAULT if self._accounts.ours(account, refusal) else Answer.SILENT
 
     async def _once(self, account: Account, audit: AuditRecord, subjects: Sequence[Subject]) -> _Step | bool:
         """Send a challenge once: a step if that decides it, else whether to send it again."""

@@ -30,7 +30,7 @@ from payments.types import Address, Amount, Timestamp
 from settlement.client import Chain
 from settlement.deployment import Deployment
 
-QUIET: Final = Rhythm(follow=3600, collect=3600, sweep=3600, towers=3600, copy=3600)
+QUIET: Final = Rhythm(follow=3600, collect=3600, sweep=3600, towers=3600, copy=3600, scan=3600)
 
 
 @dataclass(frozen=True, slots=True)

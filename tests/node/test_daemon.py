@@ -14,6 +14,7 @@ import pytest
 from node.daemon import FarmerDaemon
 from node.errors import NodeError
 from node.farmer.config import FarmerConfig
+from node.farmer.room import PER_SHARD
 from node.identity import NodeKey
 from payments.types import Address, Amount
 from settlement.errors import ChainUnreachable, ContractMissing, SettlementError, StorageCorrupt, WrongGenesis
@@ -87,13 +88,13 @@ def test_changed_prices_are_taken_over_while_it_runs(tmp_path: Path) -> None:
             old = await renter.quote()
             prices = replace(rig.config.offer.prices, per_audit=Amount(77))
             offer = replace(rig.config.offer, prices=prices)
-            changed = replace(rig.config, offer=offer, payee=Address(b"x" * 20), capacity=123)
+            changed = replace(rig.config, offer=offer, payee=Address(b"x" * 20), capacity=10**6)
             changed.save(file)
             async with asyncio.timeout(10):
                 while (quote := await renter.quote()).prices != prices:  # noqa: ASYNC110 - a reload raises no event
                     await asyncio.sleep(0.05)
             assert quote.sequence == old.sequence + 1
-            assert quote.free_bytes == 123
+            assert quote.free_bytes == (10**6 - PER_SHARD) * 16 // 17
             assert rig.farmer.farm.config.payee == rig.config.payee
 
     run(tmp_path, story)

@@ -16,7 +16,7 @@ from node.identity import NodeKey
 from node.messages import ErrorBody, NodeInfo, PayVoucher, SignedVoucherMessage, dump, parse
 from node.transport import Patience, Transport
 from payments.prices import verify_quote
-from tests.node.farmer.support import Renter, Rig, content, refusal, run
+from tests.node.farmer.support import Renter, Rig, content, kept_files, refusal, run
 
 Reply = tuple[int, dict[str, Any]]
 
@@ -237,7 +237,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
         await asyncio.sleep(0.3)
         writer.close()
         await asyncio.sleep(0.3)
-        assert [path for path in rig.places.shards.rglob("*") if path.is_file()] == []
+        assert kept_files(rig.places.shards) == []
         assert (await renter.upload(terms, data)).state.value == "STORED"
 
     knock(tmp_path, story)

@@ -33,6 +33,7 @@ from node.messages import (
     SignedVoucherMessage,
     TermsMessage,
 )
+from node.store_marker import NAME as MARKER
 from node.transport import Patience, PeerRefused, Target, Transport
 from payments.prices import Prices, Quote, step_price
 from payments.types import ZERO32, Address, Amount, ChannelId, NodeId, Seconds, Timestamp
@@ -53,7 +54,7 @@ from tests.settlement.support import World, world
 
 PERIOD = Seconds(60)
 DEPOSIT = Amount(10**18)
-QUIET = Rhythm(follow=3600, collect=3600, sweep=3600, reload=0.05, towers=3600)
+QUIET = Rhythm(follow=3600, collect=3600, sweep=3600, reload=0.05, towers=3600, scan=3600)
 """Nothing happens by itself: tests call what they test."""
 PRICES = Prices(Amount(10**15), Amount(10**15), Amount(10**6))
 
@@ -267,7 +268,7 @@ def places(folder: Path) -> Places:
     )
 
 
-def build(rig: Rig, rhythm: Rhythm = QUIET) -> FarmerDaemon:
+def build(rig: Rig, rhythm: Rhythm = QUIET, *, accept_loss: bool = False) -> FarmerDaemon:
     chain = rig.world.chain
     return FarmerDaemon(
         rig.config,
@@ -279,6 +280,7 @@ def build(rig: Rig, rhythm: Rhythm = QUIET) -> FarmerDaemon:
         clock=rig.clock,
         rhythm=rhythm,
         limits=rig.limits,
+        accept_loss=accept_loss,
     )
 
 
@@ -305,6 +307,12 @@ async def farming(
                 yield draft
             finally:
                 await draft.daemon.stop()
+
+
+def kept_files(shards: Path) -> list[Path]:
+    """The files of a store that are shards, kept or coming in; not its marker, nor what is put aside."""
+    found = [path for path in shards.rglob("*") if path.is_file() and path.name != MARKER]
+    return [path for path in found if not {"trash", "quarantine"} & set(path.parts)]
 
 
 def run(folder: Path, story: Callable[[Rig], Coroutine[Any, Any, None]], **changes: Any) -> None:  # noqa: ANN401

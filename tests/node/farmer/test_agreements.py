@@ -9,18 +9,19 @@ import pytest
 
 from node.agreement import verify_farmer
 from node.farmer import agreements
+from node.farmer.room import footprint
 from node.messages import AgreementState
 from node.shard_store import StoreFull
 from payments.prices import Prices
 from payments.types import Amount, Timestamp
 from settlement.wallet import new_key
-from tests.node.farmer.support import Rig, content, refusal, run
+from tests.node.farmer.support import Rig, content, kept_files, refusal, run
 
 DATA = content(5_000)
 
 
 def files(rig: Rig) -> list[str]:
-    return sorted(path.suffix for path in rig.places.shards.rglob("*") if path.is_file())
+    return sorted(path.suffix for path in kept_files(rig.places.shards))
 
 
 async def used(rig: Rig) -> tuple[int, int]:
@@ -220,11 +221,11 @@ def test_capacity_is_honoured_reservations_included(tmp_path: Path) -> None:
             await renter.propose(first)
             refused = await refusal(renter.propose(second))
             assert (refused.status, refused.error) == (507, "CAPACITY_EXCEEDED")
-            assert refused.values == {"needed": 7_000, "free": 3_000}
+            assert refused.values == {"needed": 7_000, "free": 6_999}
             await renter.delete(first)
             assert (await renter.propose(second)).state is AgreementState.PROPOSED
 
-    run(tmp_path, story, capacity=10_000)
+    run(tmp_path, story, capacity=footprint(7_000) + footprint(6_999))
 
 
 def test_abandoned_proposals_free_their_room_and_may_be_made_again(tmp_path: Path) -> None:
@@ -345,7 +346,7 @@ def test_a_start_removes_orphans_and_partial_files_and_names_what_is_gone(
             await rig.restart()
             assert not orphan.exists()
             assert files(rig) == [".shard", ".tree"]
-            assert f"shard_missing agreement={renter.name(lost).hex()}" in caplog.text
+            assert f"shard_lost agreement={renter.name(lost).hex()} reason=its file is gone" in caplog.text
             challenge = renter.challenge([lost])
             answer = await renter.audit(challenge, renter.conditional(challenge, lost.step))
             assert answer.root.status == "DECLINED"

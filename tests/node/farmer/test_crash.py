@@ -20,7 +20,7 @@ from node.messages import AgreementState
 from node.transport import PeerUnreachable
 from settlement.local_chain import ChainKind, LocalChain
 from settlement.wallet import new_key
-from tests.node.farmer.support import Clock, Renter, Rig, config, content, places
+from tests.node.farmer.support import Clock, Renter, Rig, config, content, kept_files, places
 from tests.settlement.support import world
 
 DATA = content(700_000)
@@ -100,7 +100,7 @@ async def killed(process: subprocess.Popen[str], attempt: Any) -> None:  # noqa:
 
 
 def files(rig: Rig) -> list[str]:
-    return sorted(path.suffix for path in places(rig.folder).shards.rglob("*") if path.is_file())
+    return sorted(path.suffix for path in kept_files(places(rig.folder).shards))
 
 
 def test_a_voucher_and_proof_on_disk_survive_a_kill_before_the_answer(

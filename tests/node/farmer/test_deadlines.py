@@ -9,15 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from node.aside import Sum
 from node.farmer.check import Condition, Level, examine, worst
 from node.farmer.config import FarmerConfig
+from node.farmer.holdings import Holdings
 from node.farmer.metrics import render
+from node.farmer.scanner import Scan
 from node.farmer.vitals import LOCAL_SECONDS, Books, Vitals, read_vitals
 from payments.types import Address, Amount
 from tests.node.farmer.support import Renter, Rig, content, refusal, run
 
 EARNED = 10**15
 CONFIG = FarmerConfig(Address(bytes(20)), ())
+SOUND = Holdings(None, Sum(), Sum(), 0, 0, Scan())
 HEALTHY = Vitals(
     claimable=Amount(0),
     locked=Amount(0),
@@ -135,10 +139,10 @@ async def check_alarm(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     assert "deadline_near" in caplog.text
     assert any("may withdraw in" in one for one in rig.farmer.trouble)
     near, _ = await read_vitals(books(rig), rig.farmer.farm.now(), rig.world.chain)
-    findings = examine(rig.farmer.farm.config, near, Condition(running=True))
+    findings = examine(rig.farmer.farm.config, near, Condition(True, SOUND))
     assert (findings[0].code, worst(findings)) == ("DEADLINE_NEAR", Level.DANGER)
-    assert f"tithebarn_nearest_deadline_seconds {LOCAL_SECONDS}\n" in render(near)
-    assert f"tithebarn_claimable {EARNED}\n" in render(near)
+    assert f"tithebarn_nearest_deadline_seconds {LOCAL_SECONDS}\n" in render(near, SOUND)
+    assert f"tithebarn_claimable {EARNED}\n" in render(near, SOUND)
 
 
 def test_a_farmer_that_stands_still_is_told_of_a_close_request_it_has_not_seen(tmp_path: Path) -> None:
@@ -147,13 +151,13 @@ def test_a_farmer_that_stands_still_is_told_of_a_close_request_it_has_not_seen(t
             await renter.pay(renter.voucher(EARNED))
             farm, now = books(rig), rig.farmer.farm.now()
             before, _ = await read_vitals(farm, now, rig.world.chain)
-            idle = examine(farm.config, before, Condition(running=False))
+            idle = examine(farm.config, before, Condition(False, SOUND))
             assert [(one.code, one.level) for one in idle] == [("NOT_RUNNING", Level.ATTENTION)]
-            assert examine(farm.config, before, Condition(running=True)) == ()
+            assert examine(farm.config, before, Condition(True, SOUND)) == ()
             await renter.close()
             after, fault = await read_vitals(farm, now, rig.world.chain)
             assert fault is None
-            findings = examine(farm.config, after, Condition(running=False))
+            findings = examine(farm.config, after, Condition(False, SOUND))
             assert findings[0].code == "DEADLINE_UNATTENDED"
             assert findings[0].level is Level.DANGER
             unseen, _ = await read_vitals(farm, now, None)
@@ -176,7 +180,7 @@ def test_what_wants_attention_is_found(
     changes: dict[str, object], trouble: tuple[str, ...], code: str, level: Level
 ) -> None:
     vitals = replace(HEALTHY, **changes)  # type: ignore[arg-type]
-    (finding,) = examine(CONFIG, vitals, Condition(running=True, trouble=trouble))
+    (finding,) = examine(CONFIG, vitals, Condition(True, SOUND, trouble=trouble))
     assert (finding.code, finding.level) == (code, level)
 
 

@@ -30,7 +30,7 @@ from tests.node.renter.wire import Wire
 from tests.settlement.support import World, world
 
 TOKEN = 10**18
-QUIET = Rhythm(follow=3600, collect=3600, sweep=3600)
+QUIET = Rhythm(follow=3600, collect=3600, sweep=3600, scan=3600)
 """Farmers do nothing by themselves: tests call what they test."""
 PRICES = Prices(Amount(10**15), Amount(10**15), Amount(10**6))
 INTERVAL = Seconds(3_600)
