@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Measure storage: put and get in networks well and ill.
+"""Measure storage: put and get of ours, beside Tahoe-LAFS in the same run, in networks well and ill.
 
     scripts/bench_storage [--quick] [--sizes 100kB,10MB,1GB] [--runs 250]
-                          [--conditions plain,dead,slow,corrupt] [--json FILE]
+                          [--conditions plain,dead,slow,corrupt] [--no-peers] [--json FILE]
 
 Ours: eighty farmers on this machine, each with keys, books, store and socket of its own; a few processes host
 several of them each, one hosts a single one. A real Anvil, a funded channel to every farmer, a renter in a
@@ -24,6 +24,7 @@ from typing import Final
 from scripts.storage import report
 from scripts.storage.measure import Bench, Journal
 from scripts.storage.system import Condition, System
+from scripts.storage.tahoe import Grid, Tahoe
 from scripts.storage.tithebarn import Tithebarn
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -34,6 +35,7 @@ CONDITIONS: Final = {
     "slow": Condition.SLOW,
     "corrupt": Condition.CORRUPT,
 }
+PEER_CODES: Final = ((3, 10), (29, 80))
 LARGE: Final = 100 * 10**6
 LARGE_PART: Final = 50
 """Files of at least LARGE bytes are put and read so many times less often."""
@@ -81,6 +83,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--shape", type=read_shape, metavar="K,N", help="k and n of ours; by default what the renter chooses"
     )
+    parser.add_argument("--no-peers", dest="peers", action="store_false", help="measure ours only")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
     parser.add_argument(
         "--folder", type=Path, default=ROOT / ".venv", help="a folder on the disk to be measured"
@@ -110,6 +113,12 @@ def main() -> None:
         ours = Tithebarn(stack, folder / "tithebarn", options.farmers, options.shape)
         systems: list[System] = [ours]
         print(f"{ours.name}: {ours.describe()}")
+        if options.peers:
+            grid = Grid.build(stack, folder / "tahoe")
+            for k, n in PEER_CODES:
+                peer = Tahoe(grid, k, n)
+                print(f"{peer.name}: {peer.describe()}")
+                systems.append(peer)
         files = folder / "files"
         files.mkdir()
         measure(options, Bench(systems, files, journal, say))

@@ -2,12 +2,17 @@
 
 It stands in front of a node that knows nothing of it. The delay is that of the wire: bytes that follow each
 other stay as close together as they were.
+
+    python -m scripts.storage.relay PORT TARGET SECONDS
 """
 
 import asyncio
+import sys
 import time
 from dataclasses import dataclass, field
 from typing import Final
+
+from scripts.storage.child import serve
 
 PIECE: Final = 64 * 1024
 PIECES: Final = 1_024
@@ -78,3 +83,15 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seco
                 return
             writer.write(piece)
             await writer.drain()
+
+
+async def main(port: int, target: int, seconds: float) -> None:
+    """Be one slow line until the input ends."""
+    line = SlowLine(port, target, seconds)
+    await line.start()
+    await serve({})
+    await line.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))

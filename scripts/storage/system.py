@@ -19,7 +19,13 @@ class Condition(StrEnum):
     CORRUPT = "10 % corrupt"
 
 
+DEAD_PART: Final = 0.3
+SLOW_PART: Final = 0.1
+CORRUPT_PART: Final = 0.1
+"""Of the storing nodes; what whole processes host."""
 SLOW_SECONDS: Final = 2.0
+ROT_EVERY: Final = 1024
+"""Bytes from one flipped byte of a shard to the next."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,17 @@ from typing import Final
 
 from node.demo.cast import let_rot
 from scripts.storage.child import Child
-from scripts.storage.system import SLOW_SECONDS, Condition, Crowd, Done, lasting_ports, share
+from scripts.storage.system import (
+    CORRUPT_PART,
+    DEAD_PART,
+    SLOW_PART,
+    SLOW_SECONDS,
+    Condition,
+    Crowd,
+    Done,
+    lasting_ports,
+    share,
+)
 from settlement.deployment import deploy
 from settlement.local_chain import ChainKind, LocalChain, dev_keys
 from settlement.rpc import Rpc
@@ -22,7 +32,6 @@ from settlement.rpc import Rpc
 HOSTED: Final = 8
 """Farmers in a process, at most."""
 DEPOSIT: Final = 10 * 10**18
-DEAD_PART, SLOW_PART, CORRUPT_PART = 0.3, 0.1, 0.1
 HOST, RENTER = "scripts.storage.host", "scripts.storage.renter"
 
 
