@@ -55,13 +55,14 @@ digest() { cat "$@" | "$venv/bin/python" -c 'import hashlib, sys; print(hashlib.
 
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check --no-input --retries 2 "$@"; }
 
-# Installs one lock file, by hashes, unless it is what was installed last: `install_lock NAME "what it is"`
+# Installs one lock file, by hashes, unless it is what was installed last: `install_lock NAME "what it is"`.
+# Nothing is compiled but packages named as a third argument, which have no wheel.
 install_lock() {
     stamp=$venv/.stamp-$1
     wanted=$(digest "$root/$1")
     if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then return; fi
     say "installing $2"
-    attempt "installing $1" pip install --require-hashes --only-binary :all: --requirement "$root/$1"
+    attempt "installing $1" pip install --require-hashes --only-binary :all: ${3:+--no-binary "$3"} --requirement "$root/$1"
     printf '%s\n' "$wanted" >"$stamp"
 }
 
@@ -115,6 +116,18 @@ need_provers() {
         printf '%s' "$venv/bin"
     )
     export TITHE_PROVERS
+}
+
+# The peer that storage is measured beside, in an environment of its own.
+need_tahoe() {
+    TITHE_TAHOE=$(
+        TITHE_PYTHON=$venv/bin/python
+        venv=$root/.venv/tahoe
+        make_venv
+        install_lock requirements-tahoe.lock "Tahoe-LAFS (55 packages, 30 MB to download; one is compiled)" netifaces
+        printf '%s' "$venv/bin/tahoe"
+    )
+    export TITHE_TAHOE
 }
 
 # Node and npm of the machine where they will do, otherwise those that PyPI carries, linked into .venv/bin.
