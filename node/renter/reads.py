@@ -111,7 +111,8 @@ class Reads:
         """Book a step that has come; it is queued before this channel's next voucher can be."""
 
         async def work() -> None:
-            self.paid += await self._accounts.record_read(payment)
+            rise = await self._accounts.record_read(payment)
+            self.paid += rise
 
         task = asyncio.create_task(work())
         self._booking.add(task)
