@@ -186,8 +186,9 @@ class Getter:
         """Decrypt and write one window. Raises CorruptChunk, WrongMasterKey, OSError."""
         segment = window.segment
         key = self._context.keys.master.unwrap(segment.id, segment.wrapped_key)
+        output = job.output
         for chunk in window.open(key):
-            job.output.write(chunk)
+            output.write(chunk)
             digest.update(chunk)
 
 
