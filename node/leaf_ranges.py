@@ -54,7 +54,7 @@ def whole_leaves(start: int, stop: int, shard_length: int) -> tuple[int, int]:
 
 
 def prove_range(tree: Tree, leaves: LeafRange) -> bytes:
-    """Return the siblings of a range, one after another. Raises LeavesOutOfBounds for another tree's range."""
+    """Return the siblings of a range in a row. Raises LeavesOutOfBounds for another tree's range."""
     if leaves.leaves != tree.leaf_count:
         raise LeavesOutOfBounds(leaves.first, leaves.stop - leaves.first, tree.leaf_count)
     first, stop, proof = leaves.first, leaves.stop, []

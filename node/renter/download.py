@@ -4,7 +4,7 @@ Of a whole segment k shards are needed and an eighth more are asked for; the fir
 and the others are cancelled. What lies in fewer data shards is read from those alone. Whoever fails is
 replaced at once, and so is whoever is stalled: half of what is needed has come, and a step takes three times
 as long as steps do at present; or nothing at all comes from anybody. All of it is verified, step by step, by
-the agreement's data root: a farmer that sends other bytes, or refuses a read that was paid, has lost the shard.
+the agreement's data root: who sends other bytes, or refuses a read that was paid, has lost the shard.
 """
 
 import asyncio
@@ -124,7 +124,7 @@ class _Asked:
 
 
 class _Hunt:
-    """The bytes of one stripe, from the farmers that are asked for them. `goal`: how many shards are enough."""
+    """The bytes of one stripe, from the farmers that are asked for them. goal: shards that are enough."""
 
     def __init__(
         self, downloader: Downloader, window: Window, stripe: Stripe, candidates: Sequence[ShardRecord]

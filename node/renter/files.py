@@ -117,6 +117,10 @@ class Files:
         files = self._context.database.read(lambda conn: load_files(conn, FileState.STORED))
         return tuple(self._info(file) for file in files)
 
+    def size(self, name: str) -> int:
+        """Return how many bytes a file has. Raises UnknownFile."""
+        return self._known(name).size
+
     def stat(self, name: str) -> FileHealth:
         """Return one file with its shards. Raises UnknownFile."""
         file = self._known(name)

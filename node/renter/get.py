@@ -72,7 +72,7 @@ class Got:
 
 @dataclass(slots=True)
 class _Job:
-    """One get under way. `shards` by agreement; `whole`: the range is the file, so its hash can be checked."""
+    """One get under way. shards: by agreement; whole: it is all of the file, so its hash can be checked."""
 
     manifest: File
     shards: dict[bytes, ShardRecord]
@@ -171,7 +171,7 @@ class Getter:
         return asyncio.create_task(job.downloader.fetch(window, candidates))
 
     def _candidates(self, job: _Job, segment: Segment) -> list[ShardRecord]:
-        """Order a segment's shards: not known as lost, quick, reliable and cheap farmers first, data first."""
+        """Order a segment's shards: not lost, quick, reliable and cheap farmers first, then data first."""
         lapses = self._peers.lapses()
 
         def key(shard: ShardRecord) -> tuple[bool, bool, int, int, int]:

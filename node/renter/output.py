@@ -169,7 +169,7 @@ def _open_locked(part: Path) -> BinaryIO:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(descriptor).st_uid != os.geteuid():
             raise _NotOurs
-        if not part.exists() or os.stat(part).st_ino != os.fstat(descriptor).st_ino:
+        if not part.exists() or part.stat().st_ino != os.fstat(descriptor).st_ino:
             raise _NotOurs  # whoever had it has just finished
     except OSError:
         file.close()

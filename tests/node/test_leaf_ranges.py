@@ -56,7 +56,9 @@ def test_the_range_of_one_leaf_is_proven_by_its_known_path(vector: dict[str, Any
     assert proof.hex() == "".join(vector["path"])
 
 
-@pytest.mark.parametrize("vector", VECTORS["ranges"], ids=lambda vector: f"{vector['first']}-{vector['stop']}")
+@pytest.mark.parametrize(
+    "vector", VECTORS["ranges"], ids=lambda vector: f"{vector['first']}-{vector['stop']}"
+)
 def test_ranges_have_the_committed_proofs(vector: dict[str, Any]) -> None:
     shard = make_shard(vector["length"])
     leaves = LeafRange(vector["first"], vector["stop"], -(-vector["length"] // LEAF_SIZE))
@@ -117,15 +119,21 @@ def test_a_range_passes_for_no_other(one: tuple[bytes, LeafRange], other: tuple[
     asked = other[1]
     if asked != leaves:
         assert not verify_range(data, asked, len(other[0]), proof, tree.root)
-    for wrong in (replace(leaves, leaves=leaves.leaves + 1), replace(leaves, first=-1), replace(leaves, stop=0)):
+    for wrong in (
+        replace(leaves, leaves=leaves.leaves + 1),
+        replace(leaves, first=-1),
+        replace(leaves, stop=0),
+    ):
         assert not verify_range(data, wrong, len(shard), proof, tree.root)
 
 
 @pytest.mark.parametrize(
     ("offset", "length", "good"),
-    [(0, 3000, True), (1024, 1024, True), (1024, 1976, True), (2048, 952, True), (0, 1024, True)]
-    + [(1, 1024, False), (0, 1000, False), (2048, 951, False), (2048, 1024, False), (3072, 1, False)]
-    + [(0, 0, False), (1024, -1024, False), (-1024, 1024, False), (0, 3001, False)],
+    [
+        *((at, length, True) for at, length in ((0, 3000), (1024, 1024), (1024, 1976), (2048, 952))),
+        *((at, length, False) for at, length in ((1, 1024), (0, 1000), (2048, 951), (2048, 1024))),
+        *((at, length, False) for at, length in ((3072, 1), (0, 0), (1024, -1024), (-1024, 1024))),
+    ],
 )
 def test_a_read_is_of_whole_leaves_inside_the_shard(offset: int, length: int, *, good: bool) -> None:
     if good:

@@ -257,7 +257,9 @@ def test_an_agreement_ends_at_its_end(tmp_path: Path) -> None:
             await rig.farmer.sweep()
             assert (await renter.agreement(terms)).state is AgreementState.EXPIRED
             assert files(rig) == []
-            assert (await refusal(renter.read(terms, 0, len(DATA), renter.voucher(10**9)))).error == "AGREEMENT_OVER"
+            assert (
+                await refusal(renter.read(terms, 0, len(DATA), renter.voucher(10**9)))
+            ).error == "AGREEMENT_OVER"
 
     run(tmp_path, story)
 

@@ -119,9 +119,20 @@ def test_a_read_wants_its_price_on_top_of_all_earned(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("offset", "length"),
-    [(4_096, 905), (5_000, 1), (5_120, 1_024), (2**63, 1_024), (1, 1_024), (0, 1_023), (4_096, 903), (0, 5_001)],
+    [
+        (4_096, 905),
+        (5_000, 1),
+        (5_120, 1_024),
+        (2**63, 1_024),
+        (1, 1_024),
+        (0, 1_023),
+        (4_096, 903),
+        (0, 5_001),
+    ],
 )
-def test_a_range_that_is_not_of_whole_leaves_of_the_shard_is_refused(tmp_path: Path, offset: int, length: int) -> None:
+def test_a_range_that_is_not_of_whole_leaves_of_the_shard_is_refused(
+    tmp_path: Path, offset: int, length: int
+) -> None:
     async def story(rig: Rig) -> None:
         async with rig.renter() as renter:
             terms = await renter.store(DATA)

@@ -43,7 +43,7 @@ class Mortal(Database):
         return result
 
 
-def die(now: bool) -> None:  # noqa: FBT001
+def die(now: bool) -> None:
     """End at once, if it is time."""
     if now:
         os.kill(os.getpid(), signal.SIGKILL)

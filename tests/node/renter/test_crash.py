@@ -1,4 +1,4 @@
-"""Ended by SIGKILL: a put, at each of its writes, leaves the file whole or never there; a get is gone on with."""
+"""Ended by SIGKILL: a put, at each of its writes, leaves the file whole or no file; a get is gone on with."""
 
 import asyncio
 import json

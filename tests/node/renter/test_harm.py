@@ -105,7 +105,7 @@ def test_the_shard_of_another_agreement_does_not_pass(tmp_path: Path) -> None:
         liar = place.farmer(place.renter.files.stat("file").shards[0].farmer)
         answers: list[bytes] = []
         assert liar.wire
-        liar.wire.tamper = lambda path, body: answers.append(body) or body  # type: ignore[func-returns-value]
+        liar.wire.tamper = lambda _, body: answers.append(body) or body  # type: ignore[func-returns-value]
         out = tmp_path / "out"
         await place.renter.files.get("other", out)
         stolen = max(answers, key=len)

@@ -1,4 +1,4 @@
-"""Ranges: any bytes of a file, from the farmers that hold them or from k others, and hardly more than those."""
+"""Ranges: any bytes of a file, from the farmers that hold them or from k others, and hardly more."""
 
 import io
 import random
