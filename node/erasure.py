@@ -91,8 +91,13 @@ class Codec:
         self._compute(shards, chosen, missing, [rows[index] for index in missing])
         return memoryview(whole)[:length]
 
-    def rebuild(self, shards: Mapping[int, Buffer], wanted: Sequence[int]) -> list[memoryview]:
-        """Return the `wanted` shards, data or parity, from any k others.
+    def rebuild(
+        self,
+        shards: Mapping[int, Buffer],
+        wanted: Sequence[int],
+        into: Sequence[memoryview] | None = None,
+    ) -> list[memoryview]:
+        """Return the `wanted` shards, data or parity, from any k others, in new memory or `into` theirs.
 
         Works on whole shards as on the same range of each of them: bytes at one place in the shards depend
         on the bytes at that place only. Raises as `decode` does.
@@ -101,7 +106,7 @@ class Codec:
             self._check_index(index)
         length = len(next(iter(shards.values()))) if shards else 0
         chosen = self._choose(shards, length)
-        made = _rows(len(wanted), length)
+        made = _rows(len(wanted), length) if into is None else list(into)
         self._compute(shards, chosen, wanted, made)
         return made
 

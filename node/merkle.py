@@ -115,7 +115,7 @@ class Tree:
             raise EmptyShard
         levels = [bytes(leaf_hashes)]
         while len(levels[-1]) > HASH_SIZE:
-            levels.append(_level_above(levels[-1]))
+            levels.append(level_above(levels[-1]))
         return cls(tuple(levels))
 
     @property
@@ -185,7 +185,7 @@ class Tree:
     def check(self) -> None:
         """Recompute every node from the leaf hashes. Raises CorruptTree if one differs."""
         for level, (below, above) in enumerate(pairwise(self.levels)):
-            if _level_above(below) != above:
+            if level_above(below) != above:
                 raise CorruptTree(f"level {level + 1} does not follow from level {level}")
 
 
@@ -226,7 +226,11 @@ class TreeBuilder:
 
     def finish(self) -> Tree:
         """Return the tree over all bytes fed; the builder stays usable. Raises EmptyShard if none were."""
-        return Tree.over(self._hashes + (self._open.digest() if self._open_length else b""))
+        return Tree.over(self.leaf_hashes())
+
+    def leaf_hashes(self) -> bytes:
+        """Return the hashes of all leaves fed, one after another; what is left over counts as the last."""
+        return bytes(self._hashes) + (self._open.digest() if self._open_length else b"")
 
     def _fill_open_leaf(self, view: memoryview) -> int:
         taken = min(LEAF_SIZE - self._open_length, len(view))
@@ -239,14 +243,8 @@ class TreeBuilder:
         return taken
 
 
-def build_tree(data: bytes | bytearray | memoryview) -> Tree:
-    """Return the tree over `data`, one shard. Raises EmptyShard."""
-    builder = TreeBuilder()
-    builder.update(data)
-    return builder.finish()
-
-
-def _level_above(level: bytes) -> bytes:
+def level_above(level: bytes) -> bytes:
+    """Return the level above a row of hashes: of each pair the node, a lone last one as it is."""
     new, nodes, view = _NODE.copy, [], memoryview(level)
     pairs_end = len(level) // (2 * HASH_SIZE) * 2 * HASH_SIZE
     for at in range(0, pairs_end, 2 * HASH_SIZE):
@@ -254,6 +252,13 @@ def _level_above(level: bytes) -> bytes:
         node.update(view[at : at + 2 * HASH_SIZE])
         nodes.append(node.digest())
     return b"".join(nodes) + level[pairs_end:]
+
+
+def build_tree(data: bytes | bytearray | memoryview) -> Tree:
+    """Return the tree over `data`, one shard. Raises EmptyShard."""
+    builder = TreeBuilder()
+    builder.update(data)
+    return builder.finish()
 
 
 def _level_sizes(leaves: int) -> list[int]:

@@ -318,7 +318,11 @@ class AgreementView(Message):
 
 
 class ReadShard(Message):
-    """POST /v1/agreements/{id}/read: a range of at most 1 MiB and the voucher that pays for it."""
+    """POST /v1/agreements/{id}/read: leaves, at most 1 MiB of them, and the voucher that pays for it.
+
+    offset, length: in bytes; the range ends where leaves end. The answer are these bytes, then the hashes
+    that prove them (see node.leaf_ranges).
+    """
 
     offset: Uint64
     length: Annotated[int, Field(strict=True, ge=1, le=MIB)]

@@ -15,6 +15,7 @@ from typing import Final
 
 from node.aside import Aside
 from node.errors import CorruptTree
+from node.leaf_ranges import LeafRange, prove_range
 from node.merkle import HASH_SIZE, LEAF_SIZE, Tree, TreeBuilder, leaf_count, verify_path
 from node.store_faults import (
     NamedFaults,
@@ -185,6 +186,26 @@ class ShardStore:
         if paths is None:
             raise ShardDamaged(shard, "a leaf is not what its tree says")
         return leaves, paths
+
+    def prove_range(
+        self, shard: bytes, leaves: LeafRange, shard_length: int, data_root: bytes
+    ) -> tuple[bytes, bytes]:
+        """Read a range of leaves and the hashes that prove it against `data_root`.
+
+        Touches those leaves and the cached tree only. Both edges are checked, so the hashes are good ones;
+        what lies between is whatever the disk holds. Raises ShardMissing, and ShardDamaged where an edge is
+        not what the root commits to.
+        """
+        offset = leaves.first * LEAF_SIZE
+        data = self.read(shard, offset, min(leaves.stop * LEAF_SIZE, shard_length) - offset)
+        tree = self._cached_tree(shard)
+        edges = sorted({leaves.first, leaves.stop - 1})
+        outer = [data[(index - leaves.first) * LEAF_SIZE :][:LEAF_SIZE] for index in edges]
+        if tree is None or _sound_paths(tree, edges, outer, data_root) is None:
+            tree = self._sound_tree(shard, tree, data_root)
+            if _sound_paths(tree, edges, outer, data_root) is None:
+                raise ShardDamaged(shard, "a leaf is not what its tree says")
+        return data, prove_range(tree, leaves)
 
     def rebuild(self, shard: bytes) -> Tree:
         """Compute the tree of the bytes that are on disk. Raises ShardMissing, ShardDamaged."""

@@ -116,7 +116,10 @@ class PeerBrokeRules(PeerFault):
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """One request. `digest`: what is signed of the body (None: nothing); `limit`: bytes of the answer."""
+    """One request. `digest`: what is signed of the body (None: nothing); `limit`: bytes of the answer.
+
+    progress: hears of bytes of the body that are handed over, arrived: of bytes of a good answer.
+    """
 
     method: str
     path: str
@@ -124,6 +127,7 @@ class _Request:
     digest: bytes | None
     body: bytes | memoryview | None = None
     progress: Callable[[int], None] | None = None
+    arrived: Callable[[int], None] | None = None
 
     @property
     def length(self) -> int:
@@ -200,10 +204,18 @@ class Transport:
         request = _Request("PUT", path, answer.limit, data_root, shard, progress)
         return _parse(target.node, answer, await self._perform(target, request))
 
-    async def read(self, target: Target, path: str, message: Bounded, length: int) -> bytes:
-        """POST a message, get exactly `length` raw bytes back."""
+    async def read(
+        self,
+        target: Target,
+        path: str,
+        message: Bounded,
+        length: int,
+        progress: Callable[[int], None] | None = None,
+    ) -> bytes:
+        """POST a message, get exactly `length` raw bytes back; `progress` hears of bytes as they come."""
         body = dump(message)
-        found = await self._perform(target, _Request("POST", path, length, body_hash(body), body))
+        request = _Request("POST", path, length, body_hash(body), body, arrived=progress)
+        found = await self._perform(target, request)
         if len(found) != length:
             raise PeerBrokeRules(target.node, f"{len(found)} bytes came instead of {length}")
         return found
@@ -269,7 +281,7 @@ class Transport:
                 steps.reach(steps.Kind.SEND, steps.Moment.AFTER, origin)
                 if response.status not in (HTTPStatus.OK, HTTPStatus.CREATED):
                     raise _refusal(node, response.status, await _read(node, response, CONTROL_LIMIT))
-                return await _read(node, response, request.limit)
+                return await _read(node, response, request.limit, request.arrived)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise PeerUnreachable(node, _because(error)) from error
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
@@ -334,7 +346,12 @@ class _Lost(Exception):
         super().__init__(str(verdict))
 
 
-async def _read(node: NodeId, response: aiohttp.ClientResponse, limit: int) -> bytes:
+async def _read(
+    node: NodeId,
+    response: aiohttp.ClientResponse,
+    limit: int,
+    arrived: Callable[[int], None] | None = None,
+) -> bytes:
     """Read a body of at most `limit` bytes."""
     announced = response.content_length
     if announced is not None and announced > limit:
@@ -346,6 +363,8 @@ async def _read(node: NodeId, response: aiohttp.ClientResponse, limit: int) -> b
         if room < 0:
             raise PeerBrokeRules(node, f"an answer of more than {limit} bytes")
         parts.append(part)
+        if arrived:
+            arrived(len(part))
     return b"".join(parts)
 
 

@@ -3,14 +3,16 @@
 tokens      12.5        exact: more digits than the token has is an error, never a rounding
 durations   90s 15m 12h 30d 2w
 sizes       500kB 10GB 64MiB      (kB = 1000 bytes, KiB = 1024)
+ranges      0-499 500- -500       (as HTTP and curl have them: the last byte is read too)
 """
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from node.cli.errors import BadAmount, BadDuration, BadSize, TooFineAmount, TooLargeAmount
+from node.cli.errors import BadAmount, BadDuration, BadRange, BadSize, TooFineAmount, TooLargeAmount
 from payments.types import MAX_AMOUNT, Amount, Seconds
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 ETHER_DECIMALS = 18
 _NUMBER = re.compile(r"[0-9]{1,40}(\.[0-9]{1,40})?")
 _MEASURE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?) ?([A-Za-z]*)")
+_RANGE = re.compile(r"([0-9]{0,18})-([0-9]{0,18})")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _BYTES = {
     "": 1,
@@ -129,6 +132,33 @@ def parse_size(text: str) -> int:
     if match is None or unit is None:
         raise BadSize(text)
     return int(Decimal(match[1]) * unit)
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """Bytes `first` to `last`, both read; without a first the last so many; without a last to the end."""
+
+    first: int | None
+    last: int | None
+
+    def within(self, size: int) -> tuple[int, int]:
+        """Return offset and length in a file of `size` bytes; what lies beyond its end is left out."""
+        if self.first is None:
+            count = min(self.last or 0, size)
+            return size - count, count
+        stop = size if self.last is None else min(self.last + 1, size)
+        return self.first, max(0, stop - self.first)
+
+
+def parse_range(text: str) -> ByteRange:
+    """Read `0-499`, `500-`, `-500`. Raises BadRange."""
+    match = _RANGE.fullmatch(text.strip())
+    if match is None or not (match[1] or match[2]):
+        raise BadRange(text)
+    first, last = (int(one) if one else None for one in match.groups())
+    if (first is None and not last) or (first is not None and last is not None and last < first):
+        raise BadRange(text)
+    return ByteRange(first, last)
 
 
 def size(count: int) -> str:

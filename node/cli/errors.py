@@ -102,6 +102,16 @@ class BadDuration(UsageFault):
 
 
 @dataclass(eq=False)
+class BadRange(UsageFault):
+    """Text that is no range of bytes."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.text!r} is no range of bytes: write 0-499, 500- (to the end) or -500 (the last)"
+
+
+@dataclass(eq=False)
 class BadSize(UsageFault):
     """Text that is no number of bytes."""
 

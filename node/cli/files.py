@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from node.cli.amounts import coins, counted, duration, moment, parse_duration, parse_size, size
+from node.cli.amounts import coins, counted, duration, moment, parse_duration, parse_range, parse_size, size
 from node.cli.audit_report import audit_document, show_audit
 from node.cli.errors import NotDone, Unusable
 from node.cli.faults import warn_of
@@ -149,6 +149,16 @@ def get(
             show_default=False,
         ),
     ] = None,
+    span: Annotated[
+        str | None,
+        typer.Option(
+            "--range",
+            "-r",
+            metavar="RANGE",
+            help="Read these bytes only: 0-499, 500- (to the end), -500 (the last).",
+            show_default=False,
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace a file that is there.")] = False,
     chain: ChainName = None,
     password_file: PasswordFile = None,
@@ -158,12 +168,18 @@ def get(
     """Read a file back. It appears when it is whole and is what was stored.
 
     Farmers are paid for the reading as it goes, a step of at most 1 MiB ahead.
+    A get that was interrupted goes on where it was when it is called again; till
+    then what has come lies beside, in a hidden file that ends in .part.
 
     For example:
 
         tithe get holiday.mp4
         tithe get photos.tar -o - | tar x
+        tithe get holiday.mp4 --range 0-1023 -o beginning
     """
+    if span is not None and out is None:
+        raise Unusable("--range needs -o FILE, or -o - for stdout: a part must not pass for the whole")
+    asked = None if span is None else parse_range(span)
     target = out or Path(Path(name).name)
     streamed = str(target) == STREAM
     if streamed and as_json:
@@ -175,8 +191,11 @@ def get(
 
     async def work(opened: Opened) -> "tuple[Opened, GetReport]":
         sink: Path | BinaryIO = sys.stdout.buffer if streamed else target
+        offset, length = asked.within(opened.renter.files.size(name)) if asked else (0, None)
         with progress(f"Reading {name}", quiet=as_json) as tell:
-            return opened, await opened.renter.files.get(name, sink, progress=tell)
+            return opened, await opened.renter.files.get(
+                name, sink, offset=offset, length=length, progress=tell
+            )
 
     opened, report = with_renter(
         chain,
@@ -188,7 +207,8 @@ def get(
         return
     warn_of(report.faults, opened.token)
     paid = coins(report.paid, opened.token)
-    told = f"Read {safe(name)}, {size(report.file.size)}, for {paid}"
+    part = f"{size(report.length)} of {size(report.file.size)}" if span else size(report.file.size)
+    told = f"Read {safe(name)}, {part}, for {paid}"
     if streamed:
         note(f"{told}.")
     else:

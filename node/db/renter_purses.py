@@ -6,12 +6,13 @@ The channels themselves stand in `settlement.tables`. The voucher is kept so tha
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, LargeBinary, Row, Table, insert, select, update
+from sqlalchemy import BigInteger, Connection, LargeBinary, Table, bindparam, insert, select, update
 from sqlmodel import Field, SQLModel
 
 from payments.types import Amount, ChannelId, NodeId, Seconds, Timestamp, to_amount
 from payments.vouchers import SignedVoucher, Voucher
 from settlement.database import AmountColumn
+from settlement.statements import Statement
 from settlement.tables import table
 
 
@@ -35,6 +36,19 @@ TABLES: Final[tuple[type[SQLModel], ...]] = (PurseRow,)
 """What this module keeps in a renter's money database."""
 
 _PURSES: Final[Table] = table(PurseRow)
+_COLUMNS: Final = list(_PURSES.c)
+_NAMES: Final = [column.name for column in _COLUMNS]
+_KEY: Final = _PURSES.c.channel_id == bindparam("key", type_=_PURSES.c.channel_id.type)
+_FARMER: Final = _PURSES.c.farmer == bindparam("key", type_=_PURSES.c.farmer.type)
+_ALL: Final = select(*_COLUMNS).order_by(_PURSES.c.farmer, _PURSES.c.life)
+_find: Final = Statement(select(_PURSES.c.channel_id).where(_KEY))
+_load: Final = Statement(select(*_COLUMNS).where(_KEY))
+_load_of: Final = Statement(_ALL.where(_FARMER))
+_load_all: Final = Statement(_ALL)
+_insert: Final = Statement(insert(_PURSES))
+_update: Final = Statement(
+    update(_PURSES).where(_KEY).values({name: bindparam(name) for name in _NAMES if name != "channel_id"})
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,36 +87,33 @@ def save_purse(conn: Connection, purse: Purse) -> None:
         "prepaid_seconds": purse.prepaid_seconds,
         "prepaid_at": purse.prepaid_at,
     }
-    known = _PURSES.c.channel_id == purse.channel_id
-    if not conn.execute(update(_PURSES).where(known).values(**values)).rowcount:
-        conn.execute(insert(_PURSES).values(channel_id=purse.channel_id, **values))
+    if _find(conn, key=purse.channel_id):
+        _update(conn, key=purse.channel_id, **values)
+    else:
+        _insert(conn, channel_id=purse.channel_id, **values)
 
 
 def load_purse(conn: Connection, channel_id: ChannelId) -> Purse | None:
     """One channel's purse."""
-    row = conn.execute(select(_PURSES).where(_PURSES.c.channel_id == channel_id)).one_or_none()
-    return None if row is None else _purse(row)
+    rows = _load(conn, key=channel_id)
+    return _purse(rows[0]) if rows else None
 
 
 def load_purses(conn: Connection, farmer: NodeId | None = None) -> tuple[Purse, ...]:
     """The purses of all channels, or of those to one farmer; by farmer, then by life."""
-    query = select(_PURSES).order_by(_PURSES.c.farmer, _PURSES.c.life)
-    if farmer is not None:
-        query = query.where(_PURSES.c.farmer == farmer)
-    return tuple(map(_purse, conn.execute(query)))
+    rows = _load_all(conn) if farmer is None else _load_of(conn, key=farmer)
+    return tuple(map(_purse, rows))
 
 
-def _purse(row: Row[Any]) -> Purse:
-    paid = None
-    if row.paid is not None:
-        paid = SignedVoucher(Voucher(ChannelId(row.channel_id), row.paid), row.paid_signature)
+def _purse(row: tuple[Any, ...]) -> Purse:
+    channel, farmer, life, paid, signature, delivered, presented, seconds, at = row
     return Purse(
-        channel_id=ChannelId(row.channel_id),
-        farmer=NodeId(row.farmer),
-        life=row.life,
-        paid=paid,
-        delivered=row.delivered,
-        presented=row.presented,
-        prepaid_seconds=Seconds(row.prepaid_seconds),
-        prepaid_at=Timestamp(row.prepaid_at),
+        channel_id=ChannelId(channel),
+        farmer=NodeId(farmer),
+        life=life,
+        paid=None if paid is None else SignedVoucher(Voucher(ChannelId(channel), paid), signature),
+        delivered=delivered,
+        presented=bool(presented),
+        prepaid_seconds=Seconds(seconds),
+        prepaid_at=Timestamp(at),
     )

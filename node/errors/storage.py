@@ -27,6 +27,19 @@ class LeafOutOfRange(OwnFault):
 
 
 @dataclass(eq=False)
+class LeavesOutOfBounds(OwnFault):
+    """A range was asked for that is not made of whole leaves of the shard; all in bytes."""
+
+    offset: int
+    length: int
+    shard_length: int
+
+    def __str__(self) -> str:
+        end = self.offset + self.length
+        return f"bytes {self.offset} to {end} are no whole leaves of a shard of {self.shard_length}"
+
+
+@dataclass(eq=False)
 class TooLittleRandomness(OwnFault):
     """A choice that nobody may guess was asked for with too few random bytes."""
 

@@ -1,13 +1,17 @@
-"""Downloads: a farmer sells reads of its shards, step by step, each paid by a voucher before it is given."""
+"""Downloads: a farmer sells reads of its shards, step by step, each paid by a voucher before it is given.
 
-from node.agreement import Agreement
+A step brings leaves and the hashes that prove them, so that its buyer knows at once what it has bought.
+"""
+
 from node.db import Connection
 from node.db.farmer import Purchase, load_purchase, save_purchase
+from node.errors import LeavesOutOfBounds
 from node.farmer.agreements import stored_agreement
 from node.farmer.contract_signers import find_signer
 from node.farmer.errors import ReadOutOfBounds
 from node.farmer.farm import Farm, check_exposure, load_account
 from node.farmer.vouchers import bank, told
+from node.leaf_ranges import LeafRange
 from payments.ledger import Accepted
 from payments.prices import read_price
 from payments.types import MIB, NodeId
@@ -17,17 +21,20 @@ from payments.vouchers import SignedVoucher
 async def sell_read(
     farm: Farm, node: NodeId, agreement: bytes, *, offset: int, length: int, payment: SignedVoucher
 ) -> bytes:
-    """Sell up to 1 MiB of a shard; a voucher buys the same bytes as often as they are asked for.
+    """Sell up to 1 MiB of a shard with its proof; a voucher buys the same as often as it is asked for.
 
     The bytes are read before the voucher is taken: nobody pays for what the disk does not give. Raises
     PaymentError, PaymentRequired, NotFound, ReadOutOfBounds, AgreementRefused, ShardMissing, ShardDamaged.
     """
     now = farm.now()
     record = farm.database.read(lambda conn: stored_agreement(conn, agreement, node, now))
-    _check_range(record.agreement, offset, length)
-    data = await farm.run(farm.store.read, agreement, offset, length)
+    terms = record.agreement
+    leaves = _leaves(offset, length, terms.shard_length)
+    data, proof = await farm.run(
+        farm.store.prove_range, agreement, leaves, terms.shard_length, terms.data_root
+    )
     wanted = Purchase(payment.total, agreement, offset, length)
-    price = read_price(record.agreement.download_price, length)
+    price = read_price(terms.download_price, length)
     signer = await find_signer(farm, payment)
 
     def step(conn: Connection) -> Accepted | None:
@@ -44,9 +51,13 @@ async def sell_read(
     if accepted is not None:
         told(farm, accepted)
     farm.stats.count("bytes_sold", length)
-    return data
+    return data + proof
 
 
-def _check_range(agreement: Agreement, offset: int, length: int) -> None:
-    if not 1 <= length <= MIB or offset + length > agreement.shard_length:
-        raise ReadOutOfBounds(offset, length, agreement.shard_length)
+def _leaves(offset: int, length: int, shard_length: int) -> LeafRange:
+    try:
+        if length <= MIB:
+            return LeafRange.of(offset, length, shard_length)
+    except LeavesOutOfBounds:
+        pass
+    raise ReadOutOfBounds(offset, length, shard_length)

@@ -247,7 +247,7 @@ class WrongUploadLength(ShardRefused):
 
 @dataclass(eq=False)
 class ReadOutOfBounds(PeerFault):
-    """The range asked for is not 1 byte to 1 MiB inside the shard."""
+    """The range asked for is not at most 1 MiB of whole leaves of the shard."""
 
     offset: int
     length: int
@@ -255,7 +255,8 @@ class ReadOutOfBounds(PeerFault):
 
     def __str__(self) -> str:
         end = self.offset + self.length
-        return f"bytes {self.offset} to {end} of a shard of {self.shard_length}, at most 1 MiB a read"
+        shard = f"a shard of {self.shard_length}"
+        return f"bytes {self.offset} to {end} of {shard}: a read is whole leaves of 1 KiB, at most 1 MiB"
 
 
 @dataclass(eq=False)

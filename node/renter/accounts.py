@@ -6,6 +6,7 @@ removed here, by learning what the farmer has proven, by presenting the channel 
 owed; then the request is made again.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
@@ -81,6 +82,15 @@ class Accounts:
         if account is None:
             raise NoOpenChannel(farmer)
         return await self.reconciled(account)
+
+    def active(self, farmers: Collection[NodeId]) -> dict[NodeId, Account]:
+        """Return the channels through which these farmers are paid now; those that have none are left out."""
+
+        def work(conn: Connection) -> dict[NodeId, Account]:
+            found = {farmer: active_account(conn, farmer) for farmer in farmers}
+            return {farmer: account for farmer, account in found.items() if account is not None}
+
+        return self._context.database.read(work)
 
     def known(self, farmer: NodeId) -> Account | None:
         """Return the farmer's channel where it was presented and nothing says that our books are old."""

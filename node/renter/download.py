@@ -1,15 +1,16 @@
-"""One segment on its way back: k verified shards, from whichever farmers give them first.
+"""One segment on its way back: enough verified shards, from whichever farmers give them first.
 
-A shard is read in steps of at most 1 MiB, each paid just before it, so a farmer can make off with one step.
-When all bytes are here they must lead to the agreement's data root; a farmer that sends others, or refuses a
-read that was paid, has lost the shard. k farmers are asked first; one more for every one that fails, and for
-every pause in which nothing comes.
+Of a whole segment k shards are needed and an eighth more are asked for; the first k that are good are taken,
+and the others are cancelled. What lies in fewer data shards is read from those alone. Whoever fails is
+replaced at once, and so is whoever is stalled: half of what is needed has come, and a step takes three times
+as long as steps do at present; or nothing at all comes from anybody. All of it is verified, step by step, by
+the agreement's data root: who sends other bytes, or refuses a read that was paid, has lost the shard.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from node.audit import Outcome
@@ -17,111 +18,73 @@ from node.cipher import Mask
 from node.db import Connection
 from node.db.renter_peers import count_lapse
 from node.db.renter_shards import ShardRecord, record_check
-from node.errors import CheckFailed, NodeError, short
-from node.manifest import Segment
-from node.merkle import build_tree
-from node.messages import ReadShard, SignedVoucherMessage
-from node.renter.accounts import TRANSIENT, Accounts, agreement_path
+from node.errors import NodeError
+from node.renter.accounts import TRANSIENT, Accounts
 from node.renter.context import Context
 from node.renter.errors import FileUnavailable
 from node.renter.faults import to_fault
 from node.renter.money import active_account
+from node.renter.pace import Pace
+from node.renter.reads import Listener, Reads, WrongShard
 from node.renter.reports import Fault, Trouble
-from node.tasks import end
+from node.renter.window import Stripe, Window
+from node.tasks import all_of, end
 from node.transport import PeerRefused
 from payments.errors import PaymentError
-from payments.prices import read_price
 from payments.types import MIB
 
-HEDGE_SECONDS: Final = 3.0
-"""A pause without any bytes, after which one more farmer is asked."""
-TRIES: Final = 3
-"""Times a step is paid and asked for, while objections about money can be removed."""
+SPARE: Final = 8
+"""One farmer more is asked for every so many shards that are needed."""
+QUIET_SECONDS: Final = 0.25
+"""A pause without any bytes, after which more farmers are asked; each further one is twice as long."""
 SERVER_FAULT: Final = 500
 
 
-@dataclass(eq=False)
-class WrongShard(CheckFailed):
-    """The bytes that a farmer sent are not those of the agreement."""
-
-    farmer: bytes
-    data_root: bytes
-    expected: bytes
-
-    def __str__(self) -> str:
-        return f"its bytes have root {short(self.data_root)}, agreed was {short(self.expected)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Shards of a segment by index, unmasked, enough to decode it."""
-
-    segment: Segment
-    shards: dict[int, memoryview]
-
-
 class Downloader:
-    """Fetches the segments of one file; what went wrong is told in `faults`, what was paid in `paid`."""
+    """Fetches segments of one file; what went wrong is told in `faults`."""
 
     def __init__(
-        self, context: Context, accounts: Accounts, name: str, received: Callable[[int], None]
+        self,
+        context: Context,
+        accounts: Accounts,
+        reads: Reads,
+        pace: Pace,
+        *,
+        name: str,
+        received: Callable[[int], None],
     ) -> None:
         self._context = context
         self._accounts = accounts
-        self._name = name
-        self._received = received
-        self._steps = 0
+        self.reads = reads
+        self.pace = pace
+        self.name = name
+        self.received = received
         self.faults: list[Fault] = []
-        self.paid = 0
 
-    async def fetch(self, number: int, segment: Segment, candidates: Sequence[ShardRecord]) -> Found:
-        """Return k good shards; `candidates` in the order in which to ask. Raises FileUnavailable."""
-        queue = deque(candidates)
-        good: dict[int, memoryview] = {}
-        running: dict[asyncio.Task[memoryview], ShardRecord] = {}
+    async def fetch(self, window: Window, candidates: Sequence[ShardRecord]) -> Window:
+        """Fill a window; `candidates`: its segment's shards in the order in which to ask.
 
-        def ask_one_more() -> None:
-            if queue:
-                shard = queue.popleft()
-                running[asyncio.create_task(self._shard(segment, shard))] = shard
+        Raises FileUnavailable.
+        """
+        await all_of(_Hunt(self, window, stripe, candidates).run() for stripe in window.stripes)
+        return window
 
-        try:
-            for _ in range(segment.k):
-                ask_one_more()
-            while len(good) < segment.k:
-                if not running:
-                    raise FileUnavailable(self._name, number, len(good), segment.k, tuple(self.faults))
-                steps = self._steps
-                done, _ = await asyncio.wait(
-                    running, timeout=HEDGE_SECONDS, return_when=asyncio.FIRST_COMPLETED
-                )
-                if not done and steps == self._steps:
-                    ask_one_more()
-                for task in done:
-                    shard = running.pop(task)
-                    found = await self._outcome(task, shard)
-                    if found is None:
-                        ask_one_more()
-                    else:
-                        good[shard.index] = found
-        finally:
-            await end(running)
-        return Found(segment, good)
+    def mask(self, window: Window, shard: ShardRecord) -> Mask:
+        """What a shard is masked with."""
+        key = self._context.keys.master.mask_key
+        return Mask(key, window.segment.id, shard.index, shard.agreement.farmer)
 
-    async def _outcome(self, task: "asyncio.Task[memoryview]", shard: ShardRecord) -> memoryview | None:
-        """Return the shard, or note what went wrong with it."""
+    async def judge(self, shard: ShardRecord, error: NodeError | PaymentError) -> None:
+        """Note what went wrong with a shard, and what follows from it."""
         farmer = shard.agreement.farmer
-        try:
-            return task.result()
-        except WrongShard as error:
+        self.pace.blame(farmer)
+        if isinstance(error, WrongShard):
             self.faults.append(Fault(farmer, Trouble.WRONG_DATA, str(error), error.code))
             await self._lost(shard)
-        except PeerRefused as error:
-            self.faults.append(to_fault(farmer, error))
+            return
+        self.faults.append(to_fault(farmer, error))
+        if isinstance(error, PeerRefused):
             await self._refused(shard, error)
-        except (NodeError, PaymentError) as error:
-            self.faults.append(to_fault(farmer, error))
-        return None
 
     async def _refused(self, shard: ShardRecord, refusal: PeerRefused) -> None:
         """Judge a refused read: what may pass counts as a try first, and as a lost shard after a window."""
@@ -149,42 +112,187 @@ class Downloader:
 
         await self._context.database.write(work)
 
-    async def _shard(self, segment: Segment, shard: ShardRecord) -> memoryview:
-        """Read one whole shard, verify and unmask it."""
-        terms = shard.agreement
-        data = bytearray(terms.shard_length)
-        for offset in range(0, len(data), MIB):
-            part = await self._step(shard, offset, min(MIB, len(data) - offset))
-            data[offset : offset + len(part)] = part
-            self._steps += 1
-            self._received(len(part))
-        mask = Mask(self._context.keys.master.mask_key, segment.id, shard.index, terms.farmer)
-        return await asyncio.to_thread(_open, data, shard, mask)
 
-    async def _step(self, shard: ShardRecord, offset: int, length: int) -> bytes:
-        """Pay for one step and read it, alone in its channel."""
-        terms = shard.agreement
-        price = read_price(terms.download_price, length)
-        account = await self._accounts.ready(terms.farmer)
-        target = self._accounts.target(terms.farmer)
-        path = agreement_path(shard.agreement_id, "read")
-        async with self._context.locks.hold(account.channel.id):
-            for tries_left in reversed(range(TRIES)):
-                payment = await self._accounts.issue_read(account.channel.id, price)
-                voucher = SignedVoucherMessage.of(payment.voucher)
-                message = ReadShard(offset=offset, length=length, payment=voucher)
-                try:
-                    part = await self._context.transport.read(target, path, message, length)
-                except PeerRefused as refusal:
-                    if not tries_left or not await self._accounts.mend(account, refusal):
-                        raise
-                    if payment.added and self._accounts.holds(payment):
-                        raise  # it took this very payment, and gives nothing for it
-                else:
-                    rise = await self._accounts.record_read(payment)
-                    self.paid += rise
-                    return part
-        raise AssertionError
+@dataclass(eq=False, slots=True)
+class _Asked:
+    """A shard that was asked for. began: when its present step was; stalled: others were asked instead."""
+
+    shard: ShardRecord
+    began: float
+    stalled: bool = False
+    task: "asyncio.Task[None]" = field(init=False)
+
+
+class _Hunt:
+    """The bytes of one stripe, from the farmers that are asked for them. goal: shards that are enough."""
+
+    def __init__(
+        self, downloader: Downloader, window: Window, stripe: Stripe, candidates: Sequence[ShardRecord]
+    ) -> None:
+        self._downloader = downloader
+        self._window = window
+        self._stripe = stripe
+        self._good = window.found[stripe]
+        self._queue = deque(candidates)
+        self._goal = window.segment.k
+        self._running: list[_Asked] = []
+        self._failed: list[tuple[_Asked, NodeError | PaymentError]] = []
+        self._crashed: list[Exception] = []
+        self._news = asyncio.Event()
+        self._clock = asyncio.get_running_loop().time
+        self._heard = self._clock()
+        self._quiet = QUIET_SECONDS
+
+    async def run(self) -> None:
+        """Fetch until what is wanted is there, or k shards are. Raises FileUnavailable."""
+        self._begin()
+        try:
+            while not self._done():
+                if not self._running:
+                    raise self._unavailable()
+                await self._wait()
+                if self._crashed:
+                    raise self._crashed[0]
+                while self._failed:
+                    asked, error = self._failed.pop()
+                    await self._downloader.judge(asked.shard, error)
+                    self._replace()
+                self._replace_stalled()
+        finally:
+            for asked in self._running:
+                if self._is_stalled(asked):
+                    self._downloader.pace.blame(asked.shard.agreement.farmer)
+            await end([asked.task for asked in self._running])
+
+    def _begin(self) -> None:
+        """Ask for the data shards alone where they are few, else for k and some more."""
+        k, wanted = self._goal, self._stripe.wanted
+        direct = [shard for shard in self._queue if shard.index in wanted and self._is_fit(shard)]
+        if len(direct) == len(wanted) < k:
+            self._goal = len(direct)
+            self._queue = deque(shard for shard in self._queue if shard not in direct)
+            self._queue.extendleft(reversed(direct))
+            self._ask(self._goal)
+            return
+        self._ask(k)
+        for _ in range(k // SPARE):
+            if self._queue and self._is_fit(self._queue[0]):
+                self._ask(1)
+
+    def _is_fit(self, shard: ShardRecord) -> bool:
+        return not shard.lost and not self._downloader.pace.is_slow(shard.agreement.farmer)
+
+    def _ask(self, count: int) -> None:
+        for _ in range(min(count, len(self._queue))):
+            asked = _Asked(self._queue.popleft(), self._clock())
+            asked.task = asyncio.create_task(self._fetch(asked))
+            self._running.append(asked)
+
+    async def _fetch(self, asked: _Asked) -> None:
+        """Read the stripe from one farmer, step after step."""
+        stripe, shard = self._stripe, asked.shard
+        try:
+            room = self._window.room(stripe, shard.index)
+            mask = self._downloader.mask(self._window, shard)
+            for start in range(0, stripe.length, MIB):
+                offset, length = stripe.start + start, min(MIB, stripe.length - start)
+                asked.began = self._clock()
+
+                def take(data: memoryview, start: int = start, offset: int = offset) -> None:
+                    mask.apply(data, room[start : start + len(data)], offset)
+                    self._took(asked, len(data))
+                    if start + len(data) == stripe.length:
+                        self._finish(asked, room)
+
+                await self._downloader.reads.step(shard, offset, length, Listener(self._hear, take))
+        except (NodeError, PaymentError) as error:
+            self._leave(asked)
+            self._failed.append((asked, error))
+        except Exception as error:  # noqa: BLE001 - raised where the hunt is awaited
+            self._leave(asked)
+            self._crashed.append(error)
+
+    def _hear(self, _: int) -> None:
+        self._heard = self._clock()
+
+    def _took(self, asked: _Asked, count: int) -> None:
+        """A verified step has come."""
+        self._downloader.pace.note(asked.shard.agreement.farmer, self._clock() - asked.began)
+        self._downloader.received(count)
+
+    def _finish(self, asked: _Asked, room: memoryview) -> None:
+        self._good[asked.shard.index] = room
+        self._leave(asked)
+
+    def _leave(self, asked: _Asked) -> None:
+        if asked in self._running:
+            self._running.remove(asked)
+        self._news.set()
+
+    def _done(self) -> bool:
+        enough = len(self._good) >= self._window.segment.k
+        return enough or all(index in self._good for index in self._stripe.wanted)
+
+    async def _wait(self) -> None:
+        """Wait until a farmer has finished or failed, or somebody may be stalled."""
+        try:
+            async with asyncio.timeout_at(self._due() if self._queue else None):
+                await self._news.wait()
+        except TimeoutError:
+            return
+        self._news.clear()
+
+    def _due(self) -> float:
+        """When somebody may be stalled."""
+        patience = self._patience()
+        begun = [asked.began for asked in self._running if not asked.stalled]
+        if patience is None or not begun:
+            return self._heard + self._quiet
+        return min(begun) + patience
+
+    def _patience(self) -> float | None:
+        """How long a step may take; None while too few have come to tell."""
+        return self._downloader.pace.patience if 2 * len(self._good) >= self._goal else None
+
+    def _is_stalled(self, asked: _Asked) -> bool:
+        patience = self._patience()
+        return asked.stalled or (patience is not None and self._clock() >= asked.began + patience)
+
+    def _replace(self) -> None:
+        """Somebody has failed: ask one more, or for the code instead of the data shards."""
+        k = self._window.segment.k
+        if self._goal < k:
+            self._goal = k
+            self._ask(k - len(self._good) - len(self._running))
+        else:
+            self._ask(1)
+
+    def _replace_stalled(self) -> None:
+        """Ask as many more as are missing without those that are stalled; some more where all are silent."""
+        now = self._clock()
+        if self._patience() is not None:
+            for asked in self._running:
+                asked.stalled = self._is_stalled(asked)
+            missing = self._goal - len(self._good) - sum(not asked.stalled for asked in self._running)
+            if missing > 0:
+                self._go_on(missing)
+        if now >= self._heard + self._quiet:
+            self._heard, self._quiet = now, 2 * self._quiet
+            self._go_on(max(1, (self._goal - len(self._good)) // 4))
+
+    def _go_on(self, count: int) -> None:
+        """Ask for `count` more, or for the code instead of the data shards."""
+        k = self._window.segment.k
+        if self._goal < k:
+            self._goal, count = k, k - len(self._good)
+        self._ask(count)
+
+    def _unavailable(self) -> FileUnavailable:
+        segment = self._window.part.segment
+        faults = tuple(self._downloader.faults)
+        return FileUnavailable(
+            self._downloader.name, segment, len(self._good), self._window.segment.k, faults
+        )
 
 
 def _refused_before(shard: ShardRecord, now: int) -> bool:
@@ -194,10 +302,3 @@ def _refused_before(shard: ShardRecord, now: int) -> bool:
         and shard.checked_at is not None
         and now >= shard.checked_at + shard.agreement.response_deadline
     )
-
-
-def _open(data: bytearray, shard: ShardRecord, mask: Mask) -> memoryview:
-    root = build_tree(data).root
-    if root != shard.agreement.data_root:
-        raise WrongShard(shard.agreement.farmer, root, shard.agreement.data_root)
-    return mask.apply(data, into=data)

@@ -3,7 +3,7 @@
 NodeError
 +-- OwnFault          ImpossibleShape, NameTaken, UnknownFile, UnknownPeer, UnknownChannel, NothingToDo,
 |                     PayerMissing, WithdrawalNotOpen, Unfunded, NoOpenChannel, TokensMissing, AuditOpen,
-|                     NotReconciled
+|                     NotReconciled, RangeOutOfFile
 +-- PeerFault         OtherNetwork, OtherNode
 +-- CannotCheck       NoQuote, NotEnoughFarmers, PutFailed, FileUnavailable
 +-- CheckFailed       FileCorrupt
@@ -268,6 +268,19 @@ class FileCorrupt(CheckFailed):
     def __str__(self) -> str:
         found, expected = short(self.found), short(self.expected)
         return f"{self.name!r} has SHA-256 {found} instead of {expected}: nothing was written"
+
+
+@dataclass(eq=False)
+class RangeOutOfFile(OwnFault):
+    """A range was asked for that the file does not have; all in bytes."""
+
+    name: str
+    offset: int
+    length: int
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.name!r} has {self.size} bytes, not {self.length} from byte {self.offset} on"
 
 
 def _list(faults: Iterable[Fault]) -> str:

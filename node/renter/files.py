@@ -13,7 +13,7 @@ from node.renter.accounts import usable_prepaid
 from node.renter.context import Context
 from node.renter.deletions import Deletions
 from node.renter.errors import UnknownFile
-from node.renter.get import Getter
+from node.renter.get import Getter, Wanted
 from node.renter.payments import Payments
 from node.renter.put import Putter, Wish
 from node.renter.reports import (
@@ -90,19 +90,36 @@ class Files:
             price_per_month=Amount(sum(rates)),
         )
 
-    async def get(self, name: str, out: Path | BinaryIO, *, progress: Progress = no_progress) -> GetReport:
-        """Read a file back into a path, which appears when it is whole, or into a stream.
+    async def get(
+        self,
+        name: str,
+        out: Path | BinaryIO,
+        *,
+        offset: int = 0,
+        length: int | None = None,
+        progress: Progress = no_progress,
+    ) -> GetReport:
+        """Read a file back, or `length` bytes of it, into a path or a stream.
 
-        Raises UnknownFile, FileUnavailable (names what is missing), FileCorrupt, WrongMasterKey,
-        CorruptChunk, StorageError, OSError; a path is untouched then, a stream may have had a part.
+        A path appears when all is there. A whole file that was interrupted is gone on with: what had come is
+        in a hidden part beside the path. Of a range, whatever lies in it is read and no more than the leaves
+        that hold it; its bytes are verified, the hash of the whole file is not.
+
+        Raises UnknownFile, RangeOutOfFile, FileUnavailable (names what is missing), FileCorrupt,
+        WrongMasterKey, CorruptChunk, StorageError, OSError; a path is untouched then and nothing is left
+        beside it, a stream may have had a part.
         """
-        record, downloader = await self._getter.get(name, out, progress)
-        return GetReport(self._info(record), tuple(downloader.faults), Amount(downloader.paid))
+        got = await self._getter.get(Wanted(name, out, offset, length, progress))
+        return GetReport(self._info(got.file, got.shards), got.offset, got.length, got.faults, got.paid)
 
     def ls(self) -> tuple[FileInfo, ...]:
         """Return every stored file, by name."""
         files = self._context.database.read(lambda conn: load_files(conn, FileState.STORED))
         return tuple(self._info(file) for file in files)
+
+    def size(self, name: str) -> int:
+        """Return how many bytes a file has. Raises UnknownFile."""
+        return self._known(name).size
 
     def stat(self, name: str) -> FileHealth:
         """Return one file with its shards. Raises UnknownFile."""
@@ -138,10 +155,12 @@ class Files:
         shards = self._context.database.read(lambda conn: load_shards(conn, file.file_id))
         return tuple(shard for shard in shards if shard.state is ShardState.STORED)
 
-    def _info(self, file: FileRecord) -> FileInfo:
+    def _info(self, file: FileRecord, known: tuple[ShardRecord, ...] | None = None) -> FileInfo:
+        """Describe a file; `known` are its shards where they have just been read."""
+
         def work(conn: Connection) -> tuple[tuple[ShardRecord, ...], dict[NodeId, Prepaid]]:
             prepaid = {purse.farmer: usable_prepaid(purse) for purse in load_purses(conn)}
-            return load_shards(conn, file.file_id), prepaid
+            return load_shards(conn, file.file_id) if known is None else known, prepaid
 
         shards, prepaid = self._context.database.read(work)
         stored = [shard for shard in shards if shard.state is ShardState.STORED]

@@ -1,28 +1,36 @@
-"""A get: the segments of a file one after another, each decoded, decrypted and written.
+"""A get: a file, or a range of it, segment after segment, each rebuilt, decrypted and written.
 
-The next one is fetched meanwhile. The file appears when it is whole and its SHA-256 is that of the manifest.
+The next segment is fetched meanwhile. A whole file appears when its SHA-256 is that of the manifest; of a
+range every byte was proven to be the agreements' (leaves) and the file's (sealed chunks). A whole file that
+was interrupted goes on where its part ends.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Final, Protocol, TypeVar
 
-from node.cipher import decrypt_segment
 from node.db import Connection
 from node.db.renter_files import FileRecord, FileState, load_file
 from node.db.renter_shards import ShardRecord, ShardState, load_shards
-from node.erasure import Codec
 from node.manifest import File, Segment, open_manifest
 from node.renter.accounts import Accounts
 from node.renter.context import Context
-from node.renter.download import Downloader, Found
-from node.renter.errors import FileCorrupt, UnknownFile
+from node.renter.download import Downloader
+from node.renter.errors import FileCorrupt, RangeOutOfFile, UnknownFile
 from node.renter.output import Output, open_output
+from node.renter.pace import Pace
 from node.renter.peers import Peers
-from node.renter.reports import Progress
+from node.renter.reads import Reads
+from node.renter.reports import Fault, Progress
+from node.renter.window import Memory, Window, cost_of
+from node.segments import Part, parts_covering
 from node.tasks import end
+from payments.types import Amount
+
+T = TypeVar("T")
 
 UNKNOWN_LAPSES: Final = 1_000
 
@@ -34,6 +42,50 @@ class Digest(Protocol):
         """Take the next bytes."""
         ...
 
+    def digest(self) -> bytes:
+        """Return the hash of all that was taken."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be read: of which file, from which byte on, how many (None: to the end), and where to."""
+
+    name: str
+    out: Path | BinaryIO
+    offset: int
+    length: int | None
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Got:
+    """What came of it: the file's record and shards, the range in bytes, troubles, what farmers earned."""
+
+    file: FileRecord
+    shards: tuple[ShardRecord, ...]
+    offset: int
+    length: int
+    faults: tuple[Fault, ...]
+    paid: Amount
+
+
+@dataclass(slots=True)
+class _Job:
+    """One get under way. shards: by agreement; whole: it is all of the file, so its hash can be checked."""
+
+    manifest: File
+    shards: dict[bytes, ShardRecord]
+    downloader: Downloader
+    output: Output
+    offset: int
+    length: int
+    memory: Memory = field(default_factory=Memory)
+
+    @property
+    def whole(self) -> bool:
+        return self.length == self.manifest.size
+
 
 class Getter:
     """Gets files back."""
@@ -42,23 +94,33 @@ class Getter:
         self._context = context
         self._peers = peers
         self._accounts = accounts
+        self._pace = Pace()
 
-    async def get(self, name: str, out: Path | BinaryIO, progress: Progress) -> tuple[FileRecord, Downloader]:
-        """Write a file to `out`; its record and how its download went. Raises as `Files.get` does."""
-        record, shards = self._look_up(name)
+    async def get(self, wanted: Wanted) -> Got:
+        """Write a file, or a range of it, to its place. Raises as `Files.get` does."""
+        record, shards = self._look_up(wanted.name)
         manifest = open_manifest(record.manifest, self._context.keys.master)
-        received = _Received(progress, manifest)
-        downloader = Downloader(self._context, self._accounts, name, received)
-        output = await asyncio.to_thread(open_output, out)
+        offset, length = _range(manifest, wanted)
+        content = record.file_id if length == manifest.size else None
+        output = await asyncio.to_thread(open_output, wanted.out, content)
+        received = _Received(wanted.progress, length)
+        reads = Reads(self._context, self._accounts, {shard.agreement.farmer for shard in shards})
+        downloader = Downloader(
+            self._context, self._accounts, reads, self._pace, name=wanted.name, received=received
+        )
+        known = {shard.agreement_id: shard for shard in shards if shard.state is ShardState.STORED}
+        job = _Job(manifest, known, downloader, output, offset, length)
         try:
-            digest = await self._write(downloader, manifest, shards, output)
-            if digest != manifest.sha256:
-                raise FileCorrupt(name, manifest.sha256, digest)
+            await self._write_checked(job, received)
+            await reads.settle()
             await asyncio.to_thread(output.commit)
+        except asyncio.CancelledError:
+            output.keep()
+            raise
         finally:
             await asyncio.to_thread(output.discard)
-        progress(manifest.size, manifest.size)
-        return record, downloader
+        wanted.progress(length, length)
+        return Got(record, shards, offset, length, tuple(downloader.faults), Amount(reads.paid))
 
     def _look_up(self, name: str) -> tuple[FileRecord, tuple[ShardRecord, ...]]:
         def work(conn: Connection) -> tuple[FileRecord, tuple[ShardRecord, ...]]:
@@ -69,61 +131,110 @@ class Getter:
 
         return self._context.database.read(work)
 
-    async def _write(
-        self, downloader: Downloader, manifest: File, shards: Sequence[ShardRecord], output: Output
-    ) -> bytes:
-        """Write all segments in order; the SHA-256 of what was written."""
-        digest = sha256()
-        ahead = self._fetch(downloader, manifest, shards, 0)
+    async def _write_checked(self, job: _Job, received: "_Received") -> None:
+        """Write what is wanted; a part that turns out not to be of the file is thrown away, once."""
+        kept = job.output.kept
+        if kept > job.length:
+            await asyncio.to_thread(job.output.restart)
+        digest = await self._write(job, received)
+        if job.whole and digest != job.manifest.sha256 and kept:
+            await asyncio.to_thread(job.output.restart)
+            digest = await self._write(job, received)
+        if job.whole and digest != job.manifest.sha256:
+            raise FileCorrupt(job.manifest.name, job.manifest.sha256, digest)
+
+    async def _write(self, job: _Job, received: "_Received") -> bytes:
+        """Write all that is not there yet, in order; the SHA-256 of the whole output."""
+        digest = await _beside(_hash_kept, job.output)
+        kept = job.output.kept
+        segments = job.manifest.segments
+        lengths = tuple(segment.plaintext_length for segment in segments)
+        parts = list(parts_covering(lengths, job.offset + kept, job.length - kept))
+        received.expect(kept, sum(cost_of(segments[part.segment], part) for part in parts))
+        ahead = [self._fetch(job, part) for part in parts[:1]]
         try:
-            for number in range(len(manifest.segments)):
-                found = await ahead
-                if number + 1 < len(manifest.segments):
-                    ahead = self._fetch(downloader, manifest, shards, number + 1)
-                await asyncio.to_thread(self._open_segment, found, output, digest)
+            for following in [*parts[1:], None]:
+                if not ahead:
+                    break  # there was nothing to read
+                window = await ahead.pop()
+                if following is not None:
+                    ahead.append(self._fetch(job, following))
+                await _beside(self._open, job, window, digest)
+                window.close()
         finally:
-            await end([ahead])
+            await end(ahead)
         return digest.digest()
 
-    def _fetch(
-        self, downloader: Downloader, manifest: File, shards: Sequence[ShardRecord], number: int
-    ) -> "asyncio.Task[Found]":
-        segment = manifest.segments[number]
-        candidates = self._candidates(segment, shards)
-        return asyncio.create_task(downloader.fetch(number, segment, candidates))
+    def _fetch(self, job: _Job, part: Part) -> "asyncio.Task[Window]":
+        window = Window(job.manifest.segments[part.segment], part, job.memory)
+        candidates = self._candidates(job, window.segment)
+        return asyncio.create_task(job.downloader.fetch(window, candidates))
 
-    def _candidates(self, segment: Segment, shards: Sequence[ShardRecord]) -> list[ShardRecord]:
-        """Order a segment's shards: not known as lost, reliable and cheap farmers first, data first."""
-        named = {shard.agreement for shard in segment.shards}
+    def _candidates(self, job: _Job, segment: Segment) -> list[ShardRecord]:
+        """Order a segment's shards: not lost, quick, reliable and cheap farmers first, then data first."""
         lapses = self._peers.lapses()
 
-        def key(shard: ShardRecord) -> tuple[bool, int, int, int]:
+        def key(shard: ShardRecord) -> tuple[bool, bool, int, int, int]:
             terms = shard.agreement
-            return shard.lost, lapses.get(terms.farmer, UNKNOWN_LAPSES), terms.download_price, shard.index
+            reliable = lapses.get(terms.farmer, UNKNOWN_LAPSES)
+            return shard.lost, self._pace.is_slow(terms.farmer), reliable, terms.download_price, shard.index
 
-        mine = [s for s in shards if s.agreement_id in named and s.state is ShardState.STORED]
+        mine = [job.shards[one.agreement] for one in segment.shards if one.agreement in job.shards]
         return sorted(mine, key=key)
 
-    def _open_segment(self, found: Found, output: Output, digest: Digest) -> None:
-        """Decode, decrypt and write one segment. Raises CorruptChunk, WrongMasterKey, OSError."""
-        segment = found.segment
+    def _open(self, job: _Job, window: Window, digest: Digest) -> None:
+        """Decrypt and write one window. Raises CorruptChunk, WrongMasterKey, OSError."""
+        segment = window.segment
         key = self._context.keys.master.unwrap(segment.id, segment.wrapped_key)
-        ciphertext = Codec(segment.k, segment.n).decode(found.shards, segment.ciphertext_length)
-        for chunk in decrypt_segment(key, segment.id, segment.plaintext_length, ciphertext):
+        output = job.output
+        for chunk in window.open(key):
             output.write(chunk)
             digest.update(chunk)
 
 
 class _Received:
-    """Turns bytes of shards that came into bytes of the file."""
+    """Turns bytes of shards that came into bytes of what is read."""
 
-    def __init__(self, progress: Progress, manifest: File) -> None:
+    def __init__(self, progress: Progress, length: int) -> None:
         self._progress = progress
-        self._size = manifest.size
-        self._needed = max(1, sum(segment.shard_length * segment.k for segment in manifest.segments))
+        self._length = length
+        self._kept = 0
+        self._needed = 1
         self._bytes = 0
+
+    def expect(self, kept: int, needed: int) -> None:
+        """Begin: so many bytes are there, the others take so many bytes of shards."""
+        self._kept, self._needed, self._bytes = kept, max(1, needed), 0
 
     def __call__(self, count: int) -> None:
         """Hear of `count` more bytes."""
-        self._bytes += count
-        self._progress(min(self._size, self._size * self._bytes // self._needed), self._size)
+        self._bytes = min(self._needed, self._bytes + count)
+        done = self._kept + (self._length - self._kept) * self._bytes // self._needed
+        self._progress(done, self._length)
+
+
+def _range(manifest: File, wanted: Wanted) -> tuple[int, int]:
+    """Return where a wanted range begins and how long it is. Raises RangeOutOfFile."""
+    offset, size = wanted.offset, manifest.size
+    length = size - offset if wanted.length is None else wanted.length
+    if not (0 <= offset <= size and 0 <= length <= size - offset):
+        raise RangeOutOfFile(wanted.name, offset, length, size)
+    return offset, length
+
+
+def _hash_kept(output: Output) -> Digest:
+    """Hash what is there from before."""
+    digest = sha256()
+    for chunk in output.replay():
+        digest.update(chunk)
+    return digest
+
+
+async def _beside(work: Callable[..., T], *arguments: object) -> T:
+    """Run something beside the event loop; whoever is cancelled waits for its end, as it uses our memory."""
+    task = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

@@ -169,9 +169,14 @@ class PutReport:
 
 @dataclass(frozen=True, slots=True)
 class GetReport:
-    """A finished get, its sha256 checked. `faults` are farmers that were passed over, and why."""
+    """A finished get of `length` bytes from `offset`; all of a file: its sha256 was checked.
+
+    `faults` are farmers that were passed over, and why.
+    """
 
     file: FileInfo
+    offset: int
+    length: int
     faults: tuple[Fault, ...]
     paid: Amount
 

@@ -9,13 +9,14 @@ from node.cli.amounts import (
     exact_tokens,
     parse_duration,
     parse_number,
+    parse_range,
     parse_size,
     share,
     size,
     to_base_units,
     tokens,
 )
-from node.cli.errors import BadAmount, BadDuration, BadSize, TooFineAmount, TooLargeAmount
+from node.cli.errors import BadAmount, BadDuration, BadRange, BadSize, TooFineAmount, TooLargeAmount
 from payments.types import MAX_AMOUNT
 
 
@@ -161,3 +162,29 @@ def test_sizes_are_written(count: int, shown: str) -> None:
 def test_share_of_nothing_is_nothing() -> None:
     assert share(1, 0) == "-"
     assert share(1, 8) == "12.50 %"
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "found"),
+    [
+        ("0-0", 10, (0, 1)),
+        ("2-5", 10, (2, 4)),
+        ("5-", 10, (5, 5)),
+        ("-3", 10, (7, 3)),
+        ("-30", 10, (0, 10)),
+        ("2-50", 10, (2, 8)),
+        ("10-", 10, (10, 0)),
+        ("0-", 0, (0, 0)),
+        ("11-", 10, (11, 0)),
+    ],
+)
+def test_ranges_are_those_of_curl(text: str, size: int, found: tuple[int, int]) -> None:
+    assert parse_range(text).within(size) == found
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-", "5", "5-4", "-0", "a-b", "0-1,3-4", "--1", "1 - 2", "٣-٤", "9" * 19 + "-"]
+)
+def test_what_is_no_range_is_refused(text: str) -> None:
+    with pytest.raises(BadRange):
+        parse_range(text)

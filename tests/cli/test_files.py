@@ -220,6 +220,31 @@ def test_get_does_not_replace_what_is_there_unless_told(shop: Market) -> None:
     assert out.read_bytes() == CONTENT
 
 
+def test_get_reads_a_range(shop: Market) -> None:
+    assert shop.renter("get", "story.bin", "--range", "0-", "-o", "all").out
+    out = shop.renter.folder / "some"
+    told = shop.renter("get", "story.bin", "-r", "70000-70099", "-o", out, "--json").json
+    assert out.read_bytes() == CONTENT[70_000:70_100]
+    assert (told["get"]["offset"], told["get"]["length"]) == (70_000, 100)
+    assert "100 B of 300 kB" in shop.renter("get", "story.bin", "-r", "-100", "-o", out, "--force").out
+    assert out.read_bytes() == CONTENT[-100:]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("--range", "0-9"), 2, "-o FILE"),
+        (("--range", "9-0", "-o", "x"), 2, "no range"),
+        (("--range", "300001-", "-o", "x"), 1, "300000 bytes"),
+    ],
+)
+def test_get_refuses_ranges_that_cannot_be(
+    shop: Market, arguments: tuple[str, ...], code: int, says: str
+) -> None:
+    assert says in shop.renter("get", "story.bin", *arguments, expect=code).error
+    assert not (shop.renter.folder / "x").exists()
+
+
 def test_get_into_a_folder_that_is_not_there(shop: Market) -> None:
     line = shop.renter("get", "story.bin", "-o", "nowhere/story.bin", expect=1).error
     assert "nowhere" in line
@@ -372,7 +397,7 @@ def test_file_that_too_few_farmers_keep_is_not_read(shop: Market) -> None:
     line = shop.renter("get", "fragile.bin", "-o", out, expect=1).error
     assert "2 good shards of segment 0, 3 needed" in line
     assert not out.exists()
-    assert not list(shop.renter.folder.glob(".fragile*"))
+    assert not list(shop.renter.folder.glob(".*.part"))
 
 
 def _url(tithe: Tithe) -> str:

@@ -328,7 +328,7 @@ STORIES: Final = (
         "get",
         (
             "commit node.renter.accounts:Accounts.issue_read",
-            "send node.renter.download:Downloader._step",
+            "send node.renter.reads:Reads.step",
             "commit node.renter.accounts:Accounts.record_read",
         ),
         deeds.get,

@@ -14,9 +14,11 @@ from node.agreement import Agreement, agreement_id, sign_agreement, sign_node_ke
 from node.api.limits import Limits
 from node.audit import Challenge, Item, challenge_digest
 from node.daemon import FarmerDaemon, Places, Rhythm
+from node.errors import LeavesOutOfBounds
 from node.farmer.config import FarmerConfig, Offer
 from node.farmer.farmer import Farmer
 from node.identity import NodeKey
+from node.leaf_ranges import LeafRange, verify_range
 from node.merkle import build_tree
 from node.messages import (
     AgreementMessage,
@@ -214,9 +216,17 @@ class Renter:
         return await self.transport.delete(self.target, path, AgreementView)
 
     async def read(self, terms: Agreement, offset: int, length: int, payment: SignedVoucher) -> bytes:
+        """Read leaves and check what proves them; what are no leaves is asked for all the same."""
         message = ReadShard(offset=offset, length=length, payment=SignedVoucherMessage.of(payment))
         path = f"/v1/agreements/0x{self.name(terms).hex()}/read"
-        return await self.transport.read(self.target, path, message, length)
+        try:
+            leaves = LeafRange.of(offset, length, terms.shard_length)
+        except LeavesOutOfBounds:
+            return await self.transport.read(self.target, path, message, length)
+        answer = await self.transport.read(self.target, path, message, length + leaves.proof_size)
+        data, proof = answer[:length], answer[length:]
+        assert verify_range(data, leaves, terms.shard_length, proof, terms.data_root)
+        return data
 
     async def pay(self, voucher: SignedVoucher) -> ChannelView:
         message = PayVoucher(voucher=SignedVoucherMessage.of(voucher))

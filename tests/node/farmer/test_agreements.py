@@ -204,7 +204,7 @@ def test_nobody_sees_touches_or_reads_anothers_agreement(tmp_path: Path) -> None
                 thief.agreement(terms),
                 thief.delete(terms),
                 thief.upload(terms, DATA),
-                thief.read(terms, 0, 10, thief.voucher(10**12)),
+                thief.read(terms, 0, len(DATA), thief.voucher(10**12)),
             ):
                 refused = await refusal(attempt)
                 assert (refused.status, refused.error) == (404, "AGREEMENT_NOT_FOUND")
@@ -258,7 +258,9 @@ def test_an_agreement_ends_at_its_end(tmp_path: Path) -> None:
             await rig.farmer.sweep()
             assert (await renter.agreement(terms)).state is AgreementState.EXPIRED
             assert files(rig) == []
-            assert (await refusal(renter.read(terms, 0, 1, renter.voucher(10**9)))).error == "AGREEMENT_OVER"
+            assert (
+                await refusal(renter.read(terms, 0, len(DATA), renter.voucher(10**9)))
+            ).error == "AGREEMENT_OVER"
 
     run(tmp_path, story)
 

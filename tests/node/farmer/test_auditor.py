@@ -222,8 +222,8 @@ def test_a_payment_in_between_reissues_both_vouchers_with_the_same_condition(tmp
         async with rig.renter() as renter:
             terms = await renter.store(DATA)
             challenge = renter.challenge([terms])
-            price = -(-terms.download_price * 10 // 10**9)
-            await renter.read(terms, 0, 10, renter.voucher(price))
+            price = -(-terms.download_price * 1_024 // 10**9)
+            await renter.read(terms, 0, 1_024, renter.voucher(price))
             late = await refusal(renter.audit(challenge, renter.conditional(challenge, terms.step)))
             assert late.error == "WRONG_STEP"
             again = renter.conditional(challenge, price + terms.step)

@@ -87,13 +87,13 @@ def test_a_voucher_buys_its_read_as_often_as_it_is_asked_for(tmp_path: Path) -> 
     async def story(rig: Rig) -> None:
         async with rig.renter() as renter:
             terms = await renter.store(DATA)
-            first = renter.voucher(price(terms.download_price, 2_000))
-            assert await renter.read(terms, 0, 2_000, first) == DATA[:2_000]
-            assert await renter.read(terms, 0, 2_000, first) == DATA[:2_000]
-            second = renter.voucher(first.total + price(terms.download_price, 3_000))
-            assert await renter.read(terms, 2_000, 3_000, second) == DATA[2_000:]
+            first = renter.voucher(price(terms.download_price, 2_048))
+            assert await renter.read(terms, 0, 2_048, first) == DATA[:2_048]
+            assert await renter.read(terms, 0, 2_048, first) == DATA[:2_048]
+            second = renter.voucher(first.total + price(terms.download_price, 2_952))
+            assert await renter.read(terms, 2_048, 2_952, second) == DATA[2_048:]
             await rig.restart()
-            assert await renter.read(terms, 0, 2_000, first) == DATA[:2_000]
+            assert await renter.read(terms, 0, 2_048, first) == DATA[:2_048]
             assert await paid_total(renter) == second.total
 
     run(tmp_path, story)
@@ -104,21 +104,35 @@ def test_a_read_wants_its_price_on_top_of_all_earned(tmp_path: Path) -> None:
         async with rig.renter() as renter:
             terms = await renter.store(DATA)
             earned = await renter.pass_audit([terms], 0)
-            cost = price(terms.download_price, 1_000)
-            short = await refusal(renter.read(terms, 0, 1_000, renter.voucher(earned + cost - 1)))
+            cost = price(terms.download_price, 1_024)
+            short = await refusal(renter.read(terms, 0, 1_024, renter.voucher(earned + cost - 1)))
             assert (short.status, short.error) == (402, "PAYMENT_TOO_LOW")
             assert short.values == {"total": earned + cost - 1, "needed": earned + cost}
             assert await paid_total(renter) == 0
             voucher = renter.voucher(earned + cost)
-            assert await renter.read(terms, 0, 1_000, voucher) == DATA[:1_000]
-            other = await refusal(renter.read(terms, 1_000, 1_000, voucher))
+            assert await renter.read(terms, 0, 1_024, voucher) == DATA[:1_024]
+            other = await refusal(renter.read(terms, 1_024, 1_024, voucher))
             assert other.error == "PAYMENT_TOO_LOW"
 
     run(tmp_path, story)
 
 
-@pytest.mark.parametrize(("offset", "length"), [(4_999, 2), (5_000, 1), (2**63, 1)])
-def test_a_range_outside_the_shard_is_refused(tmp_path: Path, offset: int, length: int) -> None:
+@pytest.mark.parametrize(
+    ("offset", "length"),
+    [
+        (4_096, 905),
+        (5_000, 1),
+        (5_120, 1_024),
+        (2**63, 1_024),
+        (1, 1_024),
+        (0, 1_023),
+        (4_096, 903),
+        (0, 5_001),
+    ],
+)
+def test_a_range_that_is_not_of_whole_leaves_of_the_shard_is_refused(
+    tmp_path: Path, offset: int, length: int
+) -> None:
     async def story(rig: Rig) -> None:
         async with rig.renter() as renter:
             terms = await renter.store(DATA)
@@ -135,7 +149,9 @@ def test_a_whole_mebibyte_is_read_in_one_step_and_no_more(tmp_path: Path) -> Non
             data = content(MIB + 5)
             terms = await renter.store(data)
             voucher = renter.voucher(price(terms.download_price, MIB))
-            assert await renter.read(terms, 5, MIB, voucher) == data[5:]
+            assert await renter.read(terms, 0, MIB, voucher) == data[:MIB]
+            last = renter.voucher(voucher.total + price(terms.download_price, 5))
+            assert await renter.read(terms, MIB, 5, last) == data[MIB:]
 
     run(tmp_path, story)
 
@@ -157,12 +173,44 @@ def test_a_shard_that_is_gone_costs_nothing(tmp_path: Path) -> None:
     run(tmp_path, story)
 
 
+def test_a_read_touches_the_leaves_asked_for_and_the_cached_tree_only(tmp_path: Path) -> None:
+    data = content(300_000)
+
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            terms = await renter.store(data)
+            path = rig.farmer.farm.store.path(renter.name(terms))
+            path.write_bytes(bytes(100 * 1_024) + data[102_400:110_592] + bytes(len(data) - 110_592))
+            voucher = renter.voucher(price(terms.download_price, 8_192))
+            assert await renter.read(terms, 102_400, 8_192, voucher) == data[102_400:110_592]
+
+    run(tmp_path, story)
+
+
+@pytest.mark.parametrize("harm", ["gone", "cut", "flipped"])
+def test_a_cached_tree_that_is_unusable_is_made_anew_for_a_read(tmp_path: Path, harm: str) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            terms = await renter.store(DATA)
+            tree = rig.farmer.farm.store.path(renter.name(terms)).with_suffix(".tree")
+            good = tree.read_bytes()
+            if harm == "gone":
+                tree.unlink()
+            else:
+                tree.write_bytes(good[:-1] if harm == "cut" else good[:16] + bytes(len(good) - 16))
+            voucher = renter.voucher(price(terms.download_price, 1_024))
+            assert await renter.read(terms, 1_024, 1_024, voucher) == DATA[1_024:2_048]
+            assert tree.read_bytes() == good
+
+    run(tmp_path, story)
+
+
 def test_nothing_is_read_before_it_is_stored(tmp_path: Path) -> None:
     async def story(rig: Rig) -> None:
         async with rig.renter() as renter:
             terms = await renter.agree(DATA)
             await renter.propose(terms)
-            refused = await refusal(renter.read(terms, 0, 10, renter.voucher(10**9)))
+            refused = await refusal(renter.read(terms, 0, 1_024, renter.voucher(10**9)))
             assert (refused.status, refused.error) == (409, "NOT_STORED")
 
     run(tmp_path, story)
@@ -207,7 +255,7 @@ def test_beyond_the_exposure_limit_nothing_is_served_until_it_is_paid(tmp_path: 
             fresh = await renter.agree(content(100), start=rig.clock.now, end=rig.clock.now + 86_400)
             challenge = renter.challenge([terms])
             for attempt in (
-                renter.read(terms, 0, 10, renter.voucher(earned + 10**6)),
+                renter.read(terms, 0, 1_024, renter.voucher(earned + 10**6)),
                 renter.propose(fresh),
             ):
                 refused = await refusal(attempt)

@@ -1,7 +1,7 @@
-"""A renter in a process of its own that is ended by SIGKILL before or after one of its writes.
+"""A renter in a process of its own that is ended by SIGKILL before or after one of its writes, or in a get.
 
-Arguments: a JSON file that says who it is and what to put, the number of the write, "before" or "after".
-Prints "stored" if it lives to the end.
+Arguments: a JSON file that says who it is and what to put, or where to get it to; the number of the write,
+"before" or "after"; or how many bytes of the file have come, "get". Prints "done" if it lives to the end.
 """
 
 import asyncio
@@ -37,12 +37,16 @@ class Mortal(Database):
     async def write(self, work: Callable[[Connection], T]) -> T:
         self.number += 1
         mine = self.number
-        if (mine, self.when) == (self.fatal, "before"):
-            os.kill(os.getpid(), signal.SIGKILL)
+        die((mine, self.when) == (self.fatal, "before"))
         result = await super().write(work)
-        if (mine, self.when) == (self.fatal, "after"):
-            os.kill(os.getpid(), signal.SIGKILL)
+        die((mine, self.when) == (self.fatal, "after"))
         return result
+
+
+def die(now: bool) -> None:
+    """End at once, if it is time."""
+    if now:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 async def main(said: dict[str, Any], fatal: int, when: str) -> None:
@@ -58,8 +62,11 @@ async def main(said: dict[str, Any], fatal: int, when: str) -> None:
     assert isinstance(database, Mortal)
     database.fatal, database.when = fatal, when
     renter = await Renter.open(database, chain, keys, clock=lambda: said["now"], locks=Path(said["locks"]))
-    await renter.files.put(Path(said["source"]), "file")
-    sys.stdout.write("stored\n")
+    if when == "get":
+        await renter.files.get("file", Path(said["out"]), progress=lambda done, _: die(done >= fatal))
+    else:
+        await renter.files.put(Path(said["source"]), "file")
+    sys.stdout.write("done\n")
     sys.stdout.flush()
     await renter.close()
     database.close()

@@ -1,4 +1,4 @@
-"""A put ended by SIGKILL before and after each of its writes: the file is whole, or was never there."""
+"""Ended by SIGKILL: a put, at each of its writes, leaves the file whole or no file; a get is gone on with."""
 
 import asyncio
 import json
@@ -38,6 +38,7 @@ def describe(place: Village) -> Path:
                 "database": str(place.folder / "renter.db"),
                 "locks": str(place.folder / "locks"),
                 "source": str(source),
+                "out": str(place.folder / "back" / "out"),
                 "now": place.clock.now,
             }
         )
@@ -45,8 +46,8 @@ def describe(place: Village) -> Path:
     return told
 
 
-async def put_in_child(told: Path, fatal: int, when: str) -> bool:
-    """Let the child put until it dies; whether it lived to the end."""
+async def run_child(told: Path, fatal: int, when: str) -> bool:
+    """Let the child put, or get, until it dies; whether it lived to the end."""
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         str(Path(__file__).with_name("child.py")),
@@ -58,7 +59,7 @@ async def put_in_child(told: Path, fatal: int, when: str) -> bool:
         env={"PYTHONPATH": str(Path(__file__).parents[3])},
     )
     said, _ = await child.communicate()
-    assert (child.returncode, said) in ((0, b"stored\n"), (-signal.SIGKILL, b"")), child.returncode
+    assert (child.returncode, said) in ((0, b"done\n"), (-signal.SIGKILL, b"")), child.returncode
     return child.returncode == 0
 
 
@@ -83,11 +84,39 @@ def test_a_killed_put_leaves_a_whole_file_or_none(tmp_path: Path, when: str) -> 
         told = describe(place)
         for fatal in range(1, MOST_WRITES):
             await place.close_renter()
-            survived = await put_in_child(told, fatal, when)
+            survived = await run_child(told, fatal, when)
             await place.open_renter()
             await check(place, acknowledged=survived)
             if survived:
                 return
         pytest.fail(f"a put makes more than {MOST_WRITES} writes")
+
+    tell(tmp_path, story, farmers=1)
+
+
+def test_a_killed_get_goes_on_where_it_was(tmp_path: Path) -> None:
+    data = content(400_000)
+
+    async def story(place: Village) -> None:
+        await place.fund()
+        await place.store("file", data, k=1, n=1, segment_size=100_000)
+        told, out = describe(place), place.folder / "back" / "out"
+        out.parent.mkdir()
+        await place.close_renter()
+        assert not await run_child(told, 300_000, "get")
+        await place.open_renter()
+        (part,) = out.parent.iterdir()
+        assert part.name.startswith(".")
+        kept = part.read_bytes()
+        assert data.startswith(kept)
+        assert len(kept) >= 100_000
+        sold = place.farmers[0].farmer.farm.stats.totals["bytes_sold"]
+        seen: list[int] = []
+        await place.renter.files.get("file", out, progress=lambda done, _: seen.append(done))
+        assert out.read_bytes() == data
+        assert list(out.parent.iterdir()) == [out]
+        assert min(seen) > len(kept)
+        again = place.farmers[0].farmer.farm.stats.totals["bytes_sold"] - sold
+        assert again <= 400_000 - len(kept) + 70_000
 
     tell(tmp_path, story, farmers=1)
