@@ -16,7 +16,7 @@ from node.api.limits import Limits
 from node.api.owner import ClaimAll, ClaimedMessage, ClaimReport, StatusMessage
 from node.authentication import body_hash
 from node.errors import MalformedMessage, NodeError
-from node.farmer.agreements import Upload
+from node.farmer.agreements import Proposal, Upload
 from node.farmer.farmer import Farmer
 from node.hex import from_hex
 from node.messages import (
@@ -111,13 +111,12 @@ class _Routes:
         claim = self._door.look(request.headers)
         name = _name(request)
         proposal = _proposal(request)
-        root = proposal.agreement.data_root if proposal else self._farmer.data_root(claim.node, name)
+        root = proposal.terms.data_root if proposal else self._farmer.data_root(claim.node, name)
         node = self._door.admit(claim, request.method, request_target(request), root)
         upload = Upload(name, int(request.headers["content-length"]), _chunks(request))
         if proposal is None:
             return json_answer(await self._farmer.receive_shard(node, upload))
-        terms = proposal.agreement.core()
-        return json_answer(await self._farmer.accept_shard(node, terms, proposal.renter_signature, upload))
+        return json_answer(await self._farmer.accept_shard(node, proposal, upload))
 
     async def read_shard(self, request: Request) -> Response:
         node, message = await self._read(request, ReadShard)
@@ -201,10 +200,13 @@ async def _chunks(request: Request) -> AsyncIterator[bytes]:
         yield chunk
 
 
-def _proposal(request: Request) -> ProposeAgreement | None:
+def _proposal(request: Request) -> Proposal | None:
     """The agreement that an upload proposes in its head, if it does. Raises MalformedMessage."""
     said = request.headers.get(PROPOSAL_HEADER)
-    return None if said is None else parse(ProposeAgreement, said.encode())
+    if said is None:
+        return None
+    message = parse(ProposeAgreement, said.encode())
+    return Proposal(message.agreement.core(), message.renter_signature)
 
 
 def _name(request: Request, size: int = 32) -> bytes:

@@ -63,6 +63,14 @@ _OVER = (AgreementState.EXPIRED, AgreementState.DELETED)
 
 
 @dataclass(frozen=True, slots=True)
+class Proposal:
+    """An agreement that a renter has signed."""
+
+    terms: Agreement
+    renter_signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Upload:
     """A shard on its way: the agreement it is for, the length that its request announced, and its bytes."""
 
@@ -84,19 +92,21 @@ async def propose(
 
 
 async def accept(
-    farm: Farm, offers: Offers, node: NodeId, terms: Agreement, renter_signature: bytes, upload: Upload
+    farm: Farm, offers: Offers, node: NodeId, proposal: Proposal, upload: Upload
 ) -> AgreementView:
     """Accept terms, then take the shard that comes with them. Raises as `propose` and `receive`.
 
     The bytes of a shard that is stored already are not read.
     """
+    terms = proposal.terms
     name = agreement_id(farm.domain, terms)
     if name != upload.agreement:
         raise MalformedMessage("path", "it names another agreement than is proposed")
     if upload.length != terms.shard_length:
         raise WrongUploadLength(upload.length, terms.shard_length)
     async with farm.lock(name):  # one at a time: the room reserved is for one
-        record = await _propose(farm, offers, node, _proposed(farm, name, terms, renter_signature))
+        proposed = _proposed(farm, name, terms, proposal.renter_signature)
+        record = await _propose(farm, offers, node, proposed)
         if record.state is AgreementState.PROPOSED:
             await _take(farm, record, upload.chunks)
             record = await _countersign(farm, record)

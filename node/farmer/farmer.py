@@ -100,10 +100,10 @@ class Farmer:
         return await agreements.receive(self.farm, node, upload)
 
     async def accept_shard(
-        self, node: NodeId, terms: Agreement, renter_signature: bytes, upload: agreements.Upload
+        self, node: NodeId, proposal: agreements.Proposal, upload: agreements.Upload
     ) -> AgreementView:
         """PUT /v1/agreements/{id}/shard with the agreement in its head."""
-        return await agreements.accept(self.farm, self._offers, node, terms, renter_signature, upload)
+        return await agreements.accept(self.farm, self._offers, node, proposal, upload)
 
     def agreement(self, node: NodeId, agreement: bytes) -> AgreementView:
         """GET /v1/agreements/{id}."""

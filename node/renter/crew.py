@@ -1,11 +1,11 @@
 """The crew of a put: which farmer holds which shard index of every segment, and the spare ones.
 
-All segments of a file go to the same farmers, so that the file is as safe as one segment. A farmer that fails
-is replaced for good.
+All segments of a file go to the same farmers, so that the file is as safe as one segment. A farmer that
+fails, or is much slower than the others, is replaced for good.
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from node.renter.money import Account
 from node.renter.peers import Peers
@@ -55,10 +55,19 @@ class Crew:
         """Put a spare one in a failed one's place, unless that was done already; False when none is left."""
         if self.members[index] is not failed:
             return True
-        if not self._spare:
+        spare = self.call()
+        if spare is None:
             return False
-        self.members[index] = self._spare.popleft()
+        self.members[index] = spare
         return True
+
+    def call(self) -> Supplier | None:
+        """Take a spare one out, None when none is left."""
+        return self._spare.popleft() if self._spare else None
+
+    def dismiss(self, supplier: Supplier) -> None:
+        """Take back one that was called and not needed: it is the next to be called."""
+        self._spare.appendleft(supplier)
 
     @property
     def farmers(self) -> tuple[NodeId, ...]:
@@ -70,3 +79,13 @@ def in_order(suppliers: Iterable[Supplier], ranking: Sequence[NodeId]) -> list[S
     """Sort suppliers as their farmers stand in a ranking."""
     place = {farmer: number for number, farmer in enumerate(ranking)}
     return sorted(suppliers, key=lambda supplier: place[supplier.farmer])
+
+
+def in_place(suppliers: Sequence[Supplier], held: Mapping[int, NodeId], n: int) -> list[Supplier]:
+    """Put suppliers that hold a shard index already where that index is; the others keep their order."""
+    known = {supplier.farmer: supplier for supplier in suppliers}
+    fixed = {index: known[farmer] for index, farmer in held.items() if index < n and farmer in known}
+    taken = {supplier.farmer for supplier in fixed.values()}
+    others = deque(supplier for supplier in suppliers if supplier.farmer not in taken)
+    members = [fixed[index] if index in fixed else others.popleft() for index in range(n)]
+    return [*members, *others]
