@@ -4,7 +4,7 @@ All segments of a file go to the same farmers, so that the file is as safe as on
 fails, or is much slower than the others, is replaced for good.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 
 from node.renter.money import Account
@@ -50,24 +50,43 @@ class Crew:
     def __init__(self, suppliers: Sequence[Supplier], n: int) -> None:
         self.members = list(suppliers[:n])
         self._spare: deque[Supplier] = deque(suppliers[n:])
+        self._challengers: dict[int, Supplier] = {}
+        self._races: Counter[int] = Counter()
 
     def replace(self, index: int, failed: Supplier) -> bool:
         """Put a spare one in a failed one's place, unless that was done already; False when none is left."""
         if self.members[index] is not failed:
             return True
-        spare = self.call()
-        if spare is None:
+        if not self._spare:
             return False
-        self.members[index] = spare
+        self.members[index] = self._spare.popleft()
         return True
 
-    def call(self) -> Supplier | None:
-        """Take a spare one out, None when none is left."""
-        return self._spare.popleft() if self._spare else None
+    def challenge(self, index: int, slow: Supplier) -> Supplier | None:
+        """Name one that is to race a slow one, None when none is left; `settle` follows.
 
-    def dismiss(self, supplier: Supplier) -> None:
-        """Take back one that was called and not needed: it is the next to be called."""
-        self._spare.appendleft(supplier)
+        Races for one index, in several segments, have one challenger: no farmer gets two shards of a segment.
+        """
+        if self.members[index] is not slow:
+            challenger = self.members[index]
+        elif index in self._challengers:
+            challenger = self._challengers[index]
+        elif self._spare:
+            challenger = self._challengers[index] = self._spare.popleft()
+        else:
+            return None
+        self._races[index] += 1
+        return challenger
+
+    def settle(self, index: int, challenger: Supplier, *, won: bool) -> None:
+        """End a race: a challenger that won has the place; one that won none is the next to be called."""
+        if won:
+            self.members[index] = challenger
+        self._races[index] -= 1
+        if not self._races[index]:
+            spare = self._challengers.pop(index, None)
+            if spare is not None and self.members[index] is not spare:
+                self._spare.appendleft(spare)
 
     @property
     def farmers(self) -> tuple[NodeId, ...]:

@@ -9,7 +9,7 @@ one is read, encrypted and encoded, and as soon as that is done it follows: two 
 import asyncio
 import os
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -27,9 +27,9 @@ from node.renter.context import Context
 from node.renter.courier import Job
 from node.renter.crew import Crew, in_place
 from node.renter.deletions import Deletions
-from node.renter.errors import NameTaken, NotEnoughFarmers
+from node.renter.errors import NameTaken, NotEnoughFarmers, PutFailed
 from node.renter.peers import Peers
-from node.renter.placement import DEFAULT_N, SMALL_BYTES, SMALL_N, Shape, choose_shape
+from node.renter.placement import DEFAULT_N, SMALL_BYTES, Shape, choose_shape
 from node.renter.reports import Fault, Progress
 from node.renter.resume import Kept
 from node.renter.sealing import Buffers, Sealer
@@ -84,13 +84,23 @@ class Putter:
         self._telling: set[asyncio.Task[object]] = set()
 
     async def put(self, wish: Wish) -> Stored:
-        """Store a file. Raises as `Files.put` does."""
+        """Store a file. Raises as `Files.put` does.
+
+        A file on disk goes to farmers that have answered just now; if one of them is gone and no spare one is
+        there, all are asked. A stream is read once: there they are asked first.
+        """
+        if isinstance(wish.source, Path) and self._suppliers.known(_enough(wish)):
+            with suppress(PutFailed):
+                return await self._put(wish, ask=False)
+        return await self._put(wish, ask=True)
+
+    async def _put(self, wish: Wish, *, ask: bool) -> Stored:
         with ExitStack() as stack:
             file = wish.source
             if isinstance(file, Path):
                 file = stack.enter_context(await asyncio.to_thread(file.open, "rb"))
             reader = await asyncio.to_thread(_Reader, file)
-            suppliers, faults = await self._suppliers.find(_enough(wish, small=reader.small))
+            suppliers, faults = await self._suppliers.find(ask=ask)
             try:
                 shape = choose_shape(len(suppliers), wish.k, wish.n, small=reader.small)
             except NotEnoughFarmers as error:
@@ -247,11 +257,9 @@ class _Sent:
         self._progress(min(done, self._total) if self._total else done, self._total)
 
 
-def _enough(wish: Wish, *, small: bool) -> int:
+def _enough(wish: Wish) -> int:
     """Say how many farmers make it needless to look for more."""
-    if wish.n is not None or wish.k is not None:
-        return wish.n or MAX_SHARDS
-    return SMALL_N if small else DEFAULT_N
+    return wish.n or (DEFAULT_N if wish.k is None else MAX_SHARDS)
 
 
 def _size(source: Path | BinaryIO) -> int:

@@ -29,14 +29,16 @@ class Suppliers:
         self._peers = peers
         self._accounts = accounts
 
-    async def find(self, enough: int) -> tuple[list[Supplier], tuple[Fault, ...]]:
+    def known(self, count: int) -> bool:
+        """Whether so many farmers have answered just now."""
+        return len(self._peers.recent(RECENT)) >= count
+
+    async def find(self, *, ask: bool = True) -> tuple[list[Supplier], tuple[Fault, ...]]:
         """Find the farmers that answer and have a funded channel that they accept; what others lack.
 
-        Nobody is asked anew where `enough` have answered just now.
+        ask: whether to ask all for their quotes, or to rely on those that have answered just now.
         """
-        reports = self._peers.recent(RECENT)
-        if len(reports) < enough:
-            reports = await self._peers.quotes()
+        reports = await self._peers.quotes() if ask else self._peers.recent(RECENT)
         accounts = self._context.database.read(active_accounts)
         found = await all_of(self._supplier(one, accounts.get(one.farmer)) for one in reports)
         suppliers = [one for one in found if isinstance(one, Supplier)]

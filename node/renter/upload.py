@@ -6,8 +6,9 @@ A shard that is late goes to a spare farmer too, and whoever signs first has it:
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 from node.cipher import Mask
 from node.db import Connection
@@ -34,6 +35,14 @@ AT_ONCE: Final = 32
 """Shards under way at the same time."""
 WAVE: Final = 16
 """Shards whose agreements are written down in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Racer:
+    """A shard as it is masked, and the farmer that it goes to now."""
+
+    parcel: Parcel
+    supplier: Supplier
 
 
 class Uploader:
@@ -116,51 +125,54 @@ class Uploader:
         return self._crew.members[index]
 
     async def _place(self, job: Job, sealed: Sealed, parcel: Parcel, pace: Pace) -> Signed:
-        """Bring one shard to its farmer; to a spare one as well when it is late."""
+        """Bring one shard to its farmer, or to those that take its place. Raises PutFailed."""
         async with self._slots:
             clock = asyncio.get_running_loop().time
-            begun = clock()
-            attempts = [asyncio.create_task(self._insist(job, sealed, parcel))]
-            late = asyncio.create_task(pace.late(begun))
-            spare = None
-            try:
-                await asyncio.wait((attempts[0], late), return_when=asyncio.FIRST_COMPLETED)
-                spare = None if attempts[0].done() else self._crew.call()
-                if spare is not None:
-                    copying = self._redirect(job, sealed, parcel.index, parcel, spare)
-                    attempts.append(asyncio.create_task(copying))
-                signed = await first_of(attempts)
-            finally:
-                await end((late, *attempts))
-            pace.arrived(clock() - begun)
-        if spare is not None:
-            await self._decide(parcel.index, signed, spare, attempts)
+            begun, supplier, attempt = clock(), parcel.supplier, self._courier.send(job, parcel)
+            while True:
+                try:
+                    signed = await self._race(job, sealed, Racer(parcel, supplier), attempt, pace)
+                except (NodeError, PaymentError) as error:
+                    supplier = self._replace(job, sealed, parcel.index, supplier, error)
+                    attempt = self._redirect(job, sealed, parcel.index, parcel, supplier)
+                else:
+                    pace.arrived(clock() - begun)
+                    return signed
+
+    async def _race(
+        self, job: Job, sealed: Sealed, racer: Racer, attempt: Coroutine[Any, Any, Signed], pace: Pace
+    ) -> Signed:
+        """Let a farmer have a shard, and another one too when it is late; who signs first keeps it."""
+        index = racer.parcel.index
+        attempts = [asyncio.create_task(attempt)]
+        late = asyncio.create_task(pace.late(asyncio.get_running_loop().time()))
+        challenger = signed = None
+        try:
+            await asyncio.wait((attempts[0], late), return_when=asyncio.FIRST_COMPLETED)
+            if not attempts[0].done() and (challenger := self._crew.challenge(index, racer.supplier)):
+                second = self._redirect(job, sealed, index, racer.parcel, challenger)
+                attempts.append(asyncio.create_task(second))
+            signed = await first_of(attempts)
+        finally:
+            await end((late, *attempts))
+            if challenger is not None:
+                won = signed is not None and signed.record.agreement.farmer == challenger.farmer
+                self._crew.settle(index, challenger, won=won)
+        if challenger is not None:
+            await self._decide(signed, racer, challenger, attempts)
         return signed
 
     async def _decide(
-        self, index: int, signed: Signed, spare: Supplier, attempts: Sequence["asyncio.Task[Signed]"]
+        self, signed: Signed, racer: Racer, challenger: Supplier, attempts: Sequence["asyncio.Task[Signed]"]
     ) -> None:
-        """Let the quicker of two farmers have the place, and give up what else was signed."""
-        slow = self._crew.members[index]
-        if signed.record.agreement.farmer == spare.farmer:
-            self._crew.members[index] = spare
-            self.faults.append(Fault(slow.farmer, Trouble.TIMED_OUT, "much slower than the others"))
-        else:
-            self._crew.dismiss(spare)
+        """Say who was too slow, and give up what else was signed."""
+        if signed.record.agreement.farmer == challenger.farmer:
+            self.faults.append(
+                Fault(racer.supplier.farmer, Trouble.TIMED_OUT, "it was much slower than the others")
+            )
         for attempt in attempts:
             if not attempt.cancelled() and attempt.exception() is None and attempt.result() is not signed:
                 await self._courier.drop(attempt.result().record)
-
-    async def _insist(self, job: Job, sealed: Sealed, parcel: Parcel) -> Signed:
-        """Bring a shard to its farmer, or to one that takes its place. Raises PutFailed."""
-        supplier = parcel.supplier
-        while True:
-            try:
-                if supplier is parcel.supplier:
-                    return await self._courier.send(job, parcel)
-                return await self._redirect(job, sealed, parcel.index, parcel, supplier)
-            except (NodeError, PaymentError) as error:
-                supplier = self._replace(job, sealed, parcel.index, supplier, error)
 
     async def _redirect(
         self, job: Job, sealed: Sealed, index: int, masked: Parcel | None, supplier: Supplier
