@@ -67,7 +67,7 @@ class Codec:
         fast = self._kernel(length)
         if fast is None:
             made = _encoder(self.k, self.n).encode(data, range(self.k, self.n))
-            return data + [memoryview(shard) for shard in made]
+            return data + [memoryview(bytearray(shard)) for shard in made]
         rows = _rows(self.n - self.k, length, parity)
         if rows:
             wanted = tuple(range(self.k, self.n))
@@ -151,7 +151,7 @@ def _cut(ciphertext: Buffer, length: int, k: int) -> list[memoryview]:
     """Cut into k shards of `length` bytes; those that the ciphertext does not fill are padded copies."""
     whole = memoryview(ciphertext)
     full = len(whole) // length if length else 0
-    rest = memoryview(bytes(whole[full * length :]).ljust((k - full) * length, b"\0"))
+    rest = memoryview(bytearray(whole[full * length :]).ljust((k - full) * length, b"\0"))
     return [whole[index * length : (index + 1) * length] for index in range(full)] + [
         rest[index * length : (index + 1) * length] for index in range(k - full)
     ]

@@ -39,6 +39,8 @@ AUDIT_LIMIT: Final = 1024 * 1024
 """Bytes in the body of a message with challenges or proofs."""
 SHELF_LIMIT: Final = 9 * 1024 * 1024
 """Bytes in the body of a message with an entry of a renter's shelf."""
+PROPOSAL_HEADER: Final = "Tithe-Proposal"
+"""Where a shard's upload carries the ProposeAgreement it is about."""
 MAX_ENTRIES: Final = 10_000
 MAX_ITEMS: Final = 128
 MAX_PATH: Final = 64
@@ -293,7 +295,7 @@ class ChannelView(Message):
 
 
 class ProposeAgreement(Message):
-    """POST /v1/agreements: terms and the renter's signature."""
+    """POST /v1/agreements, or with the shard: terms and the renter's signature."""
 
     agreement: AgreementMessage
     renter_signature: Signature

@@ -73,7 +73,7 @@ def read_segments(file: BinaryIO, segment_size: int = SEGMENT_SIZE) -> Iterator[
     with `itertools.groupby`.
     """
     check_segment_size(segment_size)
-    ahead = _read(file, min(CHUNK_SIZE, segment_size))
+    ahead = read_exactly(file, min(CHUNK_SIZE, segment_size))
     while True:
         segment = _Segment(file, segment_size, ahead)
         yield iter(segment)
@@ -95,13 +95,13 @@ class _Segment:
         while True:
             chunk = self.ahead
             left -= len(chunk)
-            self.ahead = _read(self._file, min(CHUNK_SIZE, left or self._size)) if chunk else b""
+            self.ahead = read_exactly(self._file, min(CHUNK_SIZE, left or self._size)) if chunk else b""
             yield chunk
             if not left or not self.ahead:
                 return
 
 
-def _read(file: BinaryIO, size: int) -> bytes:
+def read_exactly(file: BinaryIO, size: int) -> bytes:
     """Read exactly `size` bytes, fewer only at the end of the file, however short the reads of a pipe are."""
     chunk = file.read(size)
     while 0 < len(chunk) < size:

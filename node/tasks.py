@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ log = logging.getLogger("tithebarn")
 T = TypeVar("T")
 
 
-async def all_of(work: Iterable[Coroutine[Any, Any, T]]) -> tuple[T, ...]:
+async def all_of(work: Iterable[Coroutine[Any, Any, T] | asyncio.Task[T]]) -> tuple[T, ...]:
     """Run these at the same time; their results in order. The first error ends the others and is raised."""
     tasks = [asyncio.ensure_future(one) for one in work]
     try:
@@ -22,6 +22,17 @@ async def all_of(work: Iterable[Coroutine[Any, Any, T]]) -> tuple[T, ...]:
         return tuple(task.result() for task in tasks)
     finally:
         await end(tasks)
+
+
+async def first_of(tasks: Sequence["asyncio.Task[T]"]) -> T:
+    """Return the result of the first task that succeeds; raise the first one's error where none does."""
+    running = set(tasks)
+    while running:
+        done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task in done and task.exception() is None:
+                return task.result()
+    return tasks[0].result()
 
 
 async def end(tasks: Iterable["asyncio.Task[Any]"]) -> None:

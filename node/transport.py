@@ -25,7 +25,7 @@ from node.clock import Clock
 from node.errors import CannotCheck, MalformedMessage, NodeError, PeerFault, WrongRun, short
 from node.hex import from_hex
 from node.identity import NodeKey
-from node.messages import CONTROL_LIMIT, Bounded, ErrorBody, dump, parse
+from node.messages import CONTROL_LIMIT, PROPOSAL_HEADER, Bounded, ErrorBody, ProposeAgreement, dump, parse
 from payments.types import NodeId
 from settlement import steps
 
@@ -119,6 +119,7 @@ class _Request:
     """One request. `digest`: what is signed of the body (None: nothing); `limit`: bytes of the answer.
 
     progress: hears of bytes of the body that are handed over, arrived: of bytes of a good answer.
+    With a `proposal` the body is sent only when the peer has asked for it.
     """
 
     method: str
@@ -128,6 +129,7 @@ class _Request:
     body: bytes | memoryview | None = None
     progress: Callable[[int], None] | None = None
     arrived: Callable[[int], None] | None = None
+    proposal: bytes = b""
 
     @property
     def length(self) -> int:
@@ -145,7 +147,8 @@ class _Request:
         if self.body is None:
             return {}
         kind = "octet-stream" if isinstance(self.body, memoryview) else "json"
-        return {"Content-Type": f"application/{kind}", "Content-Length": str(len(self.body))}
+        headers = {"Content-Type": f"application/{kind}", "Content-Length": str(len(self.body))}
+        return headers | {PROPOSAL_HEADER: self.proposal.decode()} if self.proposal else headers
 
 
 class Transport:
@@ -198,10 +201,15 @@ class Transport:
         *,
         data_root: bytes,
         answer: type[Answer],
+        proposal: ProposeAgreement | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> Answer:
-        """PUT a shard's bytes, authenticated by their data root; `progress` hears of bytes handed over."""
-        request = _Request("PUT", path, answer.limit, data_root, shard, progress)
+        """PUT a shard's bytes, authenticated by their data root; `progress` hears of bytes handed over.
+
+        With a `proposal` that is agreed on first, and only then the bytes leave.
+        """
+        proposed = dump(proposal) if proposal else b""
+        request = _Request("PUT", path, answer.limit, data_root, shard, progress, proposed)
         return _parse(target.node, answer, await self._perform(target, request))
 
     async def read(
@@ -275,6 +283,7 @@ class Transport:
                     URL(url, encoded=True),
                     headers=request.headers | self._sign(node, request),
                     data=request.content,
+                    expect100=bool(request.proposal),
                     allow_redirects=False,
                 ) as response,
             ):

@@ -16,9 +16,11 @@ from node.api.limits import Limits
 from node.api.owner import ClaimAll, ClaimedMessage, ClaimReport, StatusMessage
 from node.authentication import body_hash
 from node.errors import MalformedMessage, NodeError
+from node.farmer.agreements import Proposal, Upload
 from node.farmer.farmer import Farmer
 from node.hex import from_hex
 from node.messages import (
+    PROPOSAL_HEADER,
     AnyMessage,
     AuditRequest,
     Bounded,
@@ -105,14 +107,16 @@ class _Routes:
         return json_answer(await self._farmer.delete(node, _name(request)))
 
     async def receive_shard(self, request: Request) -> Response:
-        """Authenticate by the agreed data root; the bytes must lead to it."""
+        """Authenticate by the agreed data root; the bytes must lead to it. A proposal may come with them."""
         claim = self._door.look(request.headers)
         name = _name(request)
-        root = self._farmer.data_root(claim.node, name)
+        proposal = _proposal(request)
+        root = proposal.terms.data_root if proposal else self._farmer.data_root(claim.node, name)
         node = self._door.admit(claim, request.method, request_target(request), root)
-        length = int(request.headers["content-length"])
-        chunks = _chunks(request)
-        return json_answer(await self._farmer.receive_shard(node, name, length=length, chunks=chunks))
+        upload = Upload(name, int(request.headers["content-length"]), _chunks(request))
+        if proposal is None:
+            return json_answer(await self._farmer.receive_shard(node, upload))
+        return json_answer(await self._farmer.accept_shard(node, proposal, upload))
 
     async def read_shard(self, request: Request) -> Response:
         node, message = await self._read(request, ReadShard)
@@ -194,6 +198,15 @@ def answer_errors(api: FastAPI) -> None:
 async def _chunks(request: Request) -> AsyncIterator[bytes]:
     async for chunk in request.stream():
         yield chunk
+
+
+def _proposal(request: Request) -> Proposal | None:
+    """The agreement that an upload proposes in its head, if it does. Raises MalformedMessage."""
+    said = request.headers.get(PROPOSAL_HEADER)
+    if said is None:
+        return None
+    message = parse(ProposeAgreement, said.encode())
+    return Proposal(message.agreement.core(), message.renter_signature)
 
 
 def _name(request: Request, size: int = 32) -> bytes:

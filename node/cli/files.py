@@ -81,8 +81,10 @@ def put(
 ) -> None:
     """Store a file: encrypted, cut into n shards with n farmers, any k of which give it back.
 
-    By default 29 of 80, or the same share of the farmers that you have funded.
-    Shows until when the file is safe if you never audit it again: to keep it, let
+    By default 29 of 80, or the same share of the farmers that you have funded; a
+    file of at most 4 KiB is kept whole by 20 farmers. Farmers that are too slow are
+    replaced where you have funded more. A put that was killed goes on when it is
+    repeated within an hour. Shows until when the file is safe if you never audit it again: to keep it, let
     tithe rent run audit and pay.
 
     For example:
@@ -127,6 +129,8 @@ def put(
             ("safe until", f"{moment(stored.safe_until)} without tithe rent run"),
         ]
     )
+    if report.resumed:
+        note(f"{counted(report.resumed, 'segment')} of it had been stored before the last put was ended.")
     if stored.ends_at < stored.created_at + seconds:
         note(f"Some farmers offer less than {duration(seconds)}: store it again before it ends.")
 

@@ -118,6 +118,14 @@ _insert: Final = Statement(insert(_AGREEMENT))
 _update: Final = Statement(
     update(_AGREEMENT).where(_AGREEMENT_KEY).values({name: bindparam(name) for name in _CHANGING})
 )
+_list_of_renter: Final = Statement(
+    select(*_AGREEMENT.c)
+    .where(
+        _AGREEMENT.c.state == bindparam("state", type_=_AGREEMENT.c.state.type),
+        _AGREEMENT.c.renter == bindparam("renter", type_=_AGREEMENT.c.renter.type),
+    )
+    .limit(bindparam("most", type_=BigInteger))
+)
 _SUMS_KEY: Final = _SUMS.c.renter == bindparam("key", type_=_SUMS.c.renter.type)
 _SUMS_CHANGING: Final = [column.name for column in _SUMS.c if column.name != "renter"]
 _load_sums: Final = Statement(select(*_SUMS.c).where(_SUMS_KEY))
@@ -128,6 +136,7 @@ _proposed: Final = select(func.count()).where(
     _AGREEMENT.c.state == bindparam("state", type_=_AGREEMENT.c.state.type)
 )
 _count: Final = Statement(select(func.sum(_SUMS.c.stored), _proposed.scalar_subquery()))
+_sum_bytes: Final = Statement(select(func.sum(_SUMS.c.stored_bytes), func.sum(_SUMS.c.reserved_bytes)))
 _insert_sums: Final = Statement(insert(_SUMS))
 _update_sums: Final = Statement(
     update(_SUMS).where(_SUMS_KEY).values({name: bindparam(name) for name in _SUMS_CHANGING})
@@ -169,9 +178,9 @@ def list_agreements(
     conn: Connection, *, state: AgreementState, renter: NodeId | None = None, limit: int = BATCH
 ) -> list[FarmerAgreement]:
     """At most `limit` agreements in one state, of one renter or of all."""
-    query = select(_AGREEMENT).where(_AGREEMENT.c.state == state.value).limit(limit)
     if renter is not None:
-        query = query.where(_AGREEMENT.c.renter == renter)
+        return [_read(row) for row in _list_of_renter(conn, state=state.value, renter=renter, most=limit)]
+    query = select(_AGREEMENT).where(_AGREEMENT.c.state == state.value).limit(limit)
     return [_read(tuple(row)) for row in conn.execute(query)]
 
 
@@ -230,8 +239,7 @@ def save_sums(conn: Connection, sums: RenterSums) -> None:
 
 def used_bytes(conn: Connection) -> tuple[int, int]:
     """Bytes stored and bytes reserved, over all renters."""
-    query = select(func.sum(_SUMS.c.stored_bytes), func.sum(_SUMS.c.reserved_bytes))
-    stored, reserved = conn.execute(query).one()
+    ((stored, reserved),) = _sum_bytes(conn)
     return int(stored or 0), int(reserved or 0)
 
 

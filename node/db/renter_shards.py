@@ -5,18 +5,30 @@ and stays until the farmer has confirmed its deletion, so that nothing is paid f
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, LargeBinary, Row, Select, Table, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    LargeBinary,
+    Row,
+    Select,
+    Table,
+    bindparam,
+    insert,
+    select,
+    update,
+)
 from sqlmodel import Field, SQLModel
 
 from node.agreement import Agreement
 from node.audit import Outcome
 from payments.types import Amount, NodeId, Seconds, Timestamp
 from settlement.database import AmountColumn
+from settlement.statements import Statement
 from settlement.tables import table
 
 
@@ -67,6 +79,14 @@ TABLES: Final[tuple[type[SQLModel], ...]] = (ShardRow,)
 """What this module keeps in a renter's money database."""
 
 _SHARDS: Final[Table] = table(ShardRow)
+_countersign: Final = Statement(
+    update(_SHARDS)
+    .where(
+        _SHARDS.c.agreement_id == bindparam("key", type_=_SHARDS.c.agreement_id.type),
+        _SHARDS.c.state == ShardState.PROPOSED.value,
+    )
+    .values(state=bindparam("to"), farmer_signature=bindparam("signature"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +129,14 @@ def propose_shard(conn: Connection, shard: ShardRecord) -> None:
         set_shard_state(conn, [shard.agreement_id], ShardState.PROPOSED)
 
 
-def countersign_shard(conn: Connection, agreement_id: bytes, farmer_signature: bytes) -> None:
-    """Declare a shard stored: the farmer has signed for it."""
-    conn.execute(
-        update(_SHARDS)
-        .where(_SHARDS.c.agreement_id == agreement_id, _SHARDS.c.state == ShardState.PROPOSED.value)
-        .values(state=ShardState.STORED.value, farmer_signature=farmer_signature)
+def countersign_shards(conn: Connection, signatures: Mapping[bytes, bytes]) -> None:
+    """Declare shards stored: their farmers have signed for them. By agreement."""
+    _countersign.many(
+        conn,
+        (
+            {"key": name, "to": ShardState.STORED.value, "signature": signature}
+            for name, signature in signatures.items()
+        ),
     )
 
 
@@ -181,6 +203,17 @@ def load_shards(conn: Connection, file_id: bytes) -> tuple[ShardRecord, ...]:
     return _shards(
         conn, query.order_by(_SHARDS.c.segment, _SHARDS.c.shard, _SHARDS.c.start, _SHARDS.c.agreement_id)
     )
+
+
+def delete_unfinished(conn: Connection, file_id: bytes, segments: Collection[int]) -> int:
+    """Mark every shard of a file for deletion but the stored ones of these segments; return how many."""
+    kept = (_SHARDS.c.state == ShardState.STORED.value) & _SHARDS.c.segment.in_(segments)
+    waiting = [ShardState.PROPOSED.value, ShardState.STORED.value]
+    return conn.execute(
+        update(_SHARDS)
+        .where(_SHARDS.c.file_id == file_id, _SHARDS.c.state.in_(waiting), ~kept)
+        .values(state=ShardState.DELETING.value)
+    ).rowcount
 
 
 def load_audited_shards(

@@ -1,13 +1,14 @@
 """Agreements as a farmer keeps them, from proposal to end, and the shards they are about.
 
-A proposal reserves room; its shard streams to a temporary file while its root is computed; only when root
-and length are the agreed ones, and the file is durable under its final name, the agreement is countersigned
-in the books, and only then the renter hears of it. What ends gives its room back: in the books, then on disk.
+A proposal reserves room, with its shard or before it; the shard streams to a temporary file while its root is
+computed; only when root and length are the agreed ones, and the file is durable under its final name, the
+agreement is countersigned in the books, and only then the renter hears of it. What is refused is refused
+before a byte of the shard is read. What ends gives its room back: in the books, then on disk.
 """
 
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from node.agreement import (
     Agreement,
@@ -26,7 +27,7 @@ from node.db.farmer_agreements import (
     load_sums,
     save_agreement,
 )
-from node.errors import BadAgreement, NodeError, WrongRenterSignature
+from node.errors import BadAgreement, MalformedMessage, NodeError, WrongRenterSignature
 from node.farmer.contract_signers import find_agreeing
 from node.farmer.errors import (
     AgreementNotFound,
@@ -55,9 +56,26 @@ log = logging.getLogger("tithebarn.farmer")
 
 MAX_WAITING = 256
 """Proposals of one renter that may wait for their shards."""
-PIECE = 256 * 1024
+PIECE = 512 * 1024
 """Bytes of an upload that are hashed and written at a time."""
 _OVER = (AgreementState.EXPIRED, AgreementState.DELETED, AgreementState.LOST)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """An agreement that a renter has signed."""
+
+    terms: Agreement
+    renter_signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A shard on its way: the agreement it is for, the length that its request announced, and its bytes."""
+
+    agreement: bytes
+    length: int
+    chunks: AsyncIterator[bytes]
 
 
 async def propose(
@@ -68,20 +86,30 @@ async def propose(
     Raises WrongRenter, BadAgreement, PaymentError, PaymentRequired, CapacityExceeded, AgreementOver, and
     ChainError where a contract signs and cannot be asked.
     """
-    if terms.renter != node:
-        raise WrongRenter(terms.renter, node)
-    now = farm.now()
     name = agreement_id(farm.domain, terms)
-    known = farm.database.read(lambda conn: load_agreement(conn, name))
-    if known is not None and not _abandoned(known):
-        if known.state in _OVER:
-            raise AgreementOver(name, known.state.value)
-        return view(known)
-    await _check_offer(offers, terms, now)
-    agreeing = await find_agreeing(farm, node, name, renter_signature)
-    upload_by = Timestamp(now + farm.config.upload_seconds)
-    proposed = FarmerAgreement(name, terms, renter_signature, AgreementState.PROPOSED, now, upload_by)
-    return view(await farm.database.write(lambda conn: _reserve(conn, farm, proposed, agreeing, now)))
+    return view(await _propose(farm, offers, node, _proposed(farm, name, terms, renter_signature)))
+
+
+async def accept(
+    farm: Farm, offers: Offers, node: NodeId, proposal: Proposal, upload: Upload
+) -> AgreementView:
+    """Accept terms, then take the shard that comes with them. Raises as `propose` and `receive`.
+
+    The bytes of a shard that is stored already are not read.
+    """
+    terms = proposal.terms
+    name = agreement_id(farm.domain, terms)
+    if name != upload.agreement:
+        raise MalformedMessage("path", "it names another agreement than is proposed")
+    if upload.length != terms.shard_length:
+        raise WrongUploadLength(upload.length, terms.shard_length)
+    async with farm.lock(name):  # one at a time: the room reserved is for one
+        proposed = _proposed(farm, name, terms, proposal.renter_signature)
+        record = await _propose(farm, offers, node, proposed)
+        if record.state is AgreementState.PROPOSED:
+            await _take(farm, record, upload.chunks)
+            record = await _countersign(farm, record)
+    return view(record)
 
 
 def agreed_root(farm: Farm, node: NodeId, name: bytes) -> bytes:
@@ -90,20 +118,19 @@ def agreed_root(farm: Farm, node: NodeId, name: bytes) -> bytes:
     return _mine(record, name, node).agreement.data_root
 
 
-async def receive(
-    farm: Farm, node: NodeId, name: bytes, *, length: int, chunks: AsyncIterator[bytes]
-) -> AgreementView:
+async def receive(farm: Farm, node: NodeId, upload: Upload) -> AgreementView:
     """Take a shard's bytes, and countersign if they are what was agreed. Nothing is kept of any other.
 
-    `length` is what the request announced. A shard that is stored already is read to its end and thrown away.
+    A shard that is stored already is read to its end and thrown away.
     Raises NotFound, AgreementOver, NoChannel, ShardRefused, StoreFault.
     """
+    name, chunks = upload.agreement, upload.chunks
     record = _mine(farm.database.read(lambda conn: load_agreement(conn, name)), name, node)
     if record.state in _OVER:
         raise AgreementOver(name, record.state.value)
     terms = record.agreement
-    if length != terms.shard_length:
-        raise WrongUploadLength(length, terms.shard_length)
+    if upload.length != terms.shard_length:
+        raise WrongUploadLength(upload.length, terms.shard_length)
     if record.state is AgreementState.STORED:
         await _drain(chunks)
         return view(record)
@@ -189,32 +216,57 @@ def _abandoned(record: FarmerAgreement) -> bool:
     return record.state is AgreementState.EXPIRED and record.farmer_signature is None
 
 
-async def _check_offer(offers: Offers, terms: Agreement, now: Timestamp) -> None:
-    """Hold the terms against every quote that is still good; complain about the current one."""
-    refusal: Exception | None = None
+def _proposed(farm: Farm, name: bytes, terms: Agreement, renter_signature: bytes) -> FarmerAgreement:
+    now = farm.now()
+    upload_by = Timestamp(now + farm.config.upload_seconds)
+    return FarmerAgreement(name, terms, renter_signature, AgreementState.PROPOSED, now, upload_by)
+
+
+async def _propose(farm: Farm, offers: Offers, node: NodeId, proposed: FarmerAgreement) -> FarmerAgreement:
+    """Write a proposal down, or find what has become of it."""
+    terms = proposed.agreement
+    if terms.renter != node:
+        raise WrongRenter(terms.renter, node)
+    refusal = await _find_objection(offers, terms, proposed.since)
+    agreeing = await find_agreeing(farm, node, proposed.id, proposed.renter_signature)
+
+    def step(conn: Connection) -> FarmerAgreement:
+        known = load_agreement(conn, proposed.id)
+        if known is None or _abandoned(known):
+            if refusal is not None:
+                raise refusal
+            return _reserve(conn, farm, proposed, agreeing)
+        if known.state in _OVER:
+            raise AgreementOver(known.id, known.state.value)
+        return known
+
+    return await farm.database.write(step)
+
+
+async def _find_objection(
+    offers: Offers, terms: Agreement, now: Timestamp
+) -> BadAgreement | PaymentError | None:
+    """Hold the terms against every quote that is still good; what the current one has against them."""
+    refusal: BadAgreement | PaymentError | None = None
     for quote in await offers.good_quotes():
         try:
             check_terms(terms, quote, now)
         except (BadAgreement, PaymentError) as error:
             refusal = refusal or error
         else:
-            return
-    if refusal is not None:
-        raise refusal
+            return None
+    return refusal
 
 
 def _reserve(
-    conn: Connection, farm: Farm, proposed: FarmerAgreement, agreeing: set[Address], now: Timestamp
+    conn: Connection, farm: Farm, proposed: FarmerAgreement, agreeing: set[Address]
 ) -> FarmerAgreement:
-    known = load_agreement(conn, proposed.id)
-    if known is not None and not _abandoned(known):  # proposed twice at the same time
-        return known
     terms = proposed.agreement
     _check_signer(conn, farm, proposed, agreeing)
     waiting = list_agreements(conn, state=AgreementState.PROPOSED, renter=terms.renter, limit=MAX_WAITING)
     if len(waiting) == MAX_WAITING:
         raise TooManyProposals(MAX_WAITING)
-    check_exposure(conn, farm, load_sums(conn, terms.renter), now)
+    check_exposure(conn, farm, load_sums(conn, terms.renter), proposed.since)
     find_room(conn, farm, terms.shard_length)
     sums = save_agreement(conn, proposed)
     _check_interval(farm, sums, [*waiting, proposed], proposed)
@@ -256,8 +308,8 @@ def _check_signer(conn: Connection, farm: Farm, proposed: FarmerAgreement, agree
 async def _take(farm: Farm, record: FarmerAgreement, chunks: AsyncIterator[bytes]) -> None:
     incoming = farm.store.receive()
     try:
-        await _write(farm, incoming, chunks)
-        await farm.run(_keep, incoming, record)
+        rest = await _write(farm, incoming, chunks)
+        await farm.run(_keep, incoming, rest, record)
     finally:
         incoming.discard()
 
@@ -268,18 +320,26 @@ async def _drain(chunks: AsyncIterator[bytes]) -> None:
         pass
 
 
-async def _write(farm: Farm, incoming: IncomingShard, chunks: AsyncIterator[bytes]) -> None:
-    piece = bytearray()
+async def _write(farm: Farm, incoming: IncomingShard, chunks: AsyncIterator[bytes]) -> list[bytes]:
+    """Write all but the last bytes; those are returned."""
+    waiting: list[bytes] = []
+    size = 0
     async for chunk in chunks:
-        piece += chunk
-        if len(piece) >= PIECE:
-            await farm.run(incoming.write, piece)
-            piece = bytearray()
-    if piece:
-        await farm.run(incoming.write, piece)
+        if size >= PIECE:
+            await farm.run(_append, incoming, waiting)
+            waiting, size = [], 0
+        waiting.append(chunk)
+        size += len(chunk)
+    return waiting
 
 
-def _keep(incoming: IncomingShard, record: FarmerAgreement) -> None:
+def _append(incoming: IncomingShard, chunks: list[bytes]) -> None:
+    for chunk in chunks:
+        incoming.write(chunk)
+
+
+def _keep(incoming: IncomingShard, rest: list[bytes], record: FarmerAgreement) -> None:
+    _append(incoming, rest)
     terms = record.agreement
     if incoming.length != terms.shard_length:
         raise WrongUploadLength(incoming.length, terms.shard_length)

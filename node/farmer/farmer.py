@@ -4,7 +4,6 @@ Knows nothing of HTTP. A request arrives here authenticated, as the id of the no
 the core; what is returned is on disk.
 """
 
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 
@@ -99,11 +98,15 @@ class Farmer:
         """What a shard's upload must be authenticated with. Raises AgreementNotFound."""
         return agreements.agreed_root(self.farm, node, agreement)
 
-    async def receive_shard(
-        self, node: NodeId, agreement: bytes, *, length: int, chunks: AsyncIterator[bytes]
-    ) -> AgreementView:
+    async def receive_shard(self, node: NodeId, upload: agreements.Upload) -> AgreementView:
         """PUT /v1/agreements/{id}/shard."""
-        return await agreements.receive(self.farm, node, agreement, length=length, chunks=chunks)
+        return await agreements.receive(self.farm, node, upload)
+
+    async def accept_shard(
+        self, node: NodeId, proposal: agreements.Proposal, upload: agreements.Upload
+    ) -> AgreementView:
+        """PUT /v1/agreements/{id}/shard with the agreement in its head."""
+        return await agreements.accept(self.farm, self._offers, node, proposal, upload)
 
     def agreement(self, node: NodeId, agreement: bytes) -> AgreementView:
         """GET /v1/agreements/{id}."""

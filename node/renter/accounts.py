@@ -6,7 +6,7 @@ removed here, by learning what the farmer has proven, by presenting the channel 
 owed; then the request is made again.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -216,6 +216,14 @@ def share_prepaid(conn: Connection, shard: ShardRecord, now: Timestamp) -> None:
     for purse in ahead:
         prepaid = prepaid_of(purse).shared(before, Amount(before + added), now)
         save_purse(conn, replace(purse, prepaid_seconds=prepaid.seconds, prepaid_at=prepaid.at))
+
+
+def share_prepaid_among(conn: Connection, shards: Iterable[ShardRecord], now: Timestamp) -> None:
+    """Do as `share_prepaid` for many shards: few farmers, if any, are paid ahead."""
+    ahead = {purse.farmer for purse in load_purses(conn) if prepaid_of(purse).left(now)}
+    for shard in shards:
+        if shard.agreement.farmer in ahead:
+            share_prepaid(conn, shard, now)
 
 
 def agreement_path(agreement: bytes, what: str = "") -> str:

@@ -1,11 +1,11 @@
 """The crew of a put: which farmer holds which shard index of every segment, and the spare ones.
 
-All segments of a file go to the same farmers, so that the file is as safe as one segment. A farmer that fails
-is replaced for good.
+All segments of a file go to the same farmers, so that the file is as safe as one segment. A farmer that
+fails, or is much slower than the others, is replaced for good.
 """
 
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
 
 from node.renter.money import Account
 from node.renter.peers import Peers
@@ -50,6 +50,8 @@ class Crew:
     def __init__(self, suppliers: Sequence[Supplier], n: int) -> None:
         self.members = list(suppliers[:n])
         self._spare: deque[Supplier] = deque(suppliers[n:])
+        self._challengers: dict[int, Supplier] = {}
+        self._races: Counter[int] = Counter()
 
     def replace(self, index: int, failed: Supplier) -> bool:
         """Put a spare one in a failed one's place, unless that was done already; False when none is left."""
@@ -59,6 +61,32 @@ class Crew:
             return False
         self.members[index] = self._spare.popleft()
         return True
+
+    def challenge(self, index: int, slow: Supplier) -> Supplier | None:
+        """Name one that is to race a slow one, None when none is left; `settle` follows.
+
+        Races for one index, in several segments, have one challenger: no farmer gets two shards of a segment.
+        """
+        if self.members[index] is not slow:
+            challenger = self.members[index]
+        elif index in self._challengers:
+            challenger = self._challengers[index]
+        elif self._spare:
+            challenger = self._challengers[index] = self._spare.popleft()
+        else:
+            return None
+        self._races[index] += 1
+        return challenger
+
+    def settle(self, index: int, challenger: Supplier, *, won: bool) -> None:
+        """End a race: a challenger that won has the place; one that won none is the next to be called."""
+        if won:
+            self.members[index] = challenger
+        self._races[index] -= 1
+        if not self._races[index]:
+            spare = self._challengers.pop(index, None)
+            if spare is not None and self.members[index] is not spare:
+                self._spare.appendleft(spare)
 
     @property
     def farmers(self) -> tuple[NodeId, ...]:
@@ -70,3 +98,13 @@ def in_order(suppliers: Iterable[Supplier], ranking: Sequence[NodeId]) -> list[S
     """Sort suppliers as their farmers stand in a ranking."""
     place = {farmer: number for number, farmer in enumerate(ranking)}
     return sorted(suppliers, key=lambda supplier: place[supplier.farmer])
+
+
+def in_place(suppliers: Sequence[Supplier], held: Mapping[int, NodeId], n: int) -> list[Supplier]:
+    """Put suppliers that hold a shard index already where that index is; the others keep their order."""
+    known = {supplier.farmer: supplier for supplier in suppliers}
+    fixed = {index: known[farmer] for index, farmer in held.items() if index < n and farmer in known}
+    taken = {supplier.farmer for supplier in fixed.values()}
+    others = deque(supplier for supplier in suppliers if supplier.farmer not in taken)
+    members = [fixed[index] if index in fixed else others.popleft() for index in range(n)]
+    return [*members, *others]

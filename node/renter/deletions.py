@@ -1,7 +1,7 @@
 """Deletions: what a renter gave up is remembered until its farmer has confirmed that it is gone.
 
-A put that failed, a file that was removed, a process that was killed in a put: all end here. Nothing is
-audited or paid for meanwhile.
+A put that failed, a file that was removed, a put that was killed and not gone on with: all end here. Nothing
+is audited or paid for meanwhile.
 """
 
 import asyncio
@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from node.db import Connection
-from node.db.renter_files import FileState, load_files, set_file_state
+from node.db.renter_files import FileRecord, FileState, load_files, set_file_state
+from node.db.renter_segments import delete_segments
 from node.db.renter_shards import ShardRecord, ShardState, delete_later, load_deletions, set_shard_state
 from node.db.renter_shelf import load_version, renew_entry
 from node.errors import NodeError
@@ -19,6 +20,7 @@ from node.renter.context import Context
 from node.renter.faults import to_fault
 from node.renter.peers import Peers
 from node.renter.reports import Fault
+from node.renter.resume import resumable
 from node.tasks import all_of
 from node.transport import PeerRefused
 from payments.types import NodeId
@@ -40,6 +42,7 @@ class Deletions:
 
         def work(conn: Connection) -> int:
             set_file_state(conn, file_id, FileState.REMOVED)
+            delete_segments(conn, file_id)
             if load_version(conn, file_id) is not None:
                 renew_entry(conn, file_id, self._context.now())
             return delete_later(conn, file_id)
@@ -47,8 +50,13 @@ class Deletions:
         return await self._context.database.write(work)
 
     async def give_up_dead_puts(self) -> int:
-        """Give up the files whose put did not live to its end; how many there were."""
-        files = self._context.database.read(lambda conn: load_files(conn, FileState.PUTTING))
+        """Give up the files whose put did not live to its end, unless it may be gone on with; how many."""
+        now = self._context.now()
+
+        def work(conn: Connection) -> list[FileRecord]:
+            return [file for file in load_files(conn, FileState.PUTTING) if not resumable(conn, file, now)]
+
+        files = self._context.database.read(work)
         given_up = 0
         for file in files:
             async with self._context.locks.try_hold(file.file_id) as dead:

@@ -91,6 +91,13 @@ def list_accounts(conn: Connection, farmer: NodeId | None = None) -> list[Accoun
     return [Account(channel, purse) for channel, purse in found if channel is not None]
 
 
+def active_accounts(conn: Connection) -> dict[NodeId, Account]:
+    """Return for every farmer that can be paid now what `active_account` does."""
+    return {
+        account.farmer: account for account in list_accounts(conn) if account.channel.status is Status.FUNDED
+    }
+
+
 def active_account(conn: Connection, farmer: NodeId) -> Account | None:
     """Return the channel through which this farmer is paid now: the youngest that is funded and open."""
     serving = [account for account in list_accounts(conn, farmer) if account.channel.status is Status.FUNDED]

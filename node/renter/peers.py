@@ -22,7 +22,7 @@ from node.tasks import all_of
 from node.transport import Target
 from payments.errors import PaymentError
 from payments.prices import verify_quote
-from payments.types import NodeId, Timestamp
+from payments.types import NodeId, Seconds, Timestamp
 
 UNKNOWN = NodeId(bytes(32))
 
@@ -33,6 +33,7 @@ class Peers:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._targets: dict[NodeId, Target] = {}
+        self._heard: dict[NodeId, Peer] = {}
 
     async def add(self, url: str) -> Peer:
         """Meet the farmer at a base URL and remember it; a known one is refreshed.
@@ -59,6 +60,7 @@ class Peers:
     async def remove(self, node: NodeId) -> None:
         """Forget a farmer; its channels and agreements stay. Raises UnknownPeer."""
         self._targets.pop(node, None)
+        self._heard.pop(node, None)
         now = self._context.now()
 
         def work(conn: Connection) -> bool:
@@ -76,6 +78,19 @@ class Peers:
             if node not in known:
                 raise UnknownPeer(node)
         return await all_of(self._ask(known[node]) for node in wanted)
+
+    def recent(self, seconds: Seconds) -> tuple[QuoteReport, ...]:
+        """Return the quotes that this program heard in the last `seconds` and that are good."""
+        now = self._context.now()
+        return tuple(
+            QuoteReport(peer.node, peer.quote, None)
+            for peer in self._heard.values()
+            if peer.quote is not None and now - seconds < peer.seen_at <= now < peer.quote.expires_at
+        )
+
+    def doubt(self, node: NodeId) -> None:
+        """Ask a farmer again before relying on what it said: it has failed."""
+        self._heard.pop(node, None)
 
     async def refresh(self, node: NodeId) -> Peer:
         """Ask one farmer for its current record and quote. Raises as `add`, and UnknownPeer."""
@@ -128,7 +143,8 @@ class Peers:
                 renew_entry(conn, PEERS, now)
 
         await context.database.write(work)
-        return _to_peer(record, info)
+        self._heard[node] = peer = _to_peer(record, info)
+        return peer
 
 
 def _check(info: NodeInfo, target: Target, url: str, now: Timestamp) -> None:

@@ -2,8 +2,9 @@
 
 Default: 29 of 80. With fewer than 80 usable farmers n is their number and k keeps the same share,
 rounded down and at least 1 (12 farmers: 4 of 12; 3: 1 of 3), so that the same part of the farmers may
-be lost. A shard of one segment never shares a farmer with another; a farmer with two identities is the
-mask's affair (node.cipher).
+be lost. A small file is kept whole by 20 farmers, or by all where there are fewer: an agreement costs the
+same however little it is about, and eighty of them would cost more than the copies. A shard of one segment
+never shares a farmer with another; a farmer with two identities is the mask's affair (node.cipher).
 """
 
 from collections.abc import Iterable
@@ -17,6 +18,10 @@ from payments.types import Amount, NodeId
 
 DEFAULT_K: Final = 29
 DEFAULT_N: Final = 80
+SMALL_BYTES: Final = 4_096
+"""A file of at most so many bytes is small."""
+SMALL_N: Final = 20
+"""How many whole copies are kept of a small file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +41,14 @@ class Candidate:
     lapses: int = 0
 
 
-def choose_shape(farmers: int, k: int | None = None, n: int | None = None) -> Shape:
+def choose_shape(farmers: int, k: int | None = None, n: int | None = None, *, small: bool = False) -> Shape:
     """Decide k and n for a network of so many usable `farmers`; what the user gave stays as given.
 
     A given n alone takes the default share of it as k; a given k alone takes as many farmers as the
     default share asks for, where there are so many. Raises ImpossibleShape, NotEnoughFarmers.
     """
+    if small and n is None and k in (None, 1):
+        return choose_shape(farmers, 1, max(1, min(SMALL_N, farmers)))
     if n is None:
         wanted = DEFAULT_N if k is None else -(-k * DEFAULT_N // DEFAULT_K)
         n = max(k or 1, min(wanted, farmers, MAX_SHARDS))

@@ -14,6 +14,7 @@ from node.db import (
     renter_files,
     renter_peers,
     renter_purses,
+    renter_segments,
     renter_shards,
     renter_shelf,
     renter_top_ups,
@@ -51,6 +52,7 @@ TABLES: Final[tuple[type[SQLModel], ...]] = (
     *renter_audits.TABLES,
     *renter_files.TABLES,
     *renter_shards.TABLES,
+    *renter_segments.TABLES,
     *renter_shelf.TABLES,
     *restoration.TABLES,
     *renter_top_ups.TABLES,
@@ -92,9 +94,10 @@ class Renter:
         self.payments = Payments(context, accounts)
         self._deletions = Deletions(context, self.peers)
         self.shelf = Shelf(context, self.peers)
+        self._putter = Putter(context, self.peers, accounts, self._deletions)
         self.files = Files(
             context,
-            Putter(context, self.peers, accounts, self._deletions),
+            self._putter,
             Getter(context, self.peers, accounts),
             self._deletions,
             payments=self.payments,
@@ -139,6 +142,7 @@ class Renter:
     async def close(self) -> None:
         """End what goes on, and close the connections to farmers."""
         await self._run.close()
+        await self._putter.close()
         await self._transport.close()
 
     async def recover(self) -> int:

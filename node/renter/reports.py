@@ -159,12 +159,16 @@ class FileInfo:
 
 @dataclass(frozen=True, slots=True)
 class PutReport:
-    """A finished put. `faults` are the farmers that were replaced on the way, and why."""
+    """A finished put. `faults` are the farmers that were replaced on the way, and why.
+
+    resumed: segments that were stored already by a put of the same file that was killed.
+    """
 
     file: FileInfo
     farmers: tuple[NodeId, ...]
     faults: tuple[Fault, ...]
     price_per_month: Amount
+    resumed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

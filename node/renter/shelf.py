@@ -5,8 +5,10 @@ to every farmer with an open channel, and taken back after a restoration, newest
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
+from random import sample
 from typing import Any
 
 from node.agreement import agreement_id, verify_farmer, verify_renter
@@ -37,7 +39,7 @@ from node.messages import (
 from node.network import Peer
 from node.renter.context import Context
 from node.renter.faults import to_fault
-from node.renter.money import active_account
+from node.renter.money import active_accounts
 from node.renter.peers import Peers
 from node.renter.reports import Fault
 from node.shelf import PEERS, open_entry, seal_entry
@@ -61,11 +63,19 @@ class Shelf:
         self._context = context
         self._peers = peers
 
-    async def deliver(self) -> tuple[Fault, ...]:
-        """Give every farmer with an open channel the entries it lacks; what went wrong, a fault a farmer."""
-        if self._context.database.read(list_unasked):
+    async def deliver(self, most: int | None = None) -> tuple[Fault, ...]:
+        """Give every farmer with an open channel the entries it lacks; what went wrong, a fault a farmer.
+
+        most: so many farmers only, whichever: one of them is enough to find a file again.
+        """
+        database = self._context.database
+        if database.read(list_unasked):
             return ()  # first learn what they have
-        faults = await all_of(self._deliver(node) for node in self._context.database.read(_customers))
+        customers = database.read(_customers)
+        if most is not None and most < len(customers):
+            customers = sample(customers, most)
+        entry = cache(self._entry)
+        faults = await all_of(self._deliver(node, entry) for node in customers)
         return tuple(fault for fault in faults if fault is not None)
 
     async def ask(self, peer: Peer) -> None:
@@ -80,10 +90,10 @@ class Shelf:
             await all_of(self._collect(node, collected) for node in waiting)
         return collected
 
-    async def _deliver(self, node: NodeId) -> Fault | None:
+    async def _deliver(self, node: NodeId, sealed: Callable[[bytes, int], ShelfEntry | None]) -> Fault | None:
         database = self._context.database
         for entry, version in database.read(lambda conn: list_due(conn, node)):
-            message = self._entry(entry, version)
+            message = sealed(entry, version)
             kept = version
             if message is not None:
                 try:
@@ -143,7 +153,8 @@ def begin_again(conn: Connection, taken_at: Timestamp, now: Timestamp) -> None:
 
 def _customers(conn: Connection) -> list[NodeId]:
     """Farmers that we pay."""
-    return [peer.node for peer in load_peers(conn) if active_account(conn, peer.node) is not None]
+    paid = active_accounts(conn)
+    return [peer.node for peer in load_peers(conn) if peer.node in paid]
 
 
 def _content(conn: Connection, entry: bytes) -> dict[str, Any]:

@@ -1,228 +1,227 @@
-"""One segment on its way to its farmers: encrypted, encoded, and every shard masked, agreed on and sent.
+"""One segment on its way to its farmers: every shard masked, agreed on, sent, and signed for.
 
-An agreement is written down before it leaves; the farmer's countersignature comes back once it has the
-shard, has computed the same root and has it on disk. Shards go out concurrently, a bounded number at a
-time, and each is masked only then: memory is that of the segment, its parity and the shards under way.
+Agreements are written down before they leave, many in one transaction. Shards go out concurrently, a bounded
+number at a time. They are masked where they lie; only one that goes to another farmer after all is copied.
+A shard that is late goes to a spare farmer too, and whoever signs first has it: see node.renter.lateness.
 """
 
 import asyncio
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from node.agreement import Agreement, agreement_id, sign_agreement, verify_farmer
-from node.cipher import KEY_SIZE, SEGMENT_ID_SIZE, Mask, encrypt_segment, plaintext_length
+from node.cipher import Mask
 from node.db import Connection
-from node.db.renter_shards import ShardRecord, ShardState, countersign_shard, propose_shard, set_shard_state
-from node.erasure import Codec
+from node.db.renter_segments import SegmentRecord, insert_segment
+from node.db.renter_shards import countersign_shards, insert_shards, propose_shard
 from node.errors import NodeError
 from node.manifest import Segment, Shard
-from node.master_key import NONCE_SIZE
-from node.merkle import Tree, build_tree
-from node.messages import AgreementMessage, AgreementState, AgreementView, ProposeAgreement
-from node.renter.accounts import Accounts, agreement_path, share_prepaid
-from node.renter.channels import FORGOTTEN
+from node.merkle import build_tree
+from node.renter.accounts import Accounts, share_prepaid_among
 from node.renter.context import Context
+from node.renter.courier import Courier, Job, Parcel, Place, Signed
 from node.renter.crew import Crew, Supplier
 from node.renter.errors import PutFailed
 from node.renter.faults import to_fault
+from node.renter.lateness import Lateness
 from node.renter.peers import Peers
-from node.renter.reports import Fault
-from node.renter.schedule import agreement_end
-from node.tasks import all_of
-from node.transport import PeerBrokeRules, PeerRefused
+from node.renter.reports import Fault, Trouble
+from node.renter.sealing import Sealed
+from node.tasks import all_of, end, first_of
 from payments.errors import PaymentError
-from payments.prices import Quote, step_price
-from payments.types import Seconds
+from payments.types import NodeId, Timestamp
 
 AT_ONCE: Final = 32
 """Shards under way at the same time."""
-STALE_TERMS: Final = frozenset({"QUOTE_EXPIRED", "PRICE_TOO_LOW", "TERM_DIFFERS"})
-"""Refusals by a farmer whose prices have changed since its quote."""
+WAVE: Final = 16
+"""Shards whose agreements are written down in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """What all shards of a put share: the file, the code, for how long, and who wants to hear of progress."""
+class Racer:
+    """A shard as it is masked, and the farmer that it goes to now."""
 
-    file_id: bytes
-    name: str
-    codec: Codec
-    seconds: Seconds
-    sent: Callable[[int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """An encrypted segment: its id, wrapped key, plaintext length, ciphertext and its n shards, unmasked."""
-
-    number: int
-    id: bytes
-    wrapped_key: bytes
-    length: int
-    shards: list[memoryview]
-
-
-class Sealer:
-    """Encrypts and encodes one segment after another, in the same memory."""
-
-    def __init__(self, context: Context, codec: Codec) -> None:
-        self._master = context.keys.master
-        self._codec = codec
-        self._ciphertext = bytearray()
-        self._parity = bytearray()
-
-    async def seal(self, number: int, segments: Iterator[Iterator[bytes]]) -> Sealed | None:
-        """Seal the next segment of a file, off the event loop; None after the last. Raises OSError."""
-        return await asyncio.to_thread(self._seal, number, segments)
-
-    def _seal(self, number: int, segments: Iterator[Iterator[bytes]]) -> Sealed | None:
-        chunks = next(segments, None)
-        if chunks is None:
-            return None
-        key, segment = os.urandom(KEY_SIZE), os.urandom(SEGMENT_ID_SIZE)
-        sealed = encrypt_segment(key, segment, chunks, self._ciphertext)
-        length = plaintext_length(len(sealed))
-        wrapped = self._master.wrap(segment, key, os.urandom(NONCE_SIZE))
-        return Sealed(number, segment, wrapped, length, self._codec.encode(sealed, self._parity))
+    parcel: Parcel
+    supplier: Supplier
 
 
 class Uploader:
-    """Brings the shards of a segment to a crew; farmers that fail are replaced and told in `faults`."""
+    """Brings the shards of segments to a crew; farmers that fail are replaced and told in `faults`."""
 
     def __init__(self, context: Context, peers: Peers, accounts: Accounts, crew: Crew) -> None:
         self._context = context
         self._peers = peers
-        self._accounts = accounts
+        self._courier = Courier(context, peers, accounts)
         self._crew = crew
         self._slots = asyncio.Semaphore(AT_ONCE)
         self.faults: list[Fault] = []
 
+    @property
+    def dropped(self) -> bool:
+        """Whether agreements were given up on the way, of which farmers are to be told."""
+        return self._courier.dropped
+
     async def upload(self, job: Job, sealed: Sealed) -> Segment:
         """Place all n shards; what the manifest says of the segment. Raises PutFailed."""
-        shards = await all_of(self._place(job, sealed, index) for index in range(len(sealed.shards)))
+        count = len(sealed.shards)
+        lateness = Lateness(count)
+        tasks: list[asyncio.Task[Signed]] = []
+        try:
+            for start in range(0, count, WAVE):
+                wave = await self._begin(job, sealed, range(start, min(start + WAVE, count)))
+                tasks += [asyncio.create_task(self._place(job, sealed, parcel, lateness)) for parcel in wave]
+            signed = await all_of(tasks)
+        finally:
+            await end(tasks)
+        await self._book(job, signed, sealed)
         return Segment(
             id=sealed.id,
             wrapped_key=sealed.wrapped_key,
             plaintext_length=sealed.length,
             k=job.codec.k,
             n=job.codec.n,
-            shards=shards,
+            shards=tuple(one.shard for one in signed),
         )
 
-    async def _place(self, job: Job, sealed: Sealed, index: int) -> Shard:
-        """Find a farmer for one shard."""
-        async with self._slots:
-            while True:
-                supplier = self._crew.members[index]
-                try:
-                    return await self._hand_over(job, sealed, index, supplier)
-                except (NodeError, PaymentError) as error:
-                    self.faults.append(to_fault(supplier.farmer, error))
-                if not self._crew.replace(index, supplier):
-                    raise PutFailed(job.name, sealed.number, tuple(self.faults))
+    async def hand_over(self, job: Job, sealed: Sealed, index: int, supplier: Supplier) -> Shard:
+        """Agree with one farmer on one shard and send it a copy. Raises NodeError, PaymentError."""
+        signed = await self._redirect(job, sealed, index, None, supplier)
+        await self._book(job, [signed])
+        return signed.shard
 
-    async def _hand_over(self, job: Job, sealed: Sealed, index: int, supplier: Supplier) -> Shard:
-        """Agree with one farmer on one shard and send it."""
-        mask = Mask(self._context.keys.master.mask_key, sealed.id, index, supplier.farmer)
-        shard, tree = await asyncio.to_thread(_mask, mask, sealed.shards[index])
-        for last in (False, True):
-            terms = await self._terms(supplier, job.seconds, len(shard), tree)
+    async def _begin(self, job: Job, sealed: Sealed, indices: Sequence[int]) -> list[Parcel]:
+        """Mask shards where they lie, and write their agreements down in one transaction."""
+        suppliers = await all_of(self._able(job, sealed, index) for index in indices)
+        masks = [self._mask(sealed, index, one.farmer) for index, one in zip(indices, suppliers, strict=True)]
+        shards = [sealed.shards[index] for index in indices]
+        roots = await asyncio.to_thread(_mask_all, masks, shards)
+        parcels = [
+            await self._courier.wrap(job, Place(sealed.number, index, supplier), shard, root)
+            for index, supplier, shard, root in zip(indices, suppliers, shards, roots, strict=True)
+        ]
+        records = [parcel.record for parcel in parcels]
+        await self._context.database.write(lambda conn: insert_shards(conn, records))
+        return parcels
+
+    async def _able(self, job: Job, sealed: Sealed, index: int) -> Supplier:
+        """Return the member for this index once its quote is good; one that gives none is replaced."""
+        while True:
+            supplier = self._crew.members[index]
             try:
-                return await self._agree(job, sealed, index, terms, shard)
-            except PeerRefused as refusal:
-                if last or not await self._mend(supplier, refusal):
-                    raise
-        raise AssertionError
+                await supplier.quote(self._peers, self._context.now())
+            except (NodeError, PaymentError) as error:
+                self._replace(job, sealed, index, supplier, error)
+            else:
+                return supplier
 
-    async def _mend(self, supplier: Supplier, refusal: PeerRefused) -> bool:
-        """Remove what a farmer objects to; tell whether to try again."""
-        if refusal.error in STALE_TERMS:
-            await supplier.renew(self._peers)
-            return True
-        if refusal.error in FORGOTTEN:
-            return await self._accounts.mend(supplier.account, refusal)
-        return False
+    def _replace(
+        self, job: Job, sealed: Sealed, index: int, failed: Supplier, error: NodeError | PaymentError
+    ) -> Supplier:
+        """Tell of a farmer that failed, and return the one in its place. Raises PutFailed."""
+        self.faults.append(to_fault(failed.farmer, error))
+        self._peers.doubt(failed.farmer)
+        if not self._crew.replace(index, failed):
+            raise PutFailed(job.name, sealed.number, tuple(self.faults))
+        return self._crew.members[index]
 
-    async def _terms(self, supplier: Supplier, wanted: Seconds, length: int, tree: Tree) -> Agreement:
-        now = self._context.now()
-        quote: Quote = await supplier.quote(self._peers, now)
-        end = agreement_end(
-            now, quote.audit_interval, wanted, quote.response_deadline, quote.max_agreement_seconds
-        )
-        return Agreement(
-            renter=self._context.node,
-            farmer=supplier.farmer,
-            shard_length=length,
-            leaf_count=tree.leaf_count,
-            data_root=tree.root,
-            step=step_price(quote.prices, length, quote.audit_interval),
-            audit_interval=quote.audit_interval,
-            response_deadline=quote.response_deadline,
-            grace=quote.grace,
-            download_price=quote.prices.download_per_gb,
-            start=now,
-            end=end,
-        )
+    async def _place(self, job: Job, sealed: Sealed, parcel: Parcel, lateness: Lateness) -> Signed:
+        """Bring one shard to its farmer, or to those that take its place. Raises PutFailed."""
+        async with self._slots:
+            clock = asyncio.get_running_loop().time
+            begun, supplier, attempt = clock(), parcel.supplier, self._courier.send(job, parcel)
+            while True:
+                try:
+                    signed = await self._race(job, sealed, Racer(parcel, supplier), attempt, lateness)
+                except (NodeError, PaymentError) as error:
+                    supplier = self._replace(job, sealed, parcel.index, supplier, error)
+                    attempt = self._redirect(job, sealed, parcel.index, parcel, supplier)
+                else:
+                    lateness.arrived(clock() - begun)
+                    return signed
 
-    async def _agree(
-        self, job: Job, sealed: Sealed, index: int, terms: Agreement, shard: memoryview
-    ) -> Shard:
-        """Write the agreement down, propose it, send the shard, keep the countersignature."""
-        context = self._context
-        name = agreement_id(context.domain, terms)
-        signature = sign_agreement(context.domain, terms, context.keys.signer)
-        record = ShardRecord(
-            agreement_id=name,
-            file_id=job.file_id,
-            segment=sealed.number,
-            index=index,
-            state=ShardState.PROPOSED,
-            agreement=terms,
-            renter_signature=signature,
-            paid_until=terms.start,
-        )
-        await context.database.write(lambda conn: propose_shard(conn, record))
+    async def _race(
+        self, job: Job, sealed: Sealed, racer: Racer, attempt: Coroutine[Any, Any, Signed], lateness: Lateness
+    ) -> Signed:
+        """Let a farmer have a shard, and another one too when it is late; who signs first keeps it."""
+        index = racer.parcel.index
+        attempts = [asyncio.create_task(attempt)]
+        late = asyncio.create_task(lateness.late(asyncio.get_running_loop().time()))
+        challenger = signed = None
         try:
-            countersigned = await self._send(job, record, shard)
-        except BaseException:
-            await context.database.write(lambda conn: set_shard_state(conn, [name], ShardState.DELETING))
-            raise
+            await asyncio.wait((attempts[0], late), return_when=asyncio.FIRST_COMPLETED)
+            if not attempts[0].done() and (challenger := self._crew.challenge(index, racer.supplier)):
+                second = self._redirect(job, sealed, index, racer.parcel, challenger)
+                attempts.append(asyncio.create_task(second))
+            signed = await first_of(attempts)
+        finally:
+            await end((late, *attempts))
+            if challenger is not None:
+                won = signed is not None and signed.record.agreement.farmer == challenger.farmer
+                self._crew.settle(index, challenger, won=won)
+        if challenger is not None:
+            await self._decide(signed, racer, challenger, attempts)
+        return signed
+
+    async def _decide(
+        self, signed: Signed, racer: Racer, challenger: Supplier, attempts: Sequence["asyncio.Task[Signed]"]
+    ) -> None:
+        """Say who was too slow, and give up what else was signed."""
+        if signed.record.agreement.farmer == challenger.farmer:
+            self.faults.append(
+                Fault(racer.supplier.farmer, Trouble.TIMED_OUT, "it was much slower than the others")
+            )
+        for attempt in attempts:
+            if not attempt.cancelled() and attempt.exception() is None and attempt.result() is not signed:
+                await self._courier.drop(attempt.result().record)
+
+    async def _redirect(
+        self, job: Job, sealed: Sealed, index: int, masked: Parcel | None, supplier: Supplier
+    ) -> Signed:
+        """Bring a copy of a shard, which may be masked for another farmer, to this one."""
+        before = self._mask(sealed, index, masked.supplier.farmer) if masked else None
+        mask = self._mask(sealed, index, supplier.farmer)
+        shard, root = await asyncio.to_thread(_copy, sealed.shards[index], before, mask)
+        parcel = await self._courier.wrap(job, Place(sealed.number, index, supplier), shard, root)
+        await self._context.database.write(lambda conn: propose_shard(conn, parcel.record))
+        return await self._courier.send(job, parcel)
+
+    async def _book(self, job: Job, signed: Sequence[Signed], sealed: Sealed | None = None) -> None:
+        """Keep the countersignatures; with the segment that they make whole, if they do."""
+        now = self._context.now()
 
         def work(conn: Connection) -> None:
-            share_prepaid(conn, record, context.now())
-            countersign_shard(conn, name, countersigned)
+            share_prepaid_among(conn, [one.record for one in signed], now)
+            countersign_shards(conn, {one.record.agreement_id: one.signature for one in signed})
+            if sealed is not None:
+                insert_segment(conn, _segment_record(job, sealed, now))
 
-        await context.database.write(work)
-        return Shard(index=index, farmer=terms.farmer, agreement=name, data_root=terms.data_root)
+        await self._context.database.write(work)
 
-    async def _send(self, job: Job, record: ShardRecord, shard: memoryview) -> bytes:
-        """Propose and upload; the farmer's signature, verified."""
-        terms, name = record.agreement, record.agreement_id
-        target = self._accounts.target(terms.farmer)
-        transport = self._context.transport
-        message = ProposeAgreement(
-            agreement=AgreementMessage.of(terms), renter_signature=record.renter_signature
-        )
-        view = await transport.post(target, "/v1/agreements", message, AgreementView)
-        if view.agreement_id != name:
-            raise PeerBrokeRules(terms.farmer, "it names another agreement than was proposed")
-        if view.state is not AgreementState.STORED:
-            view = await transport.upload(
-                target,
-                agreement_path(name, "shard"),
-                shard,
-                data_root=terms.data_root,
-                answer=AgreementView,
-                progress=job.sent,
-            )
-        if view.state is not AgreementState.STORED or view.farmer_signature is None:
-            raise PeerBrokeRules(terms.farmer, "it took the shard and did not sign for it")
-        verify_farmer(self._context.domain, terms, view.farmer_signature)
-        return view.farmer_signature
+    def _mask(self, sealed: Sealed, index: int, farmer: NodeId) -> Mask:
+        return Mask(self._context.keys.master.mask_key, sealed.id, index, farmer)
 
 
-def _mask(mask: Mask, shard: memoryview) -> tuple[memoryview, Tree]:
-    masked = mask.apply(shard)
-    return masked, build_tree(masked)
+def _segment_record(job: Job, sealed: Sealed, now: Timestamp) -> SegmentRecord:
+    return SegmentRecord(
+        file_id=job.file_id,
+        number=sealed.number,
+        id=sealed.id,
+        wrapped_key=sealed.wrapped_key,
+        length=sealed.length,
+        prefix=sealed.prefix,
+        stored_at=now,
+    )
+
+
+def _mask_all(masks: Sequence[Mask], shards: Sequence[memoryview]) -> list[bytes]:
+    """Mask shards in place; their data roots."""
+    return [build_tree(mask.apply(shard, into=shard)).root for mask, shard in zip(masks, shards, strict=True)]
+
+
+def _copy(shard: memoryview, before: Mask | None, mask: Mask) -> tuple[memoryview, bytes]:
+    """Copy a shard, unmasked if it was masked `before`, and masked anew; with its data root."""
+    copy = memoryview(bytearray(shard))
+    if before is not None:
+        before.apply(copy, into=copy)
+    mask.apply(copy, into=copy)
+    return copy, build_tree(copy).root

@@ -12,9 +12,10 @@ from typing import Final
 
 from node.cli import exports
 from node.cli.farm_owner import ask_claim, ask_status
+from node.db.renter_shards import load_shard
 from node.home import Home, read_json
 from node.identity import NodeKey
-from node.messages import AgreementView, NodeInfo
+from node.messages import AgreementMessage, AgreementView, NodeInfo, ProposeAgreement
 from node.renter.accounts import agreement_path
 from node.renter.errors import NothingToDo
 from node.renter.money import Account, list_accounts
@@ -169,6 +170,19 @@ async def see_agreement(opened: Opened) -> None:
     node, name = _any_agreement(opened)
     async with Transport(opened.keys.node, opened.renter.peers._context.clock) as transport:
         await transport.get(opened.renter.peers.target(node), agreement_path(name), AgreementView)
+
+
+async def propose(opened: Opened) -> None:
+    """Propose an agreement again by itself, as no renter of ours does."""
+    node, name = _any_agreement(opened)
+    shard = opened.database.read(lambda conn: load_shard(conn, name))
+    assert shard is not None
+    message = ProposeAgreement(
+        agreement=AgreementMessage.of(shard.agreement), renter_signature=shard.renter_signature
+    )
+    async with Transport(opened.keys.node, opened.renter.peers._context.clock) as transport:
+        target = opened.renter.peers.target(node)
+        await transport.post(target, "/v1/agreements", message, AgreementView)
 
 
 async def ask_health(opened: Opened) -> None:

@@ -23,6 +23,7 @@ NO_DATABASE: Final = frozenset(
     {
         "exports",
         "file",
+        "incoming",
         "out",
         "output",
         "self._out",
@@ -43,12 +44,13 @@ NO_TRANSPORT: Final = frozenset(
 APART: Final = frozenset(
     {
         "commit node.renter.top_ups:TopUps._send",
+        "commit node.renter.upload:Uploader._redirect",
         "commit node.tower.tower:Tower.watch",
         "commit node.tower.tower:Tower._due",
         "send node.farmer.towers:TowerPost._serve",
     }
 )
-"""No story leads here yet: the matrix has no tower, and its renter does not run."""
+"""No story leads here yet: the matrix has no tower, no spare farmer, and its renter does not run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,13 @@ def put_and_damage(world: World) -> None:
     shard.unlink()
 
 
+def unfinished_put(world: World) -> None:
+    """Let the renter die when all is stored but the file."""
+    world.newest = secrets.token_hex(8)
+    point = find_sites()["commit node.renter.upload:Uploader._book"].point(Moment.AFTER)
+    assert world.rent(deeds.put, world.newest, die_at=point) == KILLED
+
+
 def put_and_freeze(world: World) -> None:
     """Store one more file with a farmer that then believes its channels to be frozen."""
     start(world)
@@ -273,10 +280,9 @@ STORIES: Final = (
         "put",
         (
             "commit node.renter.put:Putter._begin",
-            "commit node.renter.upload:Uploader._agree",
-            "send node.renter.upload:Uploader._send",
-            "send node.renter.upload:Uploader._send#2",
-            "commit node.renter.upload:Uploader._agree#3",
+            "commit node.renter.upload:Uploader._begin",
+            "send node.renter.courier:Courier._exchange",
+            "commit node.renter.upload:Uploader._book",
             "commit node.renter.put:Putter._finish",
         ),
         deeds.put,
@@ -284,13 +290,20 @@ STORIES: Final = (
     Story(
         "store",
         (
-            "answer propose",
-            "commit node.farmer.agreements:propose",
+            "commit node.farmer.agreements:_propose",
             "answer receive_shard",
             "commit node.farmer.agreements:_countersign",
         ),
         deeds.put,
         farmer=True,
+    ),
+    Story("be proposed to", ("answer propose",), deeds.propose, farmer=True),
+    Story(
+        "go on with a put",
+        ("commit node.renter.resume:Kept.of", "commit node.renter.resume:Kept.forget"),
+        deeds.put,
+        lambda world: (world.newest,),
+        prepare=unfinished_put,
     ),
     Story(
         "audit",
@@ -404,7 +417,7 @@ STORIES: Final = (
     ),
     Story(
         "be refused",
-        ("commit node.renter.upload:Uploader._agree#2",),
+        ("commit node.renter.courier:Courier.drop", "commit node.renter.courier:Courier.send"),
         deeds.put,
         prepare=freeze_again,
         mend=start,

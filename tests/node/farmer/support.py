@@ -201,6 +201,22 @@ class Renter:
             self.target, path, memoryview(data), data_root=terms.data_root, answer=AgreementView
         )
 
+    async def propose_with(self, terms: Agreement, data: bytes, sent: list[int]) -> AgreementView:
+        """Send the agreement with its shard, and note how much of that has left."""
+        proposal = ProposeAgreement(
+            agreement=AgreementMessage.of(terms),
+            renter_signature=sign_agreement(self.domain, terms, self.signer),
+        )
+        return await self.transport.upload(
+            self.target,
+            f"/v1/agreements/0x{self.name(terms).hex()}/shard",
+            memoryview(data),
+            data_root=terms.data_root,
+            answer=AgreementView,
+            proposal=proposal,
+            progress=sent.append,
+        )
+
     async def store(self, data: bytes, **changes: Any) -> Agreement:  # noqa: ANN401 - any field
         terms = await self.agree(data, **changes)
         await self.propose(terms)

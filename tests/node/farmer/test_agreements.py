@@ -46,6 +46,37 @@ def test_a_proposal_reserves_room_until_its_shard_comes(tmp_path: Path) -> None:
     run(tmp_path, story)
 
 
+def test_a_shard_may_bring_its_proposal_along(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            terms, sent = await renter.agree(DATA), list[int]()
+            stored = await renter.propose_with(terms, DATA, sent)
+            assert stored.state is AgreementState.STORED
+            assert sum(sent) == len(DATA)
+            assert await used(rig) == (len(DATA), 0)
+            assert await renter.propose_with(terms, DATA, sent) == stored == await renter.agreement(terms)
+            assert sum(sent) == len(DATA)
+
+    run(tmp_path, story)
+
+
+def test_a_refused_proposals_bytes_never_leave(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            terms, sent = await renter.agree(DATA), list[int]()
+            cheap = replace(terms, step=Amount(0))
+            assert (await refusal(renter.propose_with(cheap, DATA, sent))).error == "PRICE_TOO_LOW"
+            longer = await refusal(renter.propose_with(terms, DATA + b"x", sent))
+            assert longer.error == "WRONG_UPLOAD_LENGTH"
+            assert sent == []
+            assert files(rig) == []
+            wrong = await refusal(renter.propose_with(terms, b"y" * len(DATA), sent))
+            assert wrong.error == "WRONG_DATA_ROOT"
+            assert files(rig) == []
+
+    run(tmp_path, story)
+
+
 def test_every_step_may_be_repeated(tmp_path: Path) -> None:
     async def story(rig: Rig) -> None:
         async with rig.renter() as renter:

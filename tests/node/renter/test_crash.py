@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from node.db.renter_files import FileState, load_files
+from node.db.renter_segments import load_segments
 from node.db.renter_shards import load_deletions
+from node.renter.resume import RESUMABLE_SECONDS
 from tests.node.renter.support import Village, content, tell
 
 DATA = content(5_000)
@@ -69,6 +71,10 @@ async def check(place: Village, *, acknowledged: bool) -> None:
     assert names in ([], ["file"])
     assert names or not acknowledged
     await place.renter.tick()
+    for file in place.database.read(lambda conn: load_files(conn, FileState.PUTTING)):
+        assert place.database.read(lambda conn, name=file.file_id: load_segments(conn, name))  # type: ignore[misc]  # mypy sees no default
+        place.clock.pass_time(RESUMABLE_SECONDS)  # nobody goes on with it
+        await place.renter.tick()
     assert not place.database.read(lambda conn: load_files(conn, FileState.PUTTING))
     assert not place.database.read(load_deletions)
     if names:
@@ -81,8 +87,8 @@ async def check(place: Village, *, acknowledged: bool) -> None:
 def test_a_killed_put_leaves_a_whole_file_or_none(tmp_path: Path, when: str) -> None:
     async def story(place: Village) -> None:
         await place.fund()
-        told = describe(place)
         for fatal in range(1, MOST_WRITES):
+            told = describe(place)
             await place.close_renter()
             survived = await run_child(told, fatal, when)
             await place.open_renter()

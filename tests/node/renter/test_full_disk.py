@@ -23,9 +23,9 @@ ACTS: dict[str, tuple[str, Act]] = {
     "proof": ("node.renter.money.decide_items", lambda place: place.renter.audits.audit()),
     "read": ("node.renter.money.save_purse", lambda place: place.read("file")),
     "prepay": ("node.renter.money.save_purse", prepay),
-    "agreement": ("node.renter.upload.propose_shard", lambda place: place.store("new", content(9))),
+    "agreement": ("node.renter.upload.insert_shards", lambda place: place.store("new", content(9))),
     "countersignature": (
-        "node.renter.upload.countersign_shard",
+        "node.renter.upload.countersign_shards",
         lambda place: place.store("new", content(9)),
     ),
 }

@@ -19,8 +19,8 @@ class Wire:
     """Forwards to `behind`.
 
     What begins as one of `lose_requests` ("METHOD /path") does not arrive; of `lose_answers` the answer is
-    lost. `stalls`: taken, and nothing is said. `refuse`: answered with this
-    code. `lose_first`: so many answers to reads are lost. `tamper` changes
+    lost. `stalls`: taken, and nothing is said. `lag`: seconds that the answer to a shard is held back.
+    `refuse`: answered with this code. `lose_first`: so many answers to reads are lost. `tamper` changes
     answers.
     """
 
@@ -28,6 +28,7 @@ class Wire:
     lose_requests: list[str] = field(default_factory=list)
     lose_answers: list[str] = field(default_factory=list)
     stalls: list[str] = field(default_factory=list)
+    lag: float = 0.0
     tamper: Tamper | None = None
     refuse: dict[str, str] = field(default_factory=dict)
     lose_first: int = 0
@@ -84,6 +85,8 @@ class Wire:
                 kept = {name: answer.headers[name] for name in _KEPT if name in answer.headers}
         except aiohttp.ClientError:
             return self._cut(request)
+        if self.lag and line.startswith("PUT"):
+            await asyncio.sleep(self.lag)
         if any(line.startswith(one) for one in self.lose_answers):
             return self._cut(request)
         if line.endswith("/read") and self.lose_first:
