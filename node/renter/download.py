@@ -21,7 +21,7 @@ from node.errors import CheckFailed, NodeError, short
 from node.manifest import Segment
 from node.merkle import build_tree
 from node.messages import ReadShard, SignedVoucherMessage
-from node.renter.accounts import TRANSIENT, Accounts, agreement_path
+from node.renter.accounts import ARREARS, TRANSIENT, Accounts, agreement_path
 from node.renter.context import Context
 from node.renter.errors import FileUnavailable
 from node.renter.faults import to_fault
@@ -178,7 +178,8 @@ class Downloader:
                 except PeerRefused as refusal:
                     if not tries_left or not await self._accounts.mend(account, refusal):
                         raise
-                    if payment.added and self._accounts.holds(payment):
+                    owed = refusal.error == ARREARS  # paid now, and no less than this payment perhaps
+                    if not owed and payment.added and self._accounts.holds(payment):
                         raise  # it took this very payment, and gives nothing for it
                 else:
                     rise = await self._accounts.record_read(payment)
