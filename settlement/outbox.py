@@ -143,9 +143,13 @@ class Outbox:
 
     async def resume(self, keys: Iterable[SigningKey]) -> list[Queued]:
         """After a start: give the keys back and send what is open; what still is."""
-        self._keys |= {key.address: key for key in keys}
+        self.hold(keys)
         await self.tick()
         return self.open()
+
+    def hold(self, keys: Iterable[SigningKey]) -> None:
+        """Give keys back; the next `tick` sends with them."""
+        self._keys |= {key.address: key for key in keys}
 
     def set_ceiling(self, ceiling: int) -> None:
         """Change what a unit of gas may cost, of all that is open: what has the next nonce must go first."""

@@ -110,6 +110,18 @@ def update_queued(conn: Connection, queued: Queued) -> None:
     conn.execute(update(_queue).where(_queue.c.id == queued.id).values(**changes))
 
 
+def give_up(conn: Connection, reason: str, *, signed: bool) -> None:
+    """Want none of what was never signed any more, and with `signed` none of what was.
+
+    Of that the chain decides: an empty transfer competes for its nonce.
+    """
+    for queued in list_open(conn):
+        if queued.phase is Phase.QUEUED:
+            update_queued(conn, replace(queued, phase=Phase.CANCELLED, problem=reason))
+        elif signed:
+            update_queued(conn, replace(queued, phase=Phase.CANCELLING, problem=reason))
+
+
 def add_attempt(conn: Connection, queued: Queued, attempt: Attempt) -> Queued:
     """Keep a signed form, before anybody else sees it."""
     sent = replace(queued, phase=Phase.CANCELLING if attempt.cancels else Phase.SENT, problem="")

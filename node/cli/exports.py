@@ -274,7 +274,7 @@ def _mark(role: Role, path: Path, taken_at: Timestamp, now: int) -> None:
         else:
             from node.db.restoration import mark_restored
 
-            database.write_sync(lambda conn: mark_restored(conn, taken_at, Timestamp(now)))
+            database.write_sync(lambda conn: mark_restored(conn, taken_at, Timestamp(now), signed=True))
 
 
 def _open(role: Role, path: Path) -> "Database":

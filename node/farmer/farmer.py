@@ -5,7 +5,6 @@ the core; what is returned is on disk.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import replace
 
 from node.agreement import Agreement
@@ -38,7 +37,6 @@ from node.messages import (
 from payments.types import ChannelId, NodeId
 from payments.vouchers import SignedVoucher, SigningKey, Terms
 from settlement.claims import Outcome
-from settlement.errors import ChainError
 from settlement.outbox import DEFAULT_CEILING, Outbox
 from settlement.watcher import Watcher
 
@@ -155,9 +153,7 @@ class Farmer:
         restored.find_frozen(self.farm)
         recall_contracts(self.farm)
         await upkeep.reconcile(self.farm)
-        if self._gas_key is not None:
-            with suppress(ChainError):  # `follow` says so, and tries again
-                await self._outbox.resume([self._gas_key])
+        self._outbox.hold([self._gas_key] if self._gas_key else [])
         await self.follow()
 
     async def follow(self) -> None:
