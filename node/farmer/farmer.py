@@ -10,7 +10,17 @@ from dataclasses import replace
 from node.agreement import Agreement
 from node.audit import Challenge
 from node.db.farmer import list_books
-from node.farmer import admission, agreements, auditor, downloads, restored, shelf, upkeep, vouchers
+from node.farmer import (
+    admission,
+    agreements,
+    auditor,
+    downloads,
+    restored,
+    shelf,
+    taken_back,
+    upkeep,
+    vouchers,
+)
 from node.farmer.alarms import Alarms
 from node.farmer.collector import Collector
 from node.farmer.config import FarmerConfig
@@ -27,6 +37,7 @@ from node.messages import (
     AuditRequest,
     ChainMessage,
     ChannelView,
+    CountersignedAgreement,
     NodeInfo,
     ShelfEntry,
     ShelfList,
@@ -103,6 +114,13 @@ class Farmer:
     def agreement(self, node: NodeId, agreement: bytes) -> AgreementView:
         """GET /v1/agreements/{id}."""
         return agreements.see(self.farm, node, agreement)
+
+    async def take_back(self, node: NodeId, message: CountersignedAgreement) -> AgreementView:
+        """POST /v1/agreements/{id}."""
+        terms = message.agreement.core()
+        return await taken_back.take_back(
+            self.farm, node, terms, message.renter_signature, message.farmer_signature
+        )
 
     async def delete(self, node: NodeId, agreement: bytes) -> AgreementView:
         """DELETE /v1/agreements/{id}."""

@@ -21,6 +21,7 @@ from node.db.farmer_agreements import (
     save_sums,
     stored_shards,
 )
+from node.db.restoration import load_restoration
 from node.errors import NodeError
 from node.farmer.agreements import end
 from node.farmer.farm import Farm, caught_up, exposure_limit, owed
@@ -105,6 +106,8 @@ async def reconcile(farm: Farm) -> None:
     due = farm.database.read(lambda conn: set(stored_shards(conn)))
     there = set(await farm.run(lambda: list(farm.store.shards())))
     known = farm.database.read(lambda conn: load_agreements(conn, there - due))
+    if farm.database.read(load_restoration) is not None:  # it may be countersigned since the copy was taken
+        known = {name: one for name, one in known.items() if one.state is not AgreementState.PROPOSED}
     for orphan in known:
         try:
             await farm.run(farm.store.delete, orphan)

@@ -21,11 +21,11 @@ from node.errors import CheckFailed, NodeError, short
 from node.manifest import Segment
 from node.merkle import build_tree
 from node.messages import ReadShard, SignedVoucherMessage
-from node.renter.accounts import ARREARS, TRANSIENT, Accounts, agreement_path
+from node.renter.accounts import ARREARS, SERVER_FAULT, TRANSIENT, UNAGREED, Accounts, agreement_path
 from node.renter.context import Context
 from node.renter.errors import FileUnavailable
 from node.renter.faults import to_fault
-from node.renter.money import active_account
+from node.renter.money import Account, active_account
 from node.renter.reports import Fault, Trouble
 from node.tasks import end
 from node.transport import PeerRefused
@@ -37,7 +37,6 @@ HEDGE_SECONDS: Final = 3.0
 """A pause without any bytes, after which one more farmer is asked."""
 TRIES: Final = 3
 """Times a step is paid and asked for, while objections about money can be removed."""
-SERVER_FAULT: Final = 500
 
 
 @dataclass(eq=False)
@@ -176,7 +175,7 @@ class Downloader:
                 try:
                     part = await self._context.transport.read(target, path, message, length)
                 except PeerRefused as refusal:
-                    if not tries_left or not await self._accounts.mend(account, refusal):
+                    if not tries_left or not await self._mend(account, shard, refusal):
                         raise
                     owed = refusal.error == ARREARS  # paid now, and no less than this payment perhaps
                     if not owed and payment.added and self._accounts.holds(payment):
@@ -186,6 +185,12 @@ class Downloader:
                     self.paid += rise
                     return part
         raise AssertionError
+
+    async def _mend(self, account: Account, shard: ShardRecord, refusal: PeerRefused) -> bool:
+        """Remove what a farmer objects to; tell whether to ask again."""
+        if refusal.error in UNAGREED:
+            return bool(await self._accounts.hand_back(account, [shard]))
+        return await self._accounts.mend(account, refusal)
 
 
 def _refused_before(shard: ShardRecord, now: int) -> bool:

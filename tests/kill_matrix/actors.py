@@ -183,9 +183,7 @@ async def _farm(role: Role, gas_key: SigningKey, orders: Connection) -> None:
     await _obey(daemon.url, orders, carry_out)
 
 
-async def _watch(
-    role: Role, node_key: NodeKey, gas_key: SigningKey, port: int, orders: Connection
-) -> None:
+async def _watch(role: Role, node_key: NodeKey, gas_key: SigningKey, port: int, orders: Connection) -> None:
     deployment = Deployment.load(role.chain)
     async with await Chain.connect(deployment.url, deployment) as chain:
         with closing(open_tower_books(role.folder / "tower.db")) as books:

@@ -1,4 +1,4 @@
-"""A daemon that is a process: it says where it listens, takes orders one by one, and may die of any of them."""
+"""A daemon that is a process: it says where it listens, takes orders one by one, may die of any of them."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,7 +11,7 @@ from tests.kill_matrix.actors import wait
 
 
 class DaemonProcess:
-    """One life after another of the same daemon. `target` is told all it needs, and last where orders come."""
+    """One life after another of the same daemon. `target` is told all it needs, then where orders come."""
 
     def __init__(self, context: ForkServerContext, target: Callable[..., None]) -> None:
         self._context = context

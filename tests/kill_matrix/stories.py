@@ -208,6 +208,22 @@ def forget_and_start(world: World) -> None:
     start(world)
 
 
+def forget_newest(world: World) -> None:
+    """Let the farmer go on from a copy of its books that is older than its newest agreement."""
+    stop(world)
+    world.keep_books()
+    start(world)
+    put_newest(world)
+    stop(world)
+    world.lose_books()
+    do(world, deeds.make_farmer_forget, world.money)
+
+
+def forget_newest_and_start(world: World) -> None:
+    forget_newest(world)
+    start(world)
+
+
 def withdrawn(world: World) -> None:
     """Let a channel be spent that the copy believes to be open."""
     if not world.withdrawn:
@@ -331,7 +347,7 @@ STORIES: Final = (
             "answer propose",
             "commit node.farmer.agreements:propose",
             "answer receive_shard",
-            "commit node.farmer.agreements:_countersign",
+            "commit node.farmer.agreements:countersign",
         ),
         deeds.put,
         farmer=True,
@@ -564,6 +580,19 @@ STORIES: Final = (
         deeds.ask,
         farmer=True,
         prepare=make_farmer_forget,
+    ),
+    Story(
+        "remind",
+        ("send node.renter.accounts:Accounts._hand_back",),
+        deeds.audit,
+        prepare=forget_newest_and_start,
+    ),
+    Story(
+        "be reminded",
+        ("answer take_back", "commit node.farmer.agreements:countersign"),
+        deeds.audit,
+        farmer=True,
+        prepare=forget_newest,
     ),
     Story(
         "see blocks replaced",

@@ -18,6 +18,7 @@ from node.identity import NodeKey
 from payments.types import MAX_AMOUNT, Amount
 from payments.vouchers import SigningKey, channel_salt
 from settlement.client import Chain
+from settlement.copies import copy_database
 from settlement.deployment import Deployment, deploy
 from settlement.errors import Reverted
 from settlement.local_chain import ChainKind, LocalChain, dev_keys, give
@@ -74,8 +75,9 @@ class World:
         config = farmer_config(self.payee, self.deployment)
         offer = replace(config.offer, min_deposit=Amount(1))  # so that it lends three intervals, no more
         towers = (f"0x{self.tower_key.node.hex()}@http://127.0.0.1:{self.tower_port}",)
-        ports = {"port": lasting_port(), "metrics_port": lasting_port()}
-        self.config = replace(config, offer=offer, towers=towers, **ports)
+        self.config = replace(
+            config, offer=offer, towers=towers, port=lasting_port(), metrics_port=lasting_port()
+        )
         self.config.save(self.home.farm_config)
         self.url = ""
         self.before: Evidence | None = None
@@ -108,6 +110,17 @@ class World:
     def farmer_died(self) -> int:
         """How the farmer has ended; it must."""
         return self._farmer.died()
+
+    def keep_books(self) -> None:
+        """Copy the books of a farmer that does not run."""
+        copy_database(self.money, self.folder / "kept.db")
+
+    def lose_books(self) -> None:
+        """Put that copy in the place of its books, which know more."""
+        for path in self.money.parent.glob(f"{self.money.name}*"):
+            path.unlink()
+        (self.folder / "kept.db").rename(self.money)
+        self.disturbed, self.before = True, None
 
     # The watchtower
 

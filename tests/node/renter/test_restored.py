@@ -1,6 +1,7 @@
 """Going on from an old copy: the renter's, the farmer's, or the phrase alone. Nothing is paid twice."""
 
 import shutil
+import sqlite3
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,10 @@ from pathlib import Path
 from node.db import Connection
 from node.db.farmer import TABLES as FARMER_TABLES
 from node.db.farmer import list_books
-from node.db.restoration import ask_later, list_frozen, mark_restored
+from node.db.farmer_agreements import list_agreements
+from node.db.restoration import ask_later, list_frozen
+from node.farmer import restored
+from node.messages import AgreementState
 from node.renter import TABLES
 from node.renter.money import list_accounts
 from node.renter.shelf import begin_again
@@ -67,7 +71,7 @@ async def restore_farmer(farmer: Neighbour, copy: Path) -> None:
     shutil.copy(copy, farmer.place / "money.db")
     now = Timestamp(farmer.clock.now)
     with closing(Database.at(farmer.place / "money.db", [*CHAIN_TABLES, *FARMER_TABLES])) as database:
-        database.write_sync(lambda conn: mark_restored(conn, now, now, signed=True))
+        database.write_sync(lambda conn: restored.begin_again(conn, now, now))
     await farmer.start()
 
 
@@ -308,5 +312,66 @@ def test_restored_farmer_sends_no_claim_of_its_copy_again(tmp_path: Path) -> Non
             await farmer.farmer.follow()
         assert await balance(place) == 0
         assert phases(farmer.farmer.farm.database) == [Phase.CANCELLED]
+
+    tell(tmp_path, story, farmers=1)
+
+
+def test_farmer_restored_from_before_a_channel_learns_channel_agreements_and_vouchers_again(
+    tmp_path: Path,
+) -> None:
+    async def story(place: Village) -> None:
+        (farmer,) = place.farmers
+        copy = place.folder / "farmer.db"
+        copy_database(farmer.place / "money.db", copy)
+        await place.fund()
+        await place.store("first", FIRST, k=1, n=1)
+        await place.renter.audits.audit()
+        earned = place.earned(farmer.node)
+        await restore_farmer(farmer, copy)
+        assert await place.read("first") == FIRST
+        paid = place.earned(farmer.node)
+        assert paid > earned > 0
+        await restore_farmer(farmer, copy)
+        await place.restart_renter()
+        place.clock.pass_time(INTERVAL)
+        report = await place.renter.audits.audit()
+        assert outcomes(report) == {"PASSED": len(farmer.shards)}
+        assert held(farmer) == place.earned(farmer.node) == paid + sum(one.earned for one in report.results)
+        assert farmer.farmer.trouble == ()
+
+    tell(tmp_path, story, farmers=1)
+
+
+def test_farmer_restored_from_between_proposal_and_shard_stands_by_its_signature(tmp_path: Path) -> None:
+    async def story(place: Village) -> None:
+        (farmer,) = place.farmers
+        copy = place.folder / "farmer.db"
+        await place.fund()
+        await place.store("first", FIRST, k=1, n=1)
+        farm = farmer.farmer.farm
+        stored = farm.database.read(lambda conn: list_agreements(conn, state=AgreementState.STORED))
+        copy_database(farmer.place / "money.db", copy)
+        with closing(sqlite3.connect(copy)) as books, books:
+            books.execute("UPDATE farmer_agreement SET state = 'PROPOSED', farmer_signature = NULL")
+            books.execute("UPDATE farmer_account SET stored = 0, stored_bytes = 0")
+        await restore_farmer(farmer, copy)
+        place.clock.pass_time(2 * INTERVAL)
+        await farmer.farmer.sweep()  # the proposal is over by its own time
+        assert outcomes(await place.renter.audits.audit()) == {"PASSED": len(stored)}
+
+    tell(tmp_path, story, farmers=1)
+
+
+def test_farmer_that_has_lost_the_shard_too_cannot_be_reminded_of_it(tmp_path: Path) -> None:
+    async def story(place: Village) -> None:
+        (farmer,) = place.farmers
+        copy = place.folder / "farmer.db"
+        copy_database(farmer.place / "money.db", copy)
+        await place.fund()
+        await place.store("first", FIRST, k=1, n=1, segment_size=40_000)
+        lost, *kept = farmer.shards
+        lost.unlink()
+        await restore_farmer(farmer, copy)
+        assert outcomes(await place.renter.audits.audit()) == {"PASSED": len(kept), "FAILED": 1}
 
     tell(tmp_path, story, farmers=1)
