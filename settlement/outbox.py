@@ -93,7 +93,10 @@ class Outbox:
         """
         self._keys[key.address] = key
         async with self._lock:
-            queued = await self._database.write(lambda conn: store.add_wish(conn, purpose, key.address, call))
+            now = int(self._clock())
+            queued = await self._database.write(
+                lambda conn: store.add_wish(conn, purpose, key.address, call, now)
+            )
             with contextlib.suppress(ChainUnreachable):
                 if queued.phase is Phase.QUEUED:
                     await self._send(queued)
@@ -271,7 +274,8 @@ class Outbox:
         missing = set(range(mined, max(held))) - held
         pending = await self._chain.rpc.nonce(sender, "pending") if missing else 0
         for nonce in sorted(nonce for nonce in missing if nonce >= pending):
-            await self._database.write(partial(store.add_filler, sender=sender, nonce=nonce))
+            filler = partial(store.add_filler, sender=sender, nonce=nonce, now=int(self._clock()))
+            await self._database.write(filler)
 
     async def _sign_and_broadcast(self, queued: Queued, fees: Fees, key: SigningKey) -> None:
         """Store first, speak then: the only place where transactions are signed for this chain."""

@@ -51,6 +51,7 @@ class Queued:
     nonce: int | None = None
     problem: str = ""
     final: bytes | None = None
+    queued_at: int = 0
 
     @property
     def empty(self) -> bool:
@@ -78,8 +79,11 @@ def empty_transfer(sender: Address) -> Call:
     return Call(sender, b"")
 
 
-def add_wish(conn: Connection, purpose: str, sender: Address, call: Call) -> Queued:
-    """Queue a call; while the very same one is open for the same purpose, that one is meant."""
+def add_wish(conn: Connection, purpose: str, sender: Address, call: Call, now: int) -> Queued:
+    """Queue a call at unix seconds `now`.
+
+    While the very same one is open for the same purpose, that one is meant.
+    """
     fields = {
         "purpose": purpose,
         "sender": sender,
@@ -92,13 +96,13 @@ def add_wish(conn: Connection, purpose: str, sender: Address, call: Call) -> Que
     if found is not None:
         return _queued(found)
     blank = {"gas": 0, "nonce": None, "state": Phase.QUEUED.value, "problem": "", "final": None}
-    key = conn.execute(insert(_queue).values(**fields, **blank)).inserted_primary_key
-    return Queued(int(key[0]) if key else 0, purpose, sender, call, Phase.QUEUED)
+    key = conn.execute(insert(_queue).values(**fields, **blank, queued_at=now)).inserted_primary_key
+    return Queued(int(key[0]) if key else 0, purpose, sender, call, Phase.QUEUED, queued_at=now)
 
 
-def add_filler(conn: Connection, sender: Address, nonce: int) -> None:
+def add_filler(conn: Connection, sender: Address, nonce: int, now: int) -> None:
     """Queue an empty transfer for a nonce that nothing uses."""
-    filler = add_wish(conn, f"use nonce {nonce}", sender, empty_transfer(sender))
+    filler = add_wish(conn, f"use nonce {nonce}", sender, empty_transfer(sender), now)
     update_queued(conn, replace(filler, nonce=nonce))
 
 
@@ -194,4 +198,5 @@ def _queued(row: Any) -> Queued:  # noqa: ANN401 - SQLAlchemy's row
         nonce=row.nonce,
         problem=row.problem,
         final=row.final,
+        queued_at=row.queued_at,
     )

@@ -248,7 +248,7 @@ async def sign_unsent(place: Village, database: Database, key: SigningKey, call:
     attempt = Attempt(sign_transaction(wish, key), fees, place.clock.now)
 
     def work(conn: Connection) -> None:
-        queued = add_wish(conn, "gift", key.address, call)
+        queued = add_wish(conn, "gift", key.address, call, place.clock.now)
         add_attempt(conn, replace(queued, nonce=nonce, gas=TRANSFER_GAS), attempt)
 
     await database.write(work)
