@@ -295,7 +295,8 @@ class Outbox:
         attempt = Attempt(sign_transaction(transaction, key), fees, int(self._clock()), cancels)
         sent = await self._database.write(lambda conn: store.add_attempt(conn, queued, attempt))
         self._waiting.pop(queued.id, None)
-        await self._broadcast(sent, attempt)
+        if sent is not None:  # else the next tick sees what somebody else has done
+            await self._broadcast(sent, attempt)
 
     async def _broadcast(self, queued: Queued, attempt: Attempt) -> None:
         """Hand raw bytes to the node. Of a refusal only missing money matters; of the rest the chain decides.
@@ -314,15 +315,14 @@ class Outbox:
         """Keep a transaction queued with the reason; a chain without answer is the caller's to report."""
         self._waiting[queued.id] = reason
         if queued.problem != str(reason):
-            waiting = replace(queued, problem=str(reason))
-            await self._database.write(lambda conn: store.update_queued(conn, waiting))
+            await self._database.write(lambda conn: store.note_problem(conn, queued, str(reason)))
         if isinstance(reason, ChainUnreachable):
             raise reason
 
     async def _resumed(self, queued: Queued) -> None:
         """Forget why it waited."""
         self._waiting.pop(queued.id, None)
-        await self._database.write(lambda conn: store.update_queued(conn, replace(queued, problem="")))
+        await self._database.write(lambda conn: store.note_problem(conn, queued, ""))
 
     async def _end(self, queued: Queued) -> None:
         self._suspects.pop(queued.id, None)

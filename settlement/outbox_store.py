@@ -109,8 +109,7 @@ def add_filler(conn: Connection, sender: Address, nonce: int, now: int) -> None:
 def update_queued(conn: Connection, queued: Queued) -> None:
     """Write what has become of a transaction."""
     changes: dict[str, Any] = {"gas": queued.gas, "nonce": queued.nonce, "state": queued.phase.value}
-    problem = queued.problem.replace("\0", "\N{REPLACEMENT CHARACTER}")  # PostgreSQL has no room for it
-    changes |= {"problem": problem, "final": queued.final}
+    changes |= {"problem": _text(queued.problem), "final": queued.final}
     conn.execute(update(_queue).where(_queue.c.id == queued.id).values(**changes))
 
 
@@ -126,8 +125,18 @@ def give_up(conn: Connection, reason: str, *, signed: bool) -> None:
             update_queued(conn, replace(queued, phase=Phase.CANCELLING, problem=reason))
 
 
-def add_attempt(conn: Connection, queued: Queued, attempt: Attempt) -> Queued:
-    """Keep a signed form, before anybody else sees it."""
+def note_problem(conn: Connection, queued: Queued, problem: str) -> None:
+    """Write why a transaction waits; whether it is wanted may have been changed by somebody else meanwhile."""
+    conn.execute(update(_queue).where(_queue.c.id == queued.id).values(problem=_text(problem)))
+
+
+def add_attempt(conn: Connection, queued: Queued, attempt: Attempt) -> Queued | None:
+    """Keep a signed form, before anybody else sees it.
+
+    None, and nothing is kept, where another program has sent it or given it up meanwhile, or taken its nonce.
+    """
+    if load_queued(conn, queued.id).phase is not queued.phase or _taken(conn, queued):
+        return None
     sent = replace(queued, phase=Phase.CANCELLING if attempt.cancels else Phase.SENT, problem="")
     update_queued(conn, sent)
     priority = "" if attempt.fees.priority is None else str(attempt.fees.priority)
@@ -181,10 +190,28 @@ def list_attempts(conn: Connection, queued: Queued) -> list[Attempt]:
     ]
 
 
+def list_recent(conn: Connection, limit: int) -> list[Queued]:
+    """List what is over, the newest first."""
+    query = select(_queue).where(_queue.c.state.not_in(OPEN)).order_by(_queue.c.id.desc()).limit(limit)
+    return [_queued(row) for row in conn.execute(query)]
+
+
 def next_nonce(conn: Connection, sender: Address) -> int:
     """The nonce after the highest this key has ever used in this outbox."""
     highest = conn.execute(select(func.max(_queue.c.nonce)).where(_queue.c.sender == sender)).scalar()
     return 0 if highest is None else int(highest) + 1
+
+
+def _taken(conn: Connection, queued: Queued) -> bool:
+    """Whether another open transaction of this sender has its nonce."""
+    same = (_queue.c.sender == queued.sender) & (_queue.c.nonce == queued.nonce)
+    query = select(_queue.c.id).where(same, _queue.c.id != queued.id, _queue.c.state.in_(OPEN))
+    return conn.execute(query).first() is not None
+
+
+def _text(problem: str) -> str:
+    """PostgreSQL has no room for a zero."""
+    return problem.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _queued(row: Any) -> Queued:  # noqa: ANN401 - SQLAlchemy's row

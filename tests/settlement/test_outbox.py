@@ -659,3 +659,39 @@ def test_after_kill_9_the_wish_is_carried_out_exactly_once(
                 database.close()
 
     run(story())
+
+
+@on_both
+def test_another_program_cancels_what_this_one_has_sent(still_anvil: LocalChain, place: Place) -> None:
+    async def story() -> None:
+        async with still_world(still_anvil) as w:
+            ours, theirs = Outbox(place.open(TABLES), w.chain), Outbox(place.open(TABLES), w.chain)
+            queued = await ours.submit("fund", w.fund_call([(ALICE, 10)]), w.payer)
+            assert await theirs.cancel(queued) is Phase.CANCELLING  # it has no key
+            await ours.tick()
+            await mine(w.chain.rpc)
+            with pytest.raises(TransactionCancelled):
+                await ours.wait(queued, 10)
+            (state,) = await w.chain.channel_states([w.id(ALICE)])
+            assert state.deposit == 0
+
+    run(story())
+
+
+@on_both
+def test_two_programs_never_take_the_same_nonce(endpoint: Endpoint, place: Place) -> None:
+    async def story() -> None:
+        async with world(endpoint()) as w:
+            one, other = Outbox(place.open(TABLES), w.chain), Outbox(place.open(TABLES), w.chain)
+            first = await w.chain.rpc.nonce(w.payer.address)
+            calls = [w.fund_call([(ALICE, 10)]), w.fund_call([(BOB, 10)])]
+            ids = await asyncio.gather(
+                one.submit("fund", calls[0], w.payer), other.submit("fund", calls[1], w.payer)
+            )
+            for box, queued in zip((one, other), ids, strict=True):
+                await box.wait(queued)
+            assert await w.chain.rpc.nonce(w.payer.address) == first + 2
+            states = await w.chain.channel_states([w.id(ALICE), w.id(BOB)])
+            assert [state.deposit for state in states] == [10, 10]
+
+    run(story())
