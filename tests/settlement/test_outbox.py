@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from payments.types import Amount
 from settlement import outbox as outbox_module
@@ -28,7 +29,16 @@ from settlement.errors import (
 from settlement.fees import GWEI
 from settlement.local_chain import ChainKind, LocalChain, embedded, give, mine
 from settlement.outbox import Outbox
-from settlement.outbox_store import Attempt, Phase, list_attempts, load_queued
+from settlement.outbox_store import (
+    Attempt,
+    Phase,
+    Queued,
+    add_attempt,
+    add_wish,
+    list_attempts,
+    load_queued,
+    update_queued,
+)
 from settlement.reverts import ERC20InsufficientBalance
 from settlement.rpc import Fees, Rpc, Sent
 from settlement.tables import TABLES
@@ -678,20 +688,23 @@ def test_another_program_cancels_what_this_one_has_sent(still_anvil: LocalChain,
     run(story())
 
 
-@on_both
-def test_two_programs_never_take_the_same_nonce(endpoint: Endpoint, place: Place) -> None:
-    async def story() -> None:
-        async with world(endpoint()) as w:
-            one, other = Outbox(place.open(TABLES), w.chain), Outbox(place.open(TABLES), w.chain)
-            first = await w.chain.rpc.nonce(w.payer.address)
-            calls = [w.fund_call([(ALICE, 10)]), w.fund_call([(BOB, 10)])]
-            ids = await asyncio.gather(
-                one.submit("fund", calls[0], w.payer), other.submit("fund", calls[1], w.payer)
-            )
-            for box, queued in zip((one, other), ids, strict=True):
-                await box.wait(queued)
-            assert await w.chain.rpc.nonce(w.payer.address) == first + 2
-            states = await w.chain.channel_states([w.id(ALICE), w.id(BOB)])
-            assert [state.deposit for state in states] == [10, 10]
+def signed(queued: Queued, nonce: int) -> tuple[Queued, Attempt]:
+    """A transaction as a program is about to keep it, signed with this nonce."""
+    call = queued.call
+    wish = Transaction(31_337, nonce, call.to, call.data, call.value, 21_000, Fees(1, None))
+    return replace(queued, nonce=nonce), Attempt(sign_transaction(wish, new_key()), wish.fees, 0)
 
-    run(story())
+
+@on_both
+def test_two_programs_neither_take_one_nonce_nor_sign_one_wish_twice(database: Database) -> None:
+    def step(conn: Connection) -> None:
+        one, other = (add_wish(conn, "gift", ALICE, Call(BOB, b"", value), 0) for value in (1, 2))
+        assert add_attempt(conn, *signed(one, 7)) is not None
+        assert add_attempt(conn, *signed(one, 8)) is None  # it has been sent
+        assert add_attempt(conn, *signed(other, 7)) is None
+        assert load_queued(conn, other.id) == other
+        assert len(list_attempts(conn, one)) == 1
+        update_queued(conn, replace(other, phase=Phase.CANCELLED))
+        assert add_attempt(conn, *signed(other, 8)) is None
+
+    database.write_sync(step)
