@@ -223,7 +223,7 @@ class Outbox:
             else:
                 await self._sign_and_broadcast(queued, fees, key)
                 return
-        if not await rpc.knows(last.signed.hash):
+        if not turned and not await rpc.knows(last.signed.hash):  # what is unwanted is not sent again
             await self._broadcast(queued, last)
         elif queued.problem and not due:
             await self._resumed(queued)
