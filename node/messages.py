@@ -301,6 +301,14 @@ class ProposeAgreement(Message):
     renter_signature: Signature
 
 
+class CountersignedAgreement(Message):
+    """POST /v1/agreements/{id}: an agreement that the farmer has signed, and whose books do not know it."""
+
+    agreement: AgreementMessage
+    renter_signature: Signature
+    farmer_signature: Signature
+
+
 class AgreementState(Enum):
     """How far an agreement has come on the farmer's side."""
 

@@ -26,6 +26,7 @@ from sqlmodel import SQLModel
 from payments.types import Amount, to_amount
 from settlement import postgresql, steps, storage_faults
 from settlement.errors import StorageClosed, StorageFailed
+from settlement.migrations import migrate
 
 T = TypeVar("T")
 
@@ -219,7 +220,10 @@ class Database:
         if not self._sqlite:
             postgresql.prepare(conn, self.name, self._schema)
         metadata: MetaData = SQLModel.metadata
-        chosen = None if tables is None else [metadata.tables[str(table.__tablename__)] for table in tables]
+        chosen = [metadata.tables[str(table.__tablename__)] for table in tables or ()]
+        if tables is None:
+            chosen = list(metadata.tables.values())
+        migrate(conn, self.name, chosen)
         metadata.create_all(conn, tables=chosen)
 
     def _engine(self, url: URL, begin: str, *, query_only: bool = False) -> Engine:

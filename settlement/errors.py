@@ -106,6 +106,31 @@ class StorageUnreachable(StorageError):
         self.reason = reason
 
 
+class StorageTooNew(StorageError):
+    """A later version of this software has written the database."""
+
+    def __init__(self, database: str, found: int, known: int) -> None:
+        super().__init__(
+            database,
+            f"written by a later version (its books are version {found}, this one knows {known}); use that"
+            " version again, or restore a copy from before",
+        )
+        self.found = found
+        self.known = known
+
+
+class StorageTooOld(StorageError):
+    """A version too early to be brought up to date has written the database."""
+
+    def __init__(self, database: str, missing: str) -> None:
+        super().__init__(
+            database,
+            f"written by an early version ({missing} is missing); go on with the version that wrote it, or"
+            " begin with an empty TITHE_HOME",
+        )
+        self.missing = missing
+
+
 class StorageNotDurable(StorageError):
     """The database's server may forget what it has acknowledged: not fit for money."""
 

@@ -93,7 +93,10 @@ class Outbox:
         """
         self._keys[key.address] = key
         async with self._lock:
-            queued = await self._database.write(lambda conn: store.add_wish(conn, purpose, key.address, call))
+            now = int(self._clock())
+            queued = await self._database.write(
+                lambda conn: store.add_wish(conn, purpose, key.address, call, now)
+            )
             with contextlib.suppress(ChainUnreachable):
                 if queued.phase is Phase.QUEUED:
                     await self._send(queued)
@@ -143,9 +146,13 @@ class Outbox:
 
     async def resume(self, keys: Iterable[SigningKey]) -> list[Queued]:
         """After a start: give the keys back and send what is open; what still is."""
-        self._keys |= {key.address: key for key in keys}
+        self.hold(keys)
         await self.tick()
         return self.open()
+
+    def hold(self, keys: Iterable[SigningKey]) -> None:
+        """Give keys back; the next `tick` sends with them."""
+        self._keys |= {key.address: key for key in keys}
 
     def set_ceiling(self, ceiling: int) -> None:
         """Change what a unit of gas may cost, of all that is open: what has the next nonce must go first."""
@@ -216,7 +223,7 @@ class Outbox:
             else:
                 await self._sign_and_broadcast(queued, fees, key)
                 return
-        if not await rpc.knows(last.signed.hash):
+        if not turned and not await rpc.knows(last.signed.hash):  # what is unwanted is not sent again
             await self._broadcast(queued, last)
         elif queued.problem and not due:
             await self._resumed(queued)
@@ -267,7 +274,8 @@ class Outbox:
         missing = set(range(mined, max(held))) - held
         pending = await self._chain.rpc.nonce(sender, "pending") if missing else 0
         for nonce in sorted(nonce for nonce in missing if nonce >= pending):
-            await self._database.write(partial(store.add_filler, sender=sender, nonce=nonce))
+            filler = partial(store.add_filler, sender=sender, nonce=nonce, now=int(self._clock()))
+            await self._database.write(filler)
 
     async def _sign_and_broadcast(self, queued: Queued, fees: Fees, key: SigningKey) -> None:
         """Store first, speak then: the only place where transactions are signed for this chain."""
@@ -287,7 +295,8 @@ class Outbox:
         attempt = Attempt(sign_transaction(transaction, key), fees, int(self._clock()), cancels)
         sent = await self._database.write(lambda conn: store.add_attempt(conn, queued, attempt))
         self._waiting.pop(queued.id, None)
-        await self._broadcast(sent, attempt)
+        if sent is not None:  # else the next tick sees what somebody else has done
+            await self._broadcast(sent, attempt)
 
     async def _broadcast(self, queued: Queued, attempt: Attempt) -> None:
         """Hand raw bytes to the node. Of a refusal only missing money matters; of the rest the chain decides.
@@ -306,15 +315,14 @@ class Outbox:
         """Keep a transaction queued with the reason; a chain without answer is the caller's to report."""
         self._waiting[queued.id] = reason
         if queued.problem != str(reason):
-            waiting = replace(queued, problem=str(reason))
-            await self._database.write(lambda conn: store.update_queued(conn, waiting))
+            await self._database.write(lambda conn: store.note_problem(conn, queued, str(reason)))
         if isinstance(reason, ChainUnreachable):
             raise reason
 
     async def _resumed(self, queued: Queued) -> None:
         """Forget why it waited."""
         self._waiting.pop(queued.id, None)
-        await self._database.write(lambda conn: store.update_queued(conn, replace(queued, problem="")))
+        await self._database.write(lambda conn: store.note_problem(conn, queued, ""))
 
     async def _end(self, queued: Queued) -> None:
         self._suspects.pop(queued.id, None)

@@ -51,6 +51,7 @@ class Queued:
     nonce: int | None = None
     problem: str = ""
     final: bytes | None = None
+    queued_at: int = 0
 
     @property
     def empty(self) -> bool:
@@ -78,8 +79,11 @@ def empty_transfer(sender: Address) -> Call:
     return Call(sender, b"")
 
 
-def add_wish(conn: Connection, purpose: str, sender: Address, call: Call) -> Queued:
-    """Queue a call; while the very same one is open for the same purpose, that one is meant."""
+def add_wish(conn: Connection, purpose: str, sender: Address, call: Call, now: int) -> Queued:
+    """Queue a call at unix seconds `now`.
+
+    While the very same one is open for the same purpose, that one is meant.
+    """
     fields = {
         "purpose": purpose,
         "sender": sender,
@@ -92,26 +96,47 @@ def add_wish(conn: Connection, purpose: str, sender: Address, call: Call) -> Que
     if found is not None:
         return _queued(found)
     blank = {"gas": 0, "nonce": None, "state": Phase.QUEUED.value, "problem": "", "final": None}
-    key = conn.execute(insert(_queue).values(**fields, **blank)).inserted_primary_key
-    return Queued(int(key[0]) if key else 0, purpose, sender, call, Phase.QUEUED)
+    key = conn.execute(insert(_queue).values(**fields, **blank, queued_at=now)).inserted_primary_key
+    return Queued(int(key[0]) if key else 0, purpose, sender, call, Phase.QUEUED, queued_at=now)
 
 
-def add_filler(conn: Connection, sender: Address, nonce: int) -> None:
+def add_filler(conn: Connection, sender: Address, nonce: int, now: int) -> None:
     """Queue an empty transfer for a nonce that nothing uses."""
-    filler = add_wish(conn, f"use nonce {nonce}", sender, empty_transfer(sender))
+    filler = add_wish(conn, f"use nonce {nonce}", sender, empty_transfer(sender), now)
     update_queued(conn, replace(filler, nonce=nonce))
 
 
 def update_queued(conn: Connection, queued: Queued) -> None:
     """Write what has become of a transaction."""
     changes: dict[str, Any] = {"gas": queued.gas, "nonce": queued.nonce, "state": queued.phase.value}
-    problem = queued.problem.replace("\0", "\N{REPLACEMENT CHARACTER}")  # PostgreSQL has no room for it
-    changes |= {"problem": problem, "final": queued.final}
+    changes |= {"problem": _text(queued.problem), "final": queued.final}
     conn.execute(update(_queue).where(_queue.c.id == queued.id).values(**changes))
 
 
-def add_attempt(conn: Connection, queued: Queued, attempt: Attempt) -> Queued:
-    """Keep a signed form, before anybody else sees it."""
+def give_up(conn: Connection, reason: str, *, signed: bool) -> None:
+    """Want none of what was never signed any more, and with `signed` none of what was.
+
+    Of that the chain decides: an empty transfer competes for its nonce.
+    """
+    for queued in list_open(conn):
+        if queued.phase is Phase.QUEUED:
+            update_queued(conn, replace(queued, phase=Phase.CANCELLED, problem=reason))
+        elif signed:
+            update_queued(conn, replace(queued, phase=Phase.CANCELLING, problem=reason))
+
+
+def note_problem(conn: Connection, queued: Queued, problem: str) -> None:
+    """Write why a transaction waits; whether it is wanted may have been changed by somebody else meanwhile."""
+    conn.execute(update(_queue).where(_queue.c.id == queued.id).values(problem=_text(problem)))
+
+
+def add_attempt(conn: Connection, queued: Queued, attempt: Attempt) -> Queued | None:
+    """Keep a signed form, before anybody else sees it.
+
+    None, and nothing is kept, where another program has sent it or given it up meanwhile, or taken its nonce.
+    """
+    if load_queued(conn, queued.id).phase is not queued.phase or _taken(conn, queued):
+        return None
     sent = replace(queued, phase=Phase.CANCELLING if attempt.cancels else Phase.SENT, problem="")
     update_queued(conn, sent)
     priority = "" if attempt.fees.priority is None else str(attempt.fees.priority)
@@ -165,10 +190,28 @@ def list_attempts(conn: Connection, queued: Queued) -> list[Attempt]:
     ]
 
 
+def list_recent(conn: Connection, limit: int) -> list[Queued]:
+    """List what is over, the newest first."""
+    query = select(_queue).where(_queue.c.state.not_in(OPEN)).order_by(_queue.c.id.desc()).limit(limit)
+    return [_queued(row) for row in conn.execute(query)]
+
+
 def next_nonce(conn: Connection, sender: Address) -> int:
     """The nonce after the highest this key has ever used in this outbox."""
     highest = conn.execute(select(func.max(_queue.c.nonce)).where(_queue.c.sender == sender)).scalar()
     return 0 if highest is None else int(highest) + 1
+
+
+def _taken(conn: Connection, queued: Queued) -> bool:
+    """Whether another open transaction of this sender has its nonce."""
+    same = (_queue.c.sender == queued.sender) & (_queue.c.nonce == queued.nonce)
+    query = select(_queue.c.id).where(same, _queue.c.id != queued.id, _queue.c.state.in_(OPEN))
+    return conn.execute(query).first() is not None
+
+
+def _text(problem: str) -> str:
+    """PostgreSQL has no room for a zero."""
+    return problem.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _queued(row: Any) -> Queued:  # noqa: ANN401 - SQLAlchemy's row
@@ -182,4 +225,5 @@ def _queued(row: Any) -> Queued:  # noqa: ANN401 - SQLAlchemy's row
         nonce=row.nonce,
         problem=row.problem,
         final=row.final,
+        queued_at=row.queued_at,
     )

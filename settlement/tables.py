@@ -94,6 +94,8 @@ class TransactionRow(SQLModel, table=True):
     problem: str
     final: bytes | None = Field(default=None, sa_type=LargeBinary)
     """Hash of the attempt that ended it."""
+    queued_at: int = Field(default=0, sa_type=BigInteger)
+    """Unix seconds; 0 where an early version queued it."""
 
 
 class AttemptRow(SQLModel, table=True):

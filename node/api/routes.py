@@ -24,6 +24,7 @@ from node.messages import (
     AnyMessage,
     AuditRequest,
     Bounded,
+    CountersignedAgreement,
     OpenChannel,
     PayVoucher,
     ProposeAgreement,
@@ -63,6 +64,7 @@ class _Routes:
             ("GET", "/v1/channels/{name}", self.channel),
             ("POST", "/v1/agreements", self.propose),
             ("GET", "/v1/agreements/{name}", self.agreement),
+            ("POST", "/v1/agreements/{name}", self.take_back),
             ("DELETE", "/v1/agreements/{name}", self.delete),
             ("PUT", "/v1/agreements/{name}/shard", self.receive_shard),
             ("POST", "/v1/agreements/{name}/read", self.read_shard),
@@ -101,6 +103,10 @@ class _Routes:
     async def agreement(self, request: Request) -> Response:
         node = await self._bare(request)
         return json_answer(self._farmer.agreement(node, _name(request)))
+
+    async def take_back(self, request: Request) -> Response:
+        node, message = await self._read(request, CountersignedAgreement)
+        return json_answer(await self._farmer.take_back(node, message))
 
     async def delete(self, request: Request) -> Response:
         node = await self._bare(request)

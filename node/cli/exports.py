@@ -272,9 +272,9 @@ def _mark(role: Role, path: Path, taken_at: Timestamp, now: int) -> None:
 
             database.write_sync(lambda conn: begin_again(conn, taken_at, Timestamp(now)))
         else:
-            from node.db.restoration import mark_restored
+            from node.farmer import restored
 
-            database.write_sync(lambda conn: mark_restored(conn, taken_at, Timestamp(now)))
+            database.write_sync(lambda conn: restored.begin_again(conn, taken_at, Timestamp(now)))
 
 
 def _open(role: Role, path: Path) -> "Database":

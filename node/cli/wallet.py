@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli import wallet_send
+from node.cli import wallet_queue, wallet_send
 from node.cli.errors import NotDone, Unusable
 from node.cli.identifiers import show_address
 from node.cli.keys import resolve_owners
@@ -28,10 +28,11 @@ Name = Annotated[str, typer.Argument(help="What to call it here.", show_default=
 def add_to(app: typer.Typer) -> None:
     """Put this group into the command line."""
     group.add_typer(wallet_send.group)
+    group.add_typer(wallet_queue.group)
     app.add_typer(
         group,
         name="wallet",
-        help="Keys that hold money: make, import, list them; see balances, send tokens.",
+        help="Keys that hold money: make, import, list them; see balances, send tokens, cancel.",
         rich_help_panel="Set up",
     )
 

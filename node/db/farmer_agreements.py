@@ -202,6 +202,12 @@ def stored_shards(conn: Connection) -> Iterator[bytes]:
         yield row.id
 
 
+def wait_for_shards(conn: Connection, until: Timestamp) -> None:
+    """Let every proposal wait for its shard at least until then."""
+    waiting = (_AGREEMENT.c.state == AgreementState.PROPOSED.value) & (_AGREEMENT.c.upload_by < until)
+    conn.execute(update(_AGREEMENT).where(waiting).values(upload_by=until))
+
+
 def load_sums(conn: Connection, renter: NodeId) -> RenterSums:
     """A renter's sums, all zero when it is new."""
     rows = _load_sums(conn, key=renter)

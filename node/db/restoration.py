@@ -12,6 +12,7 @@ from sqlmodel import Field, SQLModel
 
 from payments.channel import Status
 from payments.types import ChannelId, NodeId, Timestamp
+from settlement.outbox_store import give_up
 from settlement.statements import Statement
 from settlement.tables import list_channels, table
 
@@ -46,6 +47,8 @@ class UnaskedPeerRow(SQLModel, table=True):
 TABLES: Final[tuple[type[SQLModel], ...]] = (RestorationRow, FrozenChannelRow, UnaskedPeerRow)
 """What this module keeps in a money database."""
 
+FROM_A_COPY: Final = "the books were restored from a copy that does not know whether it was done"
+
 _RESTORATION: Final[Table] = table(RestorationRow)
 _CHANNELS: Final[Table] = table(FrozenChannelRow)
 _PEERS: Final[Table] = table(UnaskedPeerRow)
@@ -62,8 +65,13 @@ class Restoration:
     chain_read: bool
 
 
-def mark_restored(conn: Connection, taken_at: Timestamp, now: Timestamp) -> None:
-    """Freeze every channel until it is reconciled."""
+def mark_restored(conn: Connection, taken_at: Timestamp, now: Timestamp, *, signed: bool) -> None:
+    """Freeze every channel until it is reconciled, and give up what the copy had only wished for.
+
+    Its node may have sent that since, under a nonce the copy does not know. What was signed has one nonce
+    for ever; it waits until the chain is read, or with `signed` is given up too.
+    """
+    give_up(conn, FROM_A_COPY, signed=signed)
     for rows in (_RESTORATION, _CHANNELS):
         conn.execute(delete(rows))
     conn.execute(insert(_RESTORATION).values(id=1, taken_at=taken_at, restored_at=now, chain_read=False))
@@ -78,6 +86,12 @@ def load_restoration(conn: Connection) -> Restoration | None:
     if row is None:
         return None
     return Restoration(Timestamp(row.taken_at), Timestamp(row.restored_at), row.chain_read)
+
+
+def awaits_chain(conn: Connection) -> bool:
+    """Whether the books are a copy, and the chain's news since it was taken are not in them yet."""
+    restoration = load_restoration(conn)
+    return restoration is not None and not restoration.chain_read
 
 
 def note_chain_read(conn: Connection) -> None:

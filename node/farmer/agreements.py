@@ -135,13 +135,13 @@ async def receive(farm: Farm, node: NodeId, upload: Upload) -> AgreementView:
         await _drain(chunks)
         return view(record)
     agreeing = await find_agreeing(farm, node, name, record.renter_signature)
-    farm.database.read(lambda conn: _check_signer(conn, farm, record, agreeing))  # may be closing by now
+    farm.database.read(lambda conn: check_signer(conn, farm, record, agreeing))  # may be closing by now
     async with farm.lock(name):  # one at a time: the room reserved is for one
         if see(farm, node, name).state is AgreementState.PROPOSED:
             await _take(farm, record, chunks)
         else:
             await _drain(chunks)
-        return view(await _countersign(farm, record))
+        return view(await countersign(farm, record))
 
 
 async def remove(farm: Farm, node: NodeId, name: bytes) -> AgreementView:
@@ -262,7 +262,7 @@ def _reserve(
     conn: Connection, farm: Farm, proposed: FarmerAgreement, agreeing: set[Address]
 ) -> FarmerAgreement:
     terms = proposed.agreement
-    _check_signer(conn, farm, proposed, agreeing)
+    check_signer(conn, farm, proposed, agreeing)
     waiting = list_agreements(conn, state=AgreementState.PROPOSED, renter=terms.renter, limit=MAX_WAITING)
     if len(waiting) == MAX_WAITING:
         raise TooManyProposals(MAX_WAITING)
@@ -283,7 +283,7 @@ def _check_interval(
         raise ExposureExceeded(due, farm.config.max_exposure)
 
 
-def _check_signer(conn: Connection, farm: Farm, proposed: FarmerAgreement, agreeing: set[Address]) -> None:
+def check_signer(conn: Connection, farm: Farm, proposed: FarmerAgreement, agreeing: set[Address]) -> None:
     """Want the signature of a signer with an open channel here; `agreeing` are contracts that gave theirs.
 
     Raises NoChannel, WrongRenterSignature.
@@ -349,7 +349,8 @@ def _keep(incoming: IncomingShard, rest: list[bytes], record: FarmerAgreement) -
     incoming.keep(record.id, tree)
 
 
-async def _countersign(farm: Farm, record: FarmerAgreement) -> FarmerAgreement:
+async def countersign(farm: Farm, record: FarmerAgreement) -> FarmerAgreement:
+    """Sign for a shard that is on the disk under its name, and write that down. Raises AgreementOver."""
     now = farm.now()
     signature = countersign_agreement(farm.domain, record.agreement, farm.key)
 

@@ -4,13 +4,23 @@ Knows nothing of HTTP. A request arrives here authenticated, as the id of the no
 the core; what is returned is on disk.
 """
 
-from contextlib import suppress
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from node.agreement import Agreement
 from node.audit import Challenge
 from node.db.farmer import list_books
-from node.farmer import admission, agreements, auditor, downloads, restored, shelf, upkeep, vouchers
+from node.farmer import (
+    admission,
+    agreements,
+    auditor,
+    downloads,
+    restored,
+    shelf,
+    taken_back,
+    upkeep,
+    vouchers,
+)
 from node.farmer.alarms import Alarms
 from node.farmer.collector import Collector
 from node.farmer.config import FarmerConfig
@@ -29,6 +39,7 @@ from node.messages import (
     AuditRequest,
     ChainMessage,
     ChannelView,
+    CountersignedAgreement,
     NodeInfo,
     ShelfEntry,
     ShelfList,
@@ -39,7 +50,6 @@ from node.messages import (
 from payments.types import ChannelId, NodeId
 from payments.vouchers import SignedVoucher, SigningKey, Terms
 from settlement.claims import Outcome
-from settlement.errors import ChainError
 from settlement.outbox import DEFAULT_CEILING, Outbox
 from settlement.watcher import Watcher
 
@@ -112,6 +122,13 @@ class Farmer:
         """GET /v1/agreements/{id}."""
         return agreements.see(self.farm, node, agreement)
 
+    async def take_back(self, node: NodeId, message: CountersignedAgreement) -> AgreementView:
+        """POST /v1/agreements/{id}."""
+        terms = message.agreement.core()
+        return await taken_back.take_back(
+            self.farm, node, terms, message.renter_signature, message.farmer_signature
+        )
+
     async def delete(self, node: NodeId, agreement: bytes) -> AgreementView:
         """DELETE /v1/agreements/{id}."""
         return await agreements.remove(self.farm, node, agreement)
@@ -164,9 +181,7 @@ class Farmer:
         restored.find_frozen(self.farm)
         recall_contracts(self.farm)
         await upkeep.reconcile(self.farm, accept_loss=accept_loss)
-        if self._gas_key is not None:
-            with suppress(ChainError):  # `follow` says so, and tries again
-                await self._outbox.resume([self._gas_key])
+        self._outbox.hold([self._gas_key] if self._gas_key else [])
         await self.follow()
 
     async def follow(self) -> None:

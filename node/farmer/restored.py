@@ -8,13 +8,24 @@ from collections.abc import Iterable
 from typing import Final
 
 from node.db import Connection
-from node.db.restoration import list_frozen, load_restoration, note_chain_read, thaw
+from node.db.farmer_agreements import wait_for_shards
+from node.db.restoration import list_frozen, load_restoration, mark_restored, note_chain_read, thaw
 from node.farmer.farm import Farm
 from payments.channel import Channel
-from payments.types import ChannelId, Seconds
+from payments.types import ChannelId, Seconds, Timestamp
 
 PATIENCE: Final = Seconds(7 * 86_400)
 """How long a renter may stay away before its channel is claimed by the vouchers of the copy."""
+
+
+def begin_again(conn: Connection, taken_at: Timestamp, now: Timestamp) -> None:
+    """Turn a copy into a farmer's books: everything is to be reconciled.
+
+    Claims are decided anew from the vouchers. What was proposed may be stored by now: its renter has time to
+    say so.
+    """
+    mark_restored(conn, taken_at, now, signed=True)
+    wait_for_shards(conn, Timestamp(now + PATIENCE))
 
 
 def find_frozen(farm: Farm) -> None:

@@ -22,6 +22,7 @@ from node.db.farmer_agreements import (
     save_sums,
     stored_shards,
 )
+from node.db.restoration import load_restoration
 from node.errors import NodeError
 from node.farmer.agreements import discard, end
 from node.farmer.farm import Farm, caught_up, exposure_limit, owed
@@ -138,6 +139,8 @@ async def reconcile(farm: Farm, *, accept_loss: bool = False) -> None:
     if gone:
         await give_up(farm.hoard, dict.fromkeys(gone, "its file is gone"))
     known = farm.database.read(lambda conn: load_agreements(conn, there - due))
+    if farm.database.read(load_restoration) is not None:  # it may be countersigned since the copy was taken
+        known = {name: one for name, one in known.items() if one.state is not AgreementState.PROPOSED}
     for orphan in known.values():
         await _tidy(farm, orphan)
     if strangers := len(there - due) - len(known):

@@ -15,7 +15,15 @@ from node.db.renter_purses import Purse, load_purses, save_purse
 from node.db.renter_shards import ShardRecord, ShardState, load_farmer_shards
 from node.db.restoration import is_frozen
 from node.hex import to_hex
-from node.messages import ChannelView, PayVoucher, SignedVoucherMessage
+from node.messages import (
+    AgreementMessage,
+    AgreementState,
+    AgreementView,
+    ChannelView,
+    CountersignedAgreement,
+    PayVoucher,
+    SignedVoucherMessage,
+)
 from node.renter.arrears import Unpaid, book_as_paid, prepaid_of, total_due, unpaid_time
 from node.renter.channels import FORGOTTEN, Channels
 from node.renter.context import Context
@@ -39,6 +47,8 @@ from payments.types import Amount, ChannelId, NodeId, Seconds, Timestamp
 BEHIND: Final = frozenset({"PAYMENT_TOO_LOW", "PAID_TOO_LOW", "WRONG_STEP"})
 """The farmer has proven or been paid more than we know: it can show that."""
 ARREARS: Final = "EXPOSURE_EXCEEDED"
+UNAGREED: Final = frozenset({"UNKNOWN_AGREEMENT", "AGREEMENT_NOT_FOUND", "NOT_STORED"})
+"""The farmer does not know an agreement: its books may be an old copy, and its own signature reminds it."""
 CLOSED: Final = frozenset({"CHANNEL_CLOSING", "CHANNEL_FROZEN", "CHANNEL_NOT_OPEN"})
 """The channel takes no vouchers: true if our own books say so too."""
 TRANSIENT: Final = (
@@ -58,6 +68,10 @@ TRANSIENT: Final = (
     }
 )
 """Refusals that may pass, of an honest farmer too: no proof of lost data, and no excuse either."""
+
+
+SERVER_FAULT: Final = 500
+"""The first status by which a farmer says that something is wrong with itself."""
 
 
 class Accounts:
@@ -156,6 +170,43 @@ class Accounts:
         if refusal.error == ARREARS:
             return await self._pay_arrears(account, refusal)
         return False
+
+    async def hand_back(self, account: Account, shards: Iterable[ShardRecord]) -> set[bytes]:
+        """Remind a farmer of what it has signed and does not know; the agreements it stands by again.
+
+        Of the others it says that it does not have the shard.
+
+        Raises the transport's errors, UnknownPeer, PaymentError.
+        """
+        taken = set[bytes]()
+        for shard in shards:
+            if shard.state is ShardState.STORED and shard.farmer_signature is not None:
+                try:
+                    view = await self._hand_back(account, shard, shard.farmer_signature)
+                except PeerRefused as refusal:
+                    if refusal.error in TRANSIENT or refusal.status >= SERVER_FAULT:
+                        raise
+                else:
+                    if view.state is AgreementState.STORED:
+                        taken.add(shard.agreement_id)
+        return taken
+
+    async def _hand_back(self, account: Account, shard: ShardRecord, signature: bytes) -> AgreementView:
+        message = CountersignedAgreement(
+            agreement=AgreementMessage.of(shard.agreement),
+            renter_signature=shard.renter_signature,
+            farmer_signature=signature,
+        )
+        target, path = self._peers.target(account.farmer), agreement_path(shard.agreement_id)
+        presented = False
+        while True:
+            try:
+                return await self._context.transport.post(target, path, message, AgreementView)
+            except PeerRefused as refusal:
+                if presented or refusal.error not in FORGOTTEN:
+                    raise
+            await self._channels.present(account.channel.id)
+            presented = True
 
     def ours(self, account: Account, refusal: PeerRefused) -> bool:
         """Tell whether a refusal is our doing by our own books; what a farmer says is no alibi."""

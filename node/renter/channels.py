@@ -13,7 +13,7 @@ from node.agreement import sign_node_key
 from node.audit import challenge_digest, verify_proof
 from node.db import Connection
 from node.db.renter_purses import Purse, load_purse, save_purse
-from node.db.restoration import freeze, is_frozen, load_restoration, note_chain_read, thaw
+from node.db.restoration import awaits_chain, freeze, is_frozen, load_restoration, note_chain_read, thaw
 from node.errors import NodeError
 from node.messages import (
     ChannelView,
@@ -60,8 +60,7 @@ class Channels:
         news = await self._watcher.poll()
         await self._watcher.acknowledge(news.effects)
         await self._adopt()
-        restoration = self._context.database.read(load_restoration)
-        if restoration is not None and not restoration.chain_read:
+        if self._context.database.read(awaits_chain):
             await self._context.database.write(note_chain_read)
         return news
 
@@ -92,8 +91,7 @@ class Channels:
         Raises NotReconciled where the chain is needed and does not answer, and as `present` does.
         """
         channel = account.channel.id
-        restoration = self._context.database.read(load_restoration)
-        if restoration is not None and not restoration.chain_read:
+        if self._context.database.read(awaits_chain):
             await self._read_chain(account.farmer)
         try:
             return await self._show(account)

@@ -19,7 +19,7 @@ from node.db import Connection
 from node.db.renter_peers import count_lapse
 from node.db.renter_shards import ShardRecord, record_check
 from node.errors import NodeError
-from node.renter.accounts import TRANSIENT, Accounts
+from node.renter.accounts import SERVER_FAULT, TRANSIENT, Accounts
 from node.renter.context import Context
 from node.renter.errors import FileUnavailable
 from node.renter.faults import to_fault
@@ -37,7 +37,6 @@ SPARE: Final = 8
 """One farmer more is asked for every so many shards that are needed."""
 QUIET_SECONDS: Final = 0.25
 """A pause without any bytes, after which more farmers are asked; each further one is twice as long."""
-SERVER_FAULT: Final = 500
 
 
 class Downloader:

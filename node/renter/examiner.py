@@ -26,7 +26,7 @@ from node.messages import (
     Proven,
     SignedVoucherMessage,
 )
-from node.renter.accounts import Accounts
+from node.renter.accounts import UNAGREED, Accounts
 from node.renter.batches import Subject, group_subjects, to_items
 from node.renter.channels import Channels
 from node.renter.context import Context
@@ -265,6 +265,13 @@ class Examiner:
         """Judge a refusal: a step if it decides something, else whether to send the challenge again."""
         if refusal.error in LOST:
             lost = _named(refusal) & {subject.shard.agreement_id for subject in subjects}
+            if refusal.error in UNAGREED:
+                try:
+                    shards = [subject.shard for subject in subjects]
+                    if lost & await self._accounts.hand_back(account, shards):
+                        return True
+                except (NodeError, PaymentError):
+                    return False
             return (
                 await self._conclude(audit, subjects, dict.fromkeys(lost, refusal.message)) if lost else False
             )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
+from node.db.restoration import awaits_chain
 from node.renter.channels import Channels
 from node.renter.context import Context
 from node.renter.errors import NothingToDo, PayerMissing, WithdrawalNotOpen
@@ -103,6 +104,8 @@ class Exits:
         key = self._context.keys.payer_key
         if key is None:
             raise PayerMissing(self._context.keys.payer)
+        if self._context.database.read(awaits_chain):
+            await self.channels.refresh()
         async with self._context.locks.hold(OUTBOX):
             sent: list[int] = []
             for call in calls:
@@ -121,8 +124,11 @@ class Exits:
     async def resume(self) -> None:
         """Bring what is open, or was thrown out of the chain again, one step further. Raises ChainError.
 
-        Nothing is done while another program of this renter is at it.
+        Nothing is done while another program of this renter is at it, nor before a restored copy knows what
+        has become of it on the chain.
         """
+        if self._context.database.read(awaits_chain):
+            return
         key = self._context.keys.payer_key
         async with self._context.locks.try_hold(OUTBOX) as mine:
             if mine and self._outbox.was_used():

@@ -14,7 +14,7 @@ from node.db.renter_shards import ShardRecord
 from node.errors import CheckFailed, short
 from node.leaf_ranges import LeafRange, verify_range
 from node.messages import ReadShard, SignedVoucherMessage
-from node.renter.accounts import Accounts, agreement_path
+from node.renter.accounts import ARREARS, UNAGREED, Accounts, agreement_path
 from node.renter.context import Context
 from node.renter.errors import NoOpenChannel
 from node.renter.money import Account, Payment
@@ -85,9 +85,10 @@ class Reads:
                         listener.arrived,
                     )
                 except PeerRefused as refusal:
-                    if not tries_left or not await self._accounts.mend(account, refusal):
+                    if not tries_left or not await self._mend(account, shard, refusal):
                         raise
-                    if payment.added and self._accounts.holds(payment):
+                    owed = refusal.error == ARREARS  # paid now, and no less than this payment perhaps
+                    if not owed and payment.added and self._accounts.holds(payment):
                         raise  # it took this very payment, and gives nothing for it
                 else:
                     data, proof = memoryview(answer)[:length], memoryview(answer)[length:]
@@ -100,6 +101,12 @@ class Reads:
     async def settle(self) -> None:
         """Wait until everything that has come is in the books."""
         await asyncio.gather(*self._booking)
+
+    async def _mend(self, account: Account, shard: ShardRecord, refusal: PeerRefused) -> bool:
+        """Remove what a farmer objects to; tell whether to ask again."""
+        if refusal.error in UNAGREED:
+            return bool(await self._accounts.hand_back(account, [shard]))
+        return await self._accounts.mend(account, refusal)
 
     async def _account(self, farmer: NodeId) -> Account:
         account = self._opened.get(farmer)

@@ -146,7 +146,7 @@ class Shelf:
 
 def begin_again(conn: Connection, taken_at: Timestamp, now: Timestamp) -> None:
     """Turn a copy, or nothing at all, into a renter's books: everything is to be reconciled."""
-    mark_restored(conn, taken_at, now)
+    mark_restored(conn, taken_at, now, signed=False)
     for peer in load_peers(conn):
         ask_later(conn, peer.node)
 

@@ -113,6 +113,8 @@ def acked_survives(evidence: Evidence) -> Breaches:
         held, earned = max(its.paid, its.proven, its.claimed), mine.accepted - evidence.extras
         if held < max(audited[channel], earned):
             yield f"proofs of {audited[channel]} were seen, {mine.accepted} earned, {held} is held"
+    if evidence.disturbed:
+        return
     kept = frozenset[bytes]().union(*(farmer.stored for farmer in evidence.farmers))
     for renter in evidence.renters:
         for lost in renter.stored - kept:

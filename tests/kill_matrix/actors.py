@@ -1,4 +1,5 @@
-"""The actors: a farmer's daemon and a renter as processes, forked from one that has imported everything.
+"""The actors: a farmer's daemon, a watchtower and a renter as processes, forked from one that has imported
+everything.
 
 To import takes ten times as long as what most of them live for. Each is told where to die, and what it has
 is a folder only: the next one goes on from there.
@@ -11,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -29,6 +30,8 @@ from node.home import Home
 from node.identity import NodeKey
 from node.master_key import MasterKey
 from node.renter import TABLES, Keys, Renter
+from node.tower.tower import Tower
+from node.tower_daemon import TowerDaemon, open_tower_books
 from node.transport import Patience
 from payments.errors import PaymentError
 from payments.types import ChannelId, Seconds
@@ -41,7 +44,7 @@ from settlement.errors import SettlementError
 from settlement.transactions import send_now
 
 NEVER: Final = 10.0**6
-IDLE: Final = Rhythm(follow=NEVER, collect=NEVER, sweep=NEVER, reload=NEVER)
+IDLE: Final = Rhythm(follow=NEVER, collect=NEVER, sweep=NEVER, reload=NEVER, towers=NEVER)
 """A farmer that moves when it is told to: so it dies where it is told to."""
 PATIENCE: Final = Patience(connect=20.0, stall=30.0)
 REFUSED: Final = 3
@@ -98,6 +101,15 @@ def farm(role: Role, gas_key: bytes, orders: Connection, *, meddler: bytes | Non
         _meddle(SigningKey(meddler))
     try:
         asyncio.run(_farm(role, SigningKey(gas_key), orders))
+    except SettlementError as error:
+        _refuse(error)
+
+
+def watch(role: Role, node_key: bytes, gas_key: bytes, port: int, orders: Connection) -> None:
+    """Be a watchtower that serves anybody; otherwise as `farm`."""
+    _begin(role)
+    try:
+        asyncio.run(_watch(role, NodeKey(node_key), SigningKey(gas_key), port, orders))
     except SettlementError as error:
         _refuse(error)
 
@@ -161,16 +173,33 @@ async def _farm(role: Role, gas_key: SigningKey, orders: Connection) -> None:
         rhythm=role.rhythm,
     )
     await daemon.start()
-    orders.send(daemon.url)
+
+    async def carry_out(order: str) -> None:
+        if order == "claim_all":
+            await daemon.farmer.collect(everything=True)
+        else:
+            await getattr(daemon.farmer, order)()
+
+    await _obey(daemon.url, orders, carry_out)
+
+
+async def _watch(role: Role, node_key: NodeKey, gas_key: SigningKey, port: int, orders: Connection) -> None:
+    deployment = Deployment.load(role.chain)
+    async with await Chain.connect(deployment.url, deployment) as chain:
+        with closing(open_tower_books(role.folder / "tower.db")) as books:
+            tower = Tower(books, chain, gas_key, role.clock)
+            async with TowerDaemon(tower, node_key, "127.0.0.1", port, NEVER) as daemon:
+                await _obey(daemon.url, orders, lambda order: getattr(tower, order)())
+
+
+async def _obey(url: str, orders: Connection, carry_out: Callable[[str], Awaitable[object]]) -> NoReturn:
+    """Say where it listens, then do what comes, and say so."""
+    orders.send(url)
     given: asyncio.Queue[str] = asyncio.Queue()
     asyncio.get_running_loop().add_reader(orders.fileno(), lambda: given.put_nowait(orders.recv()))
     while True:
         order = await given.get()
-        await (
-            daemon.farmer.collect(everything=True)
-            if order == "claim_all"
-            else getattr(daemon.farmer, order)()
-        )
+        await carry_out(order)
         orders.send(order)
 
 

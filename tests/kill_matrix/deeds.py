@@ -3,12 +3,14 @@
 One that has nothing left to do is done: whoever died over it had done it all but for saying so.
 """
 
+import asyncio
 import io
 import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+from urllib.request import urlopen
 
 from node.cli import exports
 from node.cli.farm_owner import ask_claim, ask_status
@@ -16,20 +18,23 @@ from node.db.renter_shards import load_shard
 from node.home import Home, read_json
 from node.identity import NodeKey
 from node.messages import AgreementMessage, AgreementView, NodeInfo, ProposeAgreement
+from node.renter import Renter
 from node.renter.accounts import agreement_path
 from node.renter.errors import NothingToDo
 from node.renter.money import Account, list_accounts
+from node.renter.top_ups import TopUpRules
 from node.transport import Target, Transport
-from payments.types import Amount, NodeId, Timestamp
+from payments.types import MAX_AMOUNT, Amount, NodeId, Seconds, Timestamp
 from settlement.client import Call
 from settlement.deployment import deploy as deploy_contracts
 from settlement.errors import FeeAboveCeiling, Reverted
 from settlement.local_chain import dev_keys
 from settlement.outbox import Outbox
-from tests.kill_matrix.actors import STORED, Opened
+from tests.kill_matrix.actors import PATIENCE, STORED, Opened
 
 TOKEN: Final = 10**18
 SIZE: Final = 3_000
+ROUNDS: Final = 100
 
 
 def serving(opened: Opened) -> list[Account]:
@@ -113,10 +118,29 @@ async def rm(opened: Opened) -> None:
 
 
 async def close(opened: Opened) -> None:
+    """Ask for everything back that the renter's own wallet has paid in."""
     await opened.renter.channels.refresh()
+    own = [one.channel for one in serving(opened) if one.channel.terms.payer == opened.keys.payer]
     with suppress(NothingToDo):
         exits = opened.renter.exits
-        await exits.send(await exits.plan_close([one.channel.id for one in serving(opened)]))
+        await exits.send(await exits.plan_close([channel.id for channel in own]))
+
+
+async def run_with_top_ups(opened: Opened, days: int) -> None:
+    """`tithe rent run --top-up`, until it has topped up what lasts for fewer days than these."""
+    ahead = Seconds(days * 86_400)
+    rules = TopUpRules(MAX_AMOUNT, MAX_AMOUNT, ahead, ahead)
+    context = opened.renter.peers._context
+    async with Renter(
+        opened.database, opened.chain, opened.keys, clock=context.clock, patience=PATIENCE, top_ups=rules
+    ) as renter:
+        for _ in range(ROUNDS):
+            report = await renter.tick()
+            if report.trouble:
+                raise SystemExit(report.trouble)
+            if report.topped_up:
+                return
+            await asyncio.sleep(0.05)
 
 
 async def ask_shelf(opened: Opened) -> None:
@@ -189,6 +213,11 @@ async def ask_health(opened: Opened) -> None:
     (peer,) = opened.renter.peers.list()
     async with Transport(opened.keys.node, opened.renter.peers._context.clock) as transport:
         await transport.get(opened.renter.peers.target(peer.node), "/v1/health", NodeInfo)
+
+
+async def read_metrics(_: Opened, port: int) -> None:
+    """What a Prometheus does."""
+    await asyncio.to_thread(lambda: urlopen(f"http://127.0.0.1:{port}/metrics").read())
 
 
 async def own_status(_: Opened, home: Path) -> None:

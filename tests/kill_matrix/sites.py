@@ -41,16 +41,6 @@ NO_TRANSPORT: Final = frozenset(
     {"opened.renter.files", "stage.renter.files", "self._farmer", "self._getter", "uploader"}
 )
 """What else has methods of these names that are awaited."""
-APART: Final = frozenset(
-    {
-        "commit node.renter.top_ups:TopUps._send",
-        "commit node.renter.upload:Uploader._redirect",
-        "commit node.tower.tower:Tower.watch",
-        "commit node.tower.tower:Tower._due",
-        "send node.farmer.towers:TowerPost._serve",
-    }
-)
-"""No story leads here yet: the matrix has no tower, no spare farmer, and its renter does not run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +67,12 @@ def find_sites() -> dict[str, Site]:
         counts[name] += 1
         if counts[name] > 1:
             name = f"{name}#{counts[name]}"
-        if name in APART:
-            continue
         found[name] = Site(name, kind, origin, lines)
     return found
 
 
 def _everywhere() -> Iterator[tuple[Kind, str, str, str]]:
+    answers = set[str]()
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -92,8 +81,9 @@ def _everywhere() -> Iterator[tuple[Kind, str, str, str]]:
                 kind = _kind(call, awaited=awaited)
                 if kind is not None:
                     yield kind, module, function, f"{call.lineno}-{call.end_lineno}"
-            if module == "node.api.routes":
-                yield from ((Kind.ANSWER, handler, "", "-") for handler in _handlers(tree))
+            if module.startswith("node.api."):
+                answers |= set(_handlers(tree))
+    yield from ((Kind.ANSWER, handler, "", "-") for handler in sorted(answers))
 
 
 def _calls(
@@ -121,9 +111,13 @@ def _kind(call: ast.Call, *, awaited: bool) -> Kind | None:
 
 
 def _handlers(tree: ast.Module) -> Iterator[str]:
-    """The handlers in the table of routes."""
+    """The handlers in a table of routes, or added as one."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Tuple) and len(node.elts) == len(("method", "path", "handler")):
             handler = node.elts[2]
             if isinstance(handler, ast.Attribute) and ast.unparse(handler.value) == "self":
                 yield handler.attr
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".add_route"):
+            path, added = node.args
+            if isinstance(path, ast.Constant):
+                yield ast.unparse(added)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from node.tower.tower import KEPT_SECONDS
 from settlement.deployment_proxy import PROXY
 from settlement.steps import Moment
 from tests.kill_matrix import deeds
@@ -28,11 +29,12 @@ def nothing(_: World) -> None:
 
 @dataclass(frozen=True)
 class Story:
-    """One deed and the sites on its way. `farmer`: it is the farmer that dies there, of what it does for it.
+    """One deed and the sites on its way. `farmer`: it is the farmer that dies there, of what it does for it;
+    `tower`: the watchtower, of what the farmer tells it.
 
     prepare: brings the world to where the deed goes this way, each time. mend: ends what was prepared.
-    start: how the farmer that dies is started. order: what it does by itself after the deed. ends:
-    how the deed ends when nobody dies.
+    start: how the farmer that dies is started. order: what the farmer does by itself after the
+    deed. ends: how the deed ends when nobody dies. check: what holds in the end.
     """
 
     name: str
@@ -40,11 +42,13 @@ class Story:
     deed: Deed
     arguments: Callable[[World], tuple[Any, ...]] = lambda _: ()
     farmer: bool = False
+    tower: bool = False
     prepare: Callable[[World], None] = nothing
     mend: Callable[[World], None] = nothing
     start: Callable[[World, str | None], bool] = lambda world, die_at: world.start_farmer(die_at)
     order: str | None = None
     ends: int = 0
+    check: Callable[[World], None] = nothing
 
 
 def url(world: World) -> tuple[str]:
@@ -211,12 +215,68 @@ def forget_and_start(world: World) -> None:
     start(world)
 
 
+def forget_newest(world: World) -> None:
+    """Let the farmer go on from a copy of its books that is older than its newest agreement."""
+    stop(world)
+    world.keep_books()
+    start(world)
+    put_newest(world)
+    stop(world)
+    world.lose_books()
+    do(world, deeds.make_farmer_forget, world.money)
+
+
+def forget_newest_and_start(world: World) -> None:
+    forget_newest(world)
+    start(world)
+
+
 def withdrawn(world: World) -> None:
     """Let a channel be spent that the copy believes to be open."""
     if not world.withdrawn:
         forget(world)
         world.withdraw_coldly()
         world.withdrawn = True
+
+
+def last_longer(world: World) -> None:
+    """Let the renter want its deposits to last longer than they do."""
+    world.days += 30
+
+
+def earn_watched(world: World) -> None:
+    """Let there be something to tell a tower that listens."""
+    earn(world)
+    if not world.tower.alive:
+        assert world.start_tower()
+
+
+def hold_newest(world: World) -> None:
+    """A tower holds the newest vouchers of its farmer once it was told."""
+    assert world.order("tell_towers")
+    (farmer,) = world.look().farmers
+    watched = world.watched()
+    assert watched
+    for channel, totals in watched.items():
+        assert totals == (farmer.sides[channel].paid, farmer.sides[channel].proven)
+
+
+def close_long_ago(world: World) -> None:
+    """Let a tower watch a channel that has closed, and a month pass."""
+    if not world.tower_skew:
+        earn_watched(world)
+        assert world.order("tell_towers")
+        do(world, deeds.close)
+        assert world.order("follow")
+        assert world.order("claim_all")
+        world.tower_skew = KEPT_SECONDS + 2 * world.deployment.challenge_period
+    world.tower.stop()
+
+
+def watch_nothing(world: World) -> None:
+    assert world.start_tower()
+    assert world.tower.order("look")
+    assert world.watched() == {}
 
 
 def without_proxy(world: World) -> None:
@@ -292,7 +352,7 @@ STORIES: Final = (
         (
             "commit node.farmer.agreements:_propose",
             "answer receive_shard",
-            "commit node.farmer.agreements:_countersign",
+            "commit node.farmer.agreements:countersign",
         ),
         deeds.put,
         farmer=True,
@@ -383,7 +443,42 @@ STORIES: Final = (
         farmer=True,
         prepare=earn,
     ),
+    Story(
+        "tell the tower",
+        ("send node.farmer.towers:TowerPost._serve",),
+        deeds.audit,
+        farmer=True,
+        prepare=earn_watched,
+        order="tell_towers",
+    ),
+    Story(
+        "watch",
+        ("answer watch", "commit node.tower.tower:Tower.watch"),
+        deeds.audit,
+        tower=True,
+        prepare=earn_watched,
+        order="tell_towers",
+        check=hold_newest,
+    ),
+    Story(
+        "top up",
+        (
+            "commit node.renter.top_ups:TopUps._send",
+            "commit node.renter.funding:Funding._expect",
+            *OUTBOX,
+        ),
+        deeds.run_with_top_ups,
+        lambda world: (world.days,),
+        prepare=last_longer,
+    ),
     Story("be seen", ("answer agreement",), deeds.see_agreement, farmer=True),
+    Story(
+        "be measured",
+        ("answer metrics",),
+        deeds.read_metrics,
+        lambda world: (world.config.metrics_port,),
+        farmer=True,
+    ),
     Story("be well", ("answer health",), deeds.ask_health, farmer=True, ends=REFUSED),
     Story("count", ("commit node.db.stats:Statistics.flush",), deeds.audit, farmer=True, order="sweep"),
     Story(
@@ -500,6 +595,19 @@ STORIES: Final = (
         prepare=make_farmer_forget,
     ),
     Story(
+        "remind",
+        ("send node.renter.accounts:Accounts._hand_back",),
+        deeds.audit,
+        prepare=forget_newest_and_start,
+    ),
+    Story(
+        "be reminded",
+        ("answer take_back", "commit node.farmer.agreements:countersign"),
+        deeds.audit,
+        farmer=True,
+        prepare=forget_newest,
+    ),
+    Story(
         "see blocks replaced",
         ("commit settlement.watcher:Watcher._rewind", "commit settlement.watcher:Watcher._reread_frozen"),
         deeds.refresh,
@@ -540,6 +648,14 @@ STORIES: Final = (
         ("commit node.renter.run:Run._meet",),
         deeds.reconcile,
         prepare=withdrawn,
+    ),
+    Story(
+        "forget the closed",
+        ("commit node.tower.tower:Tower._due",),
+        deeds.refresh,
+        tower=True,
+        prepare=close_long_ago,
+        check=watch_nothing,
     ),
     Story(
         "deploy",

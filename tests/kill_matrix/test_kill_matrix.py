@@ -1,6 +1,6 @@
 """The kill matrix: every site, before and after, ended by SIGKILL, restarted, and judged."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -33,10 +33,17 @@ def test_whoever_is_killed_goes_on_from_disk(world: World, story: Story) -> None
     for name in story.sites:
         for moment in Moment:
             story.prepare(world)
-            (kill_farmer if story.farmer else kill_renter)(world, story, sites[name].point(moment))
+            killer(story)(world, story, sites[name].point(moment))
             assert world.judge() == [], f"{moment} {name}"
     story.mend(world)
     go_on(world, story)
+
+
+def killer(story: Story) -> Callable[[World, Story, str], None]:
+    """Choose whom to kill."""
+    if story.tower:
+        return kill_tower
+    return kill_farmer if story.farmer else kill_renter
 
 
 def kill_renter(world: World, story: Story, point: str) -> None:
@@ -54,6 +61,19 @@ def kill_farmer(world: World, story: Story, point: str) -> None:
     assert world.start_farmer(), world.log()
 
 
+def kill_tower(world: World, story: Story, point: str) -> None:
+    """Kill the tower as it starts, or in what its farmer tells it; the farmer does not mind."""
+    held = world.watched()
+    if world.start_tower(point):
+        world.rent(story.deed, *story.arguments(world))
+        assert story.order is None or world.order(story.order)
+    assert world.tower.died() == KILLED, f"{point}\n{world.log()}"
+    for channel, totals in world.watched().items():
+        assert totals >= held.get(channel, totals), f"the tower has gone back after {point}"
+    if story.order is not None:
+        assert world.start_tower(), world.log()
+
+
 def go_on(world: World, story: Story) -> None:
     """Do it to the end, let both catch up with the chain, and judge."""
     assert world.rent(story.deed, *story.arguments(world)) == story.ends, world.log()
@@ -61,3 +81,4 @@ def go_on(world: World, story: Story) -> None:
     assert world.rent(deeds.refresh) == 0, world.log()
     world.disturbed = False
     assert world.judge(AT_REST) == []
+    story.check(world)

@@ -8,17 +8,17 @@ import secrets
 import sqlite3
 from contextlib import closing, suppress
 from dataclasses import replace
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final
 
 from node.demo.offers import farmer_config
 from node.demo.processes import ProcessFarmer
 from node.home import Home
+from node.identity import NodeKey
 from payments.types import MAX_AMOUNT, Amount
 from payments.vouchers import SigningKey, channel_salt
 from settlement.client import Chain
+from settlement.copies import copy_database
 from settlement.deployment import Deployment, deploy
 from settlement.errors import Reverted
 from settlement.local_chain import ChainKind, LocalChain, dev_keys, give
@@ -29,7 +29,8 @@ from tests.end_to_end.village import lasting_port
 from tests.judge.books import Books, Signed, read_farmer, read_renter
 from tests.judge.chain import Chain as SeenChain
 from tests.judge.laws import AT_ALL_TIMES, Evidence, Law, judge
-from tests.kill_matrix.actors import Deed, Role, farm, fork_server, rent, wait
+from tests.kill_matrix.actors import Deed, Role, farm, fork_server, rent, wait, watch
+from tests.kill_matrix.daemons import DaemonProcess
 
 TOKEN: Final = 10**18
 GAS_MONEY: Final = 10**21
@@ -55,6 +56,14 @@ class World:
         self.newest = ""
         self.gifts = 0
         self.withdrawn = False
+        self.days = 0
+        self.watching = folder / "tower"
+        self.watching.mkdir()
+        self.tower = DaemonProcess(self.context, watch)
+        self.tower_key = NodeKey(secrets.token_bytes(32))
+        self.tower_gas_key = new_key()
+        self.tower_port = lasting_port()
+        self.tower_skew = 0
         self.deployment = asyncio.run(self._found())
         self.seen = SeenChain(
             self.anvil.url, self.deployment.chain_id, self.deployment.contract, self.deployment.token
@@ -65,57 +74,70 @@ class World:
         self.money = self.home.farm_state(self.deployment.folder).money
         config = farmer_config(self.payee, self.deployment)
         offer = replace(config.offer, min_deposit=Amount(1))  # so that it lends three intervals, no more
-        self.config = replace(config, offer=offer, port=lasting_port())
+        towers = (f"0x{self.tower_key.node.hex()}@http://127.0.0.1:{self.tower_port}",)
+        self.config = replace(
+            config, offer=offer, towers=towers, port=lasting_port(), metrics_port=lasting_port()
+        )
         self.config.save(self.home.farm_config)
         self.url = ""
         self.before: Evidence | None = None
-        self._farmer: BaseProcess | None = None
-        self._orders: Connection | None = None
+        self._farmer = DaemonProcess(self.context, farm)
         self._signatures: set[tuple[Signed, bytes]] = set()
 
     def close(self) -> None:
         """End all processes."""
         self.stop_farmer()
+        self.tower.stop()
         self.anvil.stop()
 
     # The farmer
 
     def start_farmer(self, die_at: str | None = None, *, meddler: bytes | None = None) -> bool:
         """Start the farmer anew; whether it lives to say where it listens."""
-        self.stop_farmer()
-        ours, theirs = self.context.Pipe()
         role = Role(self.home.root, self.chain_file, die_at, self.skew)
-        self._farmer = self.context.Process(
-            target=farm, args=(role, self.gas_key.secret, theirs), kwargs={"meddler": meddler}, daemon=True
-        )
-        self._farmer.start()
-        theirs.close()
-        self._orders = ours
-        try:
-            self.url = ours.recv()
-        except EOFError:
-            return False
-        return True
+        url = self._farmer.start(role, self.gas_key.secret, meddler=meddler)
+        self.url = url or self.url
+        return url is not None
 
     def order(self, what: str) -> bool:
         """Have the farmer do something by itself; whether it has lived to say that it is done."""
-        assert self._orders is not None
-        self._orders.send(what)
-        try:
-            return bool(self._orders.recv() == what)
-        except (EOFError, ConnectionResetError):
-            return False
+        return self._farmer.order(what)
 
     def stop_farmer(self) -> None:
         """End the farmer, in the middle of whatever it does."""
-        if self._farmer is not None:
-            self._farmer.kill()
-            wait(self._farmer)
+        self._farmer.stop()
 
     def farmer_died(self) -> int:
         """How the farmer has ended; it must."""
-        assert self._farmer is not None
-        return wait(self._farmer)
+        return self._farmer.died()
+
+    def keep_books(self) -> None:
+        """Copy the books of a farmer that does not run."""
+        copy_database(self.money, self.folder / "kept.db")
+
+    def lose_books(self) -> None:
+        """Put that copy in the place of its books, which know more."""
+        for path in self.money.parent.glob(f"{self.money.name}*"):
+            path.unlink()
+        (self.folder / "kept.db").rename(self.money)
+        self.disturbed, self.before = True, None
+
+    # The watchtower
+
+    def start_tower(self, die_at: str | None = None) -> bool:
+        """Start the watchtower anew, its clock ahead by `tower_skew` more; whether it lives to say so."""
+        role = Role(self.watching, self.chain_file, die_at, self.skew + self.tower_skew)
+        keys = self.tower_key.seed, self.tower_gas_key.secret
+        return self.tower.start(role, *keys, self.tower_port) is not None
+
+    def watched(self) -> dict[bytes, tuple[int, int]]:
+        """What the tower's file holds of each channel: the totals of its two vouchers."""
+        path = self.watching / "tower.db"
+        if not _complete(path, "tower_channel"):
+            return {}
+        with closing(sqlite3.connect(path)) as conn:
+            rows = conn.execute("SELECT channel_id, paid_total, proven_total FROM tower_channel")
+            return {row[0]: (int.from_bytes(row[1] or b""), int.from_bytes(row[2] or b"")) for row in rows}
 
     # The renter
 
@@ -193,7 +215,7 @@ class World:
             self.payee = new_key().address
             (self.folder / "farmer").mkdir()
             ProcessFarmer("farmer", self.folder / "farmer", chain, self.payee, self.gas_key)
-            for key in (self.gas_key, self.payer):
+            for key in (self.gas_key, self.payer, self.tower_gas_key):
                 await give(rpc, key.address, GAS_MONEY)
             await self.give_tokens(chain, self.payer)
             return record

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from payments.types import Amount
 from settlement import outbox as outbox_module
@@ -28,7 +29,16 @@ from settlement.errors import (
 from settlement.fees import GWEI
 from settlement.local_chain import ChainKind, LocalChain, embedded, give, mine
 from settlement.outbox import Outbox
-from settlement.outbox_store import Attempt, Phase, list_attempts, load_queued
+from settlement.outbox_store import (
+    Attempt,
+    Phase,
+    Queued,
+    add_attempt,
+    add_wish,
+    list_attempts,
+    load_queued,
+    update_queued,
+)
 from settlement.reverts import ERC20InsufficientBalance
 from settlement.rpc import Fees, Rpc, Sent
 from settlement.tables import TABLES
@@ -659,3 +669,42 @@ def test_after_kill_9_the_wish_is_carried_out_exactly_once(
                 database.close()
 
     run(story())
+
+
+@on_both
+def test_another_program_cancels_what_this_one_has_sent(still_anvil: LocalChain, place: Place) -> None:
+    async def story() -> None:
+        async with still_world(still_anvil) as w:
+            ours, theirs = Outbox(place.open(TABLES), w.chain), Outbox(place.open(TABLES), w.chain)
+            queued = await ours.submit("fund", w.fund_call([(ALICE, 10)]), w.payer)
+            assert await theirs.cancel(queued) is Phase.CANCELLING  # it has no key
+            await ours.tick()
+            await mine(w.chain.rpc)
+            with pytest.raises(TransactionCancelled):
+                await ours.wait(queued, 10)
+            (state,) = await w.chain.channel_states([w.id(ALICE)])
+            assert state.deposit == 0
+
+    run(story())
+
+
+def signed(queued: Queued, nonce: int) -> tuple[Queued, Attempt]:
+    """A transaction as a program is about to keep it, signed with this nonce."""
+    call = queued.call
+    wish = Transaction(31_337, nonce, call.to, call.data, call.value, 21_000, Fees(1, None))
+    return replace(queued, nonce=nonce), Attempt(sign_transaction(wish, new_key()), wish.fees, 0)
+
+
+@on_both
+def test_two_programs_neither_take_one_nonce_nor_sign_one_wish_twice(database: Database) -> None:
+    def step(conn: Connection) -> None:
+        one, other = (add_wish(conn, "gift", ALICE, Call(BOB, b"", value), 0) for value in (1, 2))
+        assert add_attempt(conn, *signed(one, 7)) is not None
+        assert add_attempt(conn, *signed(one, 8)) is None  # it has been sent
+        assert add_attempt(conn, *signed(other, 7)) is None
+        assert load_queued(conn, other.id) == other
+        assert len(list_attempts(conn, one)) == 1
+        update_queued(conn, replace(other, phase=Phase.CANCELLED))
+        assert add_attempt(conn, *signed(other, 8)) is None
+
+    database.write_sync(step)

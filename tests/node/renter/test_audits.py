@@ -10,7 +10,7 @@ from node.audit import Outcome
 from node.db.farmer import list_books
 from node.db.renter_audits import load_open_audits
 from node.db.renter_shards import load_farmer_shards
-from node.renter.errors import UnknownFile
+from node.renter.errors import FileUnavailable, UnknownFile
 from node.renter.reports import AuditReport, Trouble
 from payments.types import Amount, NodeId
 from tests.node.renter.support import DEADLINE, PRICES, Neighbour, Village, content, outcomes, tell
@@ -378,3 +378,24 @@ def test_what_is_lost_stays_lost_and_unpaid(tmp_path: Path) -> None:
         assert {shard.outcome for shard in shards} == {Outcome.FAILED}
 
     tell(tmp_path, story, farmers=1)
+
+
+def test_a_read_pays_arrears_that_cost_more_than_itself(tmp_path: Path) -> None:
+    async def story(place: Village) -> None:
+        await stored(place, n=1)
+        (farmer,) = place.farmers
+        assert farmer.wire
+        farm = farmer.farmer.farm
+        farm.config = replace(farm.config, max_exposure=Amount(4 * step(place, farmer.node)))
+        place.clock.pass_time(10 * 3_600)
+        farmer.wire.lose_requests.append("POST /v1/vouchers")
+        with pytest.raises(FileUnavailable):
+            await place.read("file")
+        farmer.wire.lose_requests.clear()
+        place.clock.pass_time(3_600)
+        assert await place.read("file") == DATA
+        earned = place.earned(farmer.node)
+        assert books(farmer) == (earned, earned)
+
+    cheap = replace(PRICES, download_per_gb=Amount(1))
+    tell(tmp_path, story, farmers=1, wired=True, prices=cheap)

@@ -183,7 +183,7 @@ def test_a_transaction_of_a_killed_process_is_sent_and_followed(tmp_path: Path) 
         world = place.world
         deep(place, 2)
         call = world.chain.approve(7)
-        place.database.write_sync(lambda conn: add_wish(conn, "fund", place.keys.payer, call))
+        place.database.write_sync(lambda conn: add_wish(conn, "fund", place.keys.payer, call, 0))
         await place.restart_renter()
         assert await world.chain.allowance(place.keys.payer) == 7
         (queued,) = place.database.read(list_open)
