@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import resource
 import shutil
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from settlement.copies import Copies
 from settlement.errors import StorageError
 from settlement.wallet import LIGHT_SCRYPT_N, Wallets, key_from_phrase
 from tests.cli.conftest import PASSWORD, Market, Tithe, make_farm_key, make_wallet
+from tests.disks import files_of_at_most
 
 PHRASE = "test test test test test test test test test test test junk"
 SECRET_NAME = "letters to the notary.txt"
@@ -184,15 +184,11 @@ def test_full_disk_leaves_no_half_of_an_export(story: Market, tmp_path: Path) ->
 
     place, before = Home(story.renter.home), files()
     (tmp_path / "whole").write_bytes(bytes(30_000))
-    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limit[1]))
-    try:
+    with files_of_at_most(20_000):
         with pytest.raises((OSError, StorageError)):
             exports.write(place, exports.RENTER, tmp_path / "export", None, 0)
         with pytest.raises(OSError, match="File too large"):
             exports._place(tmp_path / "whole", tmp_path / "export")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert files() == before
     assert [path.name for path in tmp_path.iterdir()] == ["whole"]
     exports.write(place, exports.RENTER, tmp_path / "export", None, 0)

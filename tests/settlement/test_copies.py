@@ -2,12 +2,8 @@
 
 import asyncio
 import logging
-import os
-import resource
 import sqlite3
-import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +15,7 @@ from settlement.copies import Copies, check_database, copy_database, keep_copies
 from settlement.database import Database
 from settlement.errors import StorageCorrupt, StorageError, StorageFailed, StorageLost, StorageReadOnly
 from settlement.tables import table
+from tests.disks import files_of_at_most, folder_of_ours, without_rights
 
 PAGE = 4096
 
@@ -44,32 +41,6 @@ def damage(path: Path) -> None:
     with path.open("r+b") as file:
         file.seek(path.stat().st_size // PAGE // 2 * PAGE)
         file.write(b"\xa5" * PAGE)
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """Have the system refuse to write beyond so many bytes of any file."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-@contextmanager
-def a_user_without_rights() -> Iterator[Path]:
-    """A new folder that we may not write to, even as root."""
-    with tempfile.TemporaryDirectory() as name:
-        folder, me = Path(name), os.geteuid()
-        folder.chmod(0o555)
-        if me == 0:
-            os.seteuid(65_534)
-        try:
-            yield folder
-        finally:
-            os.seteuid(me)
-            folder.chmod(0o755)
 
 
 @pytest.fixture
@@ -174,6 +145,9 @@ def test_full_disk_leaves_the_old_copy_and_the_program_goes_on(
     caplog.set_level(logging.ERROR)
     copies = Copies(filled, tmp_path / "copies")
     old, room = copies.take(), filled.stat().st_size // 2
+    with files_of_at_most(room), pytest.raises(StorageError):
+        copies.take()
+    assert list((tmp_path / "copies").iterdir()) == [old]
 
     async def story() -> None:
         database = Database.at(filled, [Note])
@@ -183,7 +157,7 @@ def test_full_disk_leaves_the_old_copy_and_the_program_goes_on(
                 while caplog.text.count("database_not_copied") < 2:  # noqa: ASYNC110 - a log line raises no event
                     await asyncio.sleep(0.01)
             await database.write(lambda conn: write(conn, 500, 1))
-            assert list((tmp_path / "copies").iterdir()) == [old]
+            assert copies.list() == [old]
             assert copies.newest_good() == old
         async with asyncio.timeout(30):
             while copies.list() == [old]:  # noqa: ASYNC110 - a file tells nobody that it appears
@@ -196,19 +170,19 @@ def test_full_disk_leaves_the_old_copy_and_the_program_goes_on(
 
 
 def test_copies_in_a_folder_that_became_read_only_stay_and_can_be_used() -> None:
-    with a_user_without_rights() as folder:
-        me = os.geteuid()
-        os.seteuid(os.getuid())
+    with folder_of_ours() as folder:
         money = folder / "money.db"
         with closing(Database.at(money, [Note])) as database:
             database.write_sync(lambda conn: write(conn, 0, 10))
         copies = Copies(money, folder / "copies")
         copy = copies.take()
-        (folder / "copies").chmod(0o555)
         copy.chmod(0o444)
-        os.seteuid(me)
-        with pytest.raises(StorageError, match=r"not writable|Permission"):
-            copies.take()
+        for place in (folder / "copies", folder):
+            place.chmod(0o555)
+        with without_rights():
+            with pytest.raises(StorageError, match=r"not writable|Permission"):
+                copies.take()
+            assert copies.list() == [copy]
         assert copies.newest_good() == copy
 
 
