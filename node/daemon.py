@@ -32,7 +32,7 @@ from node.shard_store import ShardStore
 from node.tasks import end, repeat
 from payments.vouchers import SigningKey
 from settlement.client import Chain
-from settlement.copies import EVERY, Copies, check_database, keep_copies
+from settlement.copies import EVERY, Copies, keep_copies
 from settlement.database import Database
 from settlement.deployment import Deployment
 
@@ -78,8 +78,9 @@ class FarmerDaemon:
     """A farmer from start to stop. `chain`: a connection to share and leave open; otherwise it makes its own.
 
     `accept_loss`: shards that are gone are given up, however many. `start` raises ChainError (unreachable,
-    wrong chain, contract missing), StorageError (StorageCorrupt: the books have a damaged page), StoreFault
-    (the disk with the shards is not there), and OSError when the port is taken.
+    wrong chain, contract missing), StorageError (StorageCorrupt: the books have a damaged page; StorageLost:
+    only copies of them are left), StoreFault (the disk with the shards is not there), and OSError when the
+    port is taken.
     """
 
     def __init__(
@@ -188,12 +189,13 @@ class FarmerDaemon:
     async def _open_books(self, stack: AsyncExitStack) -> Database:
         """Open the books; those in a file are checked, and copied as long as we run."""
         file, url = self._places.money, self._config.database
-        if url is None and file.exists():
-            await asyncio.to_thread(check_database, file)
+        copies = Copies(file, file.parent / COPIES)
+        if url is None:
+            await asyncio.to_thread(copies.check_source)
         database = open_books(file, url, lambda: self._node_key.node, self._deployment.folder)
         stack.callback(database.close)
         if url is None:
-            copying = keep_copies(Copies(file, file.parent / COPIES), self._rhythm.copy)
+            copying = keep_copies(copies, self._rhythm.copy)
             stack.push_async_callback(end, [asyncio.create_task(copying)])
         return database
 

@@ -142,6 +142,12 @@ def read_receipt(found: Mapping[str, Any] | None) -> Receipt | None:
     )
 
 
+def read_run(blocks: Iterable[Mapping[str, Any]]) -> int | None:
+    """Gas used by the only call of a simulation; None where it fails."""
+    ((run,),) = (block["calls"] for block in blocks)
+    return read_integer(run["gasUsed"]) if read_integer(run["status"]) == 1 else None
+
+
 def read_logs(entries: Iterable[Mapping[str, Any]]) -> list[Log]:
     """Log entries, in the order of the chain."""
     return sorted(map(_log, entries), key=lambda log: (log.block_number, log.index))

@@ -34,7 +34,7 @@ from settlement.errors import (
 )
 from settlement.rpc import Block, BlockId, Receipt, Rpc
 from settlement.survey import Survey, check_blooms, compare_logs
-from settlement.transactions import call_gas
+from settlement.transactions import MAX_TRANSACTION_GAS, call_gas
 
 STATES_AT_ONCE: Final = 500
 """Channels asked about in one call: nodes bound what a call may compute."""
@@ -104,6 +104,7 @@ class Chain:
         self.domain: Domain = deployment.domain
         self._survey = Survey(rpc, deployment)
         self._pins = rpc.url.startswith("http")
+        self._runs = True
 
     @classmethod
     async def connect(cls, endpoint: str | AsyncBaseProvider | Rpc, deployment: Deployment) -> Self:
@@ -281,7 +282,19 @@ class Chain:
         return read_events(self.domain, receipt.logs)
 
     async def simulate(self, call: Call, sender: Address) -> int:
-        """Try a call: the gas it needs. Raises Reverted's children where the contract refuses it."""
+        """Try a call: the gas it needs. Raises Reverted's children where the contract refuses it.
+
+        It is run once, if the node can; what fails then is left to an estimate, which says why.
+        """
+        if self._runs:
+            try:
+                used = await self.rpc.run(
+                    call.to, call.data, sender=sender, value=call.value, gas=MAX_TRANSACTION_GAS
+                )
+            except NodeRefused as error:
+                used, self._runs = None, error.rpc_code not in _NO_SUCH_METHOD
+            if used is not None:
+                return used
         return await self.rpc.estimate(call.to, call.data, sender=sender, value=call.value)
 
     # Calls
@@ -455,6 +468,8 @@ _IS_VALID_SIGNATURE: Final = bytes.fromhex("1626ba7e")
 """The selector of ERC-1271's only function, which is also what it answers for yes."""
 _ACCOUNT_GAS: Final = 100_000
 """What PaymentChannels gives an account for its answer (Signatures.sol)."""
+_NO_SUCH_METHOD: Final = (-32_601, -32_004, -32_700)
+"""Codes by which nodes say so: JSON-RPC's own, that of EIP-1474, and what Ganache has for it."""
 _FOUR_FIELDS: Final = b"\x0f"
 """A domain with name, version, chainId and verifyingContract (EIP-5267)."""
 _NOBODY: Final = Address(bytes(20))

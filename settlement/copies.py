@@ -1,19 +1,23 @@
 """Copies of an SQLite database: taken while others write to it, checked page by page, kept in rotation.
 
 A copy is one consistent moment of its source (SQLite's online backup). It is written beside, checked, synced
-and renamed, so that whatever lies in a folder of copies was good when it was put there.
+and renamed, so that whatever lies in a folder of copies was good when it was put there; its name carries the
+digest of its bytes, so that one bit of it that changed since is noticed.
 """
 
 import asyncio
+import hashlib
 import logging
 import os
+import re
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from settlement.errors import StorageCorrupt, StorageError, StorageFailed
+from settlement.errors import StorageCorrupt, StorageError, StorageFailed, StorageLost
 from settlement.files import PRIVATE, sync_folder
 from settlement.storage_faults import name_fault
 
@@ -21,19 +25,23 @@ KEPT: Final = 3
 """Copies in rotation: a fault that was copied before it was noticed leaves older ones."""
 EVERY: Final = 3_600.0
 """Seconds from one copy to the next."""
-_SUFFIX: Final = ".db"
+_NAME: Final = re.compile(r"(\d+)-([0-9a-f]{32})\.db")
+_BESIDE: Final = ("", "-journal", "-wal", "-shm")
+"""What SQLite calls the files of one database."""
 
 log = logging.getLogger("tithebarn.storage")
 
 
-def check_database(path: Path) -> None:
+def check_database(path: Path, *, thorough: bool = False) -> None:
     """Read every page of a database. Raises StorageCorrupt, or what else the disk says; a file must be there.
 
-    `PRAGMA quick_check`: everything but whether indexes agree with their tables, at the speed of reading.
+    At the speed of reading; `thorough`: also whether indexes agree with their tables. What a page says in
+    its rows SQLite cannot know to be wrong.
     """
+    pragma = "integrity_check" if thorough else "quick_check"
     try:
         with closing(_open(path)) as conn:
-            (verdict,) = conn.execute("PRAGMA quick_check(1)").fetchone()
+            (verdict,) = conn.execute(f"PRAGMA {pragma}(1)").fetchone()
     except sqlite3.Error as error:
         raise name_fault(str(path), error) from error
     if verdict != "ok":
@@ -51,54 +59,65 @@ def copy_database(source: Path, target: Path) -> None:
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
         with closing(_open(source)) as origin, closing(sqlite3.connect(target)) as copy:
             origin.backup(copy)
-        check_database(target)
-    except sqlite3.Error as error:
-        target.unlink(missing_ok=True)
-        raise name_fault(str(source), error) from error
-    except OSError as error:
-        target.unlink(missing_ok=True)
-        raise StorageFailed(str(target), error.strerror or str(error)) from error
-    except BaseException:
-        target.unlink(missing_ok=True)
-        raise
+        check_database(target, thorough=True)
+    except BaseException as error:
+        _remove(target)
+        match error:
+            case sqlite3.Error():
+                raise _name_fault(source, target, error) from error
+            case OSError():
+                raise StorageFailed(str(target), error.strerror or str(error)) from error
+            case _:
+                raise
+
+
+def _name_fault(source: Path, target: Path, error: sqlite3.Error) -> BaseException:
+    """Tell which of the two is to blame: one that cannot be read, or a disk that does not take the other."""
+    blamed = source if isinstance(name_fault(str(source), error), StorageCorrupt) else target
+    return name_fault(str(blamed), error)
 
 
 class Copies:
-    """The newest copies of one database in a folder, `<number>.db` each, numbers rising."""
+    """The newest copies of one database in a folder, `<number>-<digest>.db` each, numbers rising."""
 
     def __init__(self, source: Path, folder: Path, kept: int = KEPT) -> None:
         self._source = source
         self._folder = folder
         self._kept = kept
 
+    def check_source(self) -> None:
+        """Check the database, which need not be there yet. Raises StorageCorrupt, StorageLost."""
+        if self._source.exists() and self._source.stat().st_size:
+            check_database(self._source)
+        elif self.list():
+            raise StorageLost(str(self._source), str(self._folder))
+
     def list(self) -> list[Path]:
         """The copies, newest first."""
-        found = [path for path in self._folder.glob(f"*{_SUFFIX}") if path.stem.isdigit()]
-        return sorted(found, key=lambda path: int(path.stem), reverse=True)
+        found = [path for path in self._folder.glob("*.db") if _NAME.fullmatch(path.name)]
+        return sorted(found, key=_number, reverse=True)
 
     def take(self) -> Path:
-        """Take another copy, and forget the oldest beyond those kept. Raises StorageError."""
+        """Take another copy, and forget the oldest beyond those kept. Raises StorageError, OSError."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
         before = self.list()
-        number = int(before[0].stem) + 1 if before else 1
-        partial = self._folder / f".{number}.part"
-        partial.unlink(missing_ok=True)
-        copy_database(self._source, partial)
-        place = self._folder / f"{number}{_SUFFIX}"
-        partial.replace(place)
+        number = _number(before[0]) + 1 if before else 1
+        unfinished = self._folder / f".{number}.part"
+        _remove(unfinished)
+        copy_database(self._source, unfinished)
+        place = self._folder / f"{number}-{_digest(unfinished)}.db"
+        unfinished.replace(place)
         sync_folder(self._folder)
         for old in [place, *before][self._kept :]:
             old.unlink(missing_ok=True)
         return place
 
     def newest_good(self) -> Path | None:
-        """The newest copy without a damaged page."""
+        """The newest copy that is byte for byte what it was when it was checked."""
         for path in self.list():
-            try:
-                check_database(path)
-            except StorageCorrupt:
-                continue
-            return path
+            with suppress(OSError):  # parts of it may not be readable any more
+                if path.stem.endswith(_digest(path)):
+                    return path
         return None
 
 
@@ -108,15 +127,34 @@ async def keep_copies(copies: Copies, seconds: float = EVERY) -> None:
     What goes wrong is logged: a full disk must not end the program that works.
     """
     while True:
-        newest = copies.list()[:1]
-        age = time.time() - newest[0].stat().st_mtime if newest else seconds
-        await asyncio.sleep(max(0.0, seconds - age))
         try:
+            await asyncio.sleep(_due_in(copies, seconds))
             place = await asyncio.to_thread(copies.take)
             log.info("database_copied copy=%s", place)
         except (StorageError, OSError) as error:
             log.error("database_not_copied reason=%s", error)  # noqa: TRY400 - the sentence says it all
             await asyncio.sleep(seconds)
+
+
+def _due_in(copies: Copies, seconds: float) -> float:
+    newest = copies.list()[:1]
+    age = time.time() - newest[0].stat().st_mtime if newest else seconds
+    return max(0.0, seconds - age)
+
+
+def _number(path: Path) -> int:
+    return int(path.name.partition("-")[0])
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=16)).hexdigest()
+
+
+def _remove(path: Path) -> None:
+    """Remove a database, with what SQLite may have left beside it."""
+    for suffix in _BESIDE:
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -32,6 +32,7 @@ READS: Final = (
     "eth_get",
     "eth_call",
     "eth_estimateGas",
+    "eth_simulateV1",
     "eth_blockNumber",
     "eth_chainId",
     "eth_gasPrice",

@@ -5,7 +5,7 @@ gives them all); bytes stay bytes. A sentence names the remedy where there is on
 
     SettlementError
     +- StorageError            the disk or the database refused: StorageFull, StorageReadOnly, StorageCorrupt,
-    |                          StorageBusy, StorageClosed, StorageFailed
+    |                          StorageLost, StorageBusy, StorageClosed, StorageFailed
     +- ChainError              the chain, or the node that speaks for it
     |  +- ChainUnreachable     no answer: could not check
     |  +- MalformedAnswer      an answer that cannot be read
@@ -74,6 +74,16 @@ class StorageCorrupt(StorageError):
 
     def __init__(self, database: str) -> None:
         super().__init__(database, "the database is damaged; restore it from its newest good copy")
+
+
+class StorageLost(StorageError):
+    """The file is gone or empty, and copies say that it was not always so."""
+
+    def __init__(self, database: str, copies: str) -> None:
+        super().__init__(
+            database, f"the database is gone; go on from its newest copy, or move {copies} away to begin anew"
+        )
+        self.copies = copies
 
 
 class StorageBusy(StorageError):

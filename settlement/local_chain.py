@@ -6,7 +6,7 @@ controlled through `warp`, `mine` and `give`, whatever the kind.
 
 Anvil mines by the clock (`--block-time`): its automine slows down as the chain grows and can stall for ever
 with several transactions of one account in flight. It also gets `--enable-tx-gas-limit`, the cap of real
-chains (EIP-7825).
+chains (EIP-7825), and forgets states as a full node does: else it writes each block's to disk for ever.
 """
 
 import http.client
@@ -46,6 +46,8 @@ POLL_SECONDS: Final = 0.05
 BLOCK_GAS: Final = 30_000_000
 """Least gas limit of a block. Each chain gets a little more of its own: so no two have the same genesis, and
 we know our child from somebody else's chain that took the port."""
+STATES: Final = 128
+"""Blocks whose state Anvil remembers, as many as geth: blocks, receipts and logs it keeps all."""
 ATTEMPTS: Final = 3
 """Tries to start on a free port: somebody else may take it between our look and the chain's."""
 _children: Final[dict[int, subprocess.Popen[bytes]]] = {}
@@ -200,7 +202,7 @@ def _command(kind: ChainKind, port: int, block_time: float, accounts: int, gas_l
     if kind is ChainKind.ANVIL:
         command = [*tools.foundry("anvil"), "--host", "127.0.0.1", "--port", str(port)]
         command += ["--chain-id", str(LOCAL_CHAIN_ID), "--mnemonic", DEV_PHRASE, "--accounts", str(accounts)]
-        command += ["--enable-tx-gas-limit", "--gas-limit", str(gas_limit)]
+        command += ["--enable-tx-gas-limit", "--gas-limit", str(gas_limit), "--prune-history", str(STATES)]
         return [*command, *(["--block-time", f"{block_time:g}"] if block_time else [])]
     if kind is ChainKind.GANACHE:
         command = [*tools.ganache(), "--server.host", "127.0.0.1", "--server.port", str(port)]

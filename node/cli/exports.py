@@ -331,9 +331,12 @@ def _place(whole: Path, target: Path) -> None:
     from settlement.files import sync_folder
 
     beside = target.with_name(f".{target.name}.part")
-    shutil.copyfile(whole, beside)
-    beside.chmod(0o600)
-    with beside.open("rb") as file:
-        os.fsync(file.fileno())
-    beside.replace(target)
+    try:
+        shutil.copyfile(whole, beside)
+        beside.chmod(0o600)
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
     sync_folder(target.parent)

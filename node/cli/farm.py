@@ -206,12 +206,16 @@ def run_(
         tithe farm run
         tithe farm run --password-file ~/farm.password 2>> farm.log
     """
+    from settlement.copies import Copies
+
     place = home()
     config = farm_offer.load_config()
     record = deployment(chain)
     if (target := running_target()) is not None:
         raise NotDone(f"this farmer runs already, at {target.urls[0]}")
-    check_books(place.farm_state(record.folder).money, "tithe farm restore --copy")
+    if config.database is None:
+        state = place.farm_state(record.folder)
+        check_books(Copies(state.money, state.copies), "tithe farm restore --copy")
     passwords = Passwords(password_file, password_fd)
     key = unlock_keystore(place.farm_gas_key, "the farm's gas key", passwords) if claims else None
     run(_serve(place, config, record, key, accept_loss=accept_loss, as_json=as_json))

@@ -8,7 +8,6 @@ import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from node.cli.amounts import parse_number, to_base_units
@@ -96,14 +95,15 @@ def with_renter(
     async def opened(connected: "Chain") -> T:
         token = await token_info(connected, may_be_away=access.chain_may_be_away)
         state = home().renter_state(connected.deployment.folder)
-        check_books(state.money, "tithe restore --copy")
+        copies = Copies(state.money, state.copies)
+        check_books(copies, "tithe restore --copy")
         database = Database.at(state.money, TABLES)
         try:
             rules = _rules(top_ups, token.decimals)
             async with await Renter.open(
                 database, connected, keys, locks=state.locks, top_ups=rules
             ) as renter:
-                return await work(Opened(renter, connected, token, Copies(state.money, state.copies)))
+                return await work(Opened(renter, connected, token, copies))
         finally:
             database.close()
 
@@ -118,15 +118,13 @@ def _rules(top_ups: Caps | None, decimals: int) -> "TopUpRules | None":
     return TopUpRules(to_base_units(top_ups.cap, decimals), to_base_units(top_ups.daily, decimals))
 
 
-def check_books(money: Path, remedy: str) -> None:
-    """Refuse to work with a damaged database. Raises NotDone, which names the remedy."""
-    from settlement.copies import check_database
-    from settlement.errors import StorageCorrupt
+def check_books(copies: "Copies", remedy: str) -> None:
+    """Refuse to work with a database that is damaged or gone. Raises NotDone, which names the remedy."""
+    from settlement.errors import StorageCorrupt, StorageLost
 
     try:
-        if money.exists():
-            check_database(money)
-    except StorageCorrupt as error:
+        copies.check_source()
+    except (StorageCorrupt, StorageLost) as error:
         raise NotDone(
             f"{error}: {remedy}; what was signed since that copy is learned again from the other side"
         ) from error

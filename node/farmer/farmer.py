@@ -4,7 +4,6 @@ Knows nothing of HTTP. A request arrives here authenticated, as the id of the no
 the core; what is returned is on disk.
 """
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from node.agreement import Agreement

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from node.cli import exports
 from node.export import read_label
+from node.home import Home
 from settlement.copies import Copies
+from settlement.errors import StorageError
 from settlement.wallet import LIGHT_SCRYPT_N, Wallets, key_from_phrase
 from tests.cli.conftest import PASSWORD, Market, Tithe, make_farm_key, make_wallet
+from tests.disks import files_of_at_most
 
 PHRASE = "test test test test test test test test test test test junk"
 SECRET_NAME = "letters to the notary.txt"
@@ -149,9 +153,12 @@ def test_damaged_books_are_found_at_the_start_and_the_newest_copy_brings_them_ba
     renter, farm = story.renter, story.farms[1]
     (books,) = (renter.home / "renter").glob("*/money.db")
     (its,) = (farm.tithe.home / "farm").glob("*/money.db")
+    Copies(its, its.parent / "copies").take()
+    renter("audit")  # of which the farmer's copy knows nothing
+    Copies(books, books.parent / "copies").take()
     farm.stop()
+    before = farm.tithe("farm", "status", "--json").json
     for money in (books, its):
-        Copies(money, money.parent / "copies").take()
         with money.open("r+b") as file:
             file.seek(money.stat().st_size // 4096 // 2 * 4096)
             file.write(b"\xa5" * 4096)
@@ -166,6 +173,25 @@ def test_damaged_books_are_found_at_the_start_and_the_newest_copy_brings_them_ba
     renter("peers", "add", farm.url)
     passed = renter("audit", "--json").json["report"]["results"]
     assert {one["outcome"] for one in passed} == {"PASSED"}
+    step = sum(int(one["earned"]) for one in passed if one["farmer"] == before["node"])
+    after = farm.tithe("farm", "status", "--json").json
+    assert int(after["status"]["earned"]) == int(before["status"]["earned"]) + step > step
+
+
+def test_full_disk_leaves_no_half_of_an_export(story: Market, tmp_path: Path) -> None:
+    def files() -> set[Path]:
+        return {path for path in story.renter.home.rglob("*") if not path.name.endswith(("-wal", "-shm"))}
+
+    place, before = Home(story.renter.home), files()
+    (tmp_path / "whole").write_bytes(bytes(30_000))
+    with files_of_at_most(20_000):
+        with pytest.raises((OSError, StorageError)):
+            exports.write(place, exports.RENTER, tmp_path / "export", None, 0)
+        with pytest.raises(OSError, match="File too large"):
+            exports._place(tmp_path / "whole", tmp_path / "export")
+    assert files() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["whole"]
+    exports.write(place, exports.RENTER, tmp_path / "export", None, 0)
 
 
 def test_backup_of_nobody_says_so(tithe: Tithe) -> None:

@@ -1,6 +1,7 @@
-"""Copies of a database: consistent beside a writer, checked, in rotation; a damaged page is found."""
+"""Copies of a database: consistent beside a writer, checked, in rotation; faults of the disk are found."""
 
 import asyncio
+import logging
 import sqlite3
 from contextlib import closing
 from functools import partial
@@ -12,8 +13,9 @@ from sqlmodel import Field, SQLModel
 
 from settlement.copies import Copies, check_database, copy_database, keep_copies
 from settlement.database import Database
-from settlement.errors import StorageCorrupt, StorageError, StorageFailed, StorageReadOnly
+from settlement.errors import StorageCorrupt, StorageError, StorageFailed, StorageLost, StorageReadOnly
 from settlement.tables import table
+from tests.disks import files_of_at_most, folder_of_ours, without_rights
 
 PAGE = 4096
 
@@ -114,8 +116,8 @@ def test_only_the_newest_copies_are_kept(filled: Path, tmp_path: Path) -> None:
     copies = Copies(filled, tmp_path / "copies", kept=2)
     for _ in range(4):
         copies.take()
-    assert [path.name for path in copies.list()] == ["4.db", "3.db"]
-    assert sorted(path.name for path in (tmp_path / "copies").iterdir()) == ["3.db", "4.db"]
+    assert [path.name.partition("-")[0] for path in copies.list()] == ["4", "3"]
+    assert set((tmp_path / "copies").iterdir()) == set(copies.list())
 
 
 def test_folder_that_may_not_be_written_is_named(filled: Path, tmp_path: Path) -> None:
@@ -135,3 +137,109 @@ def test_copies_are_taken_by_themselves_while_the_program_runs(filled: Path, tmp
 
     asyncio.run(story())
     assert count(copies.list()[0]) == 500
+
+
+def test_full_disk_leaves_the_old_copy_and_the_program_goes_on(
+    filled: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR)
+    copies = Copies(filled, tmp_path / "copies")
+    old, room = copies.take(), filled.stat().st_size // 2
+    with files_of_at_most(room), pytest.raises(StorageError):
+        copies.take()
+    assert list((tmp_path / "copies").iterdir()) == [old]
+
+    async def story() -> None:
+        database = Database.at(filled, [Note])
+        keeping = asyncio.create_task(keep_copies(copies, seconds=0.02))
+        with files_of_at_most(room):
+            async with asyncio.timeout(30):
+                while caplog.text.count("database_not_copied") < 2:  # noqa: ASYNC110 - a log line raises no event
+                    await asyncio.sleep(0.01)
+            await database.write(lambda conn: write(conn, 500, 1))
+            assert copies.list() == [old]
+            assert copies.newest_good() == old
+        async with asyncio.timeout(30):
+            while copies.list() == [old]:  # noqa: ASYNC110 - a file tells nobody that it appears
+                await asyncio.sleep(0.01)
+        keeping.cancel()
+        await asyncio.to_thread(database.close)
+
+    asyncio.run(story())
+    assert count(copies.list()[0]) == 501
+
+
+def test_copies_in_a_folder_that_became_read_only_stay_and_can_be_used() -> None:
+    with folder_of_ours() as folder:
+        money = folder / "money.db"
+        with closing(Database.at(money, [Note])) as database:
+            database.write_sync(lambda conn: write(conn, 0, 10))
+        copies = Copies(money, folder / "copies")
+        copy = copies.take()
+        copy.chmod(0o444)
+        for place in (folder / "copies", folder):
+            place.chmod(0o555)
+        with without_rights():
+            with pytest.raises(StorageError, match=r"not writable|Permission"):
+                copies.take()
+            assert copies.list() == [copy]
+        assert copies.newest_good() == copy
+
+
+@pytest.mark.parametrize("kept", [0, 1, 100, PAGE, 3 * PAGE, -PAGE, -1])
+def test_torn_copy_is_never_taken_for_good(filled: Path, tmp_path: Path, kept: int) -> None:
+    copies = Copies(filled, tmp_path / "copies")
+    whole, torn = copies.take(), copies.take()
+    torn.write_bytes(torn.read_bytes()[:kept])
+    assert copies.newest_good() == whole
+
+
+def test_one_wrong_bit_in_a_row_of_a_copy_is_noticed(filled: Path, tmp_path: Path) -> None:
+    copies = Copies(filled, tmp_path / "copies")
+    whole, changed = copies.take(), copies.take()
+    content = changed.read_bytes()
+    changed.write_bytes(content.replace(b"note 77 ", b"note 76 ", 1))
+    check_database(changed)  # SQLite cannot know
+    assert copies.newest_good() == whole
+
+
+def test_what_a_killed_copy_has_left_behind_is_swept_away(filled: Path, tmp_path: Path) -> None:
+    copies = Copies(filled, tmp_path / "copies")
+    (tmp_path / "copies").mkdir()
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        (tmp_path / "copies" / f".1.part{suffix}").write_bytes(b"\xd9\xd5\x05\xf9 half a page" * 100)
+    assert copies.list() == []
+    assert count(copies.take()) == 500
+    assert list((tmp_path / "copies").iterdir()) == copies.list()
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["gone", "empty"])
+def test_books_of_which_only_copies_are_left_are_not_begun_anew(
+    filled: Path, tmp_path: Path, *, gone: bool
+) -> None:
+    copies = Copies(filled, tmp_path / "copies")
+    copies.check_source()
+    copy = copies.take()
+    filled.unlink()
+    if not gone:
+        filled.touch()
+    with pytest.raises(StorageLost, match="newest copy, or move"):
+        copies.check_source()
+    copy.unlink()
+    copies.check_source()  # a first start that was killed leaves as much
+
+
+def test_index_that_does_not_fit_its_table_is_not_copied(tmp_path: Path) -> None:
+    source = tmp_path / "money.db"
+    with closing(sqlite3.connect(source)) as conn:
+        conn.execute("CREATE TABLE earned (channel INTEGER PRIMARY KEY, total INTEGER)")
+        conn.execute("CREATE INDEX i ON earned (total)")
+        conn.execute("INSERT INTO earned VALUES (1, 7)")
+        conn.commit()
+        conn.execute("PRAGMA writable_schema = 1")
+        conn.execute("UPDATE sqlite_master SET sql = 'CREATE INDEX i ON earned (-total)' WHERE name = 'i'")
+        conn.commit()
+    check_database(source)
+    with pytest.raises(StorageCorrupt):
+        copy_database(source, tmp_path / "copy.db")
+    assert not (tmp_path / "copy.db").exists()

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -296,6 +297,23 @@ def test_every_acknowledged_row_survives_kill_9(tmp_path: Path) -> None:
         acknowledged = {int(line) for line in lines if line.endswith(b"\n")}
         assert len(acknowledged) >= 500
         assert acknowledged <= rows_of(path)
+
+
+def test_a_torn_write_at_the_end_of_the_log_loses_nothing_acknowledged(tmp_path: Path) -> None:
+    with closing(Database.at(tmp_path / "money.db", [Entry])) as database:
+        for number in range(20):
+            database.write_sync(put(number))
+        before = {name: (tmp_path / name).read_bytes() for name in ("money.db", "money.db-wal")}
+        database.write_sync(put(20))
+        added = (tmp_path / "money.db-wal").read_bytes()[len(before["money.db-wal"]) :]
+    assert added
+    for cut in range(0, len(added) + 1, 509):
+        torn = tmp_path / f"torn {cut}.db"
+        torn.write_bytes(before["money.db"])
+        log = torn.with_name(torn.name + "-wal")
+        log.write_bytes(before["money.db-wal"] + added[:cut] + b"\xa5" * 700)
+        with closing(Database.at(torn, [Entry])) as found:
+            assert numbers(found)[:20] == list(range(20))
 
 
 def test_a_write_the_system_refuses_loses_nothing_acknowledged(tmp_path: Path) -> None:

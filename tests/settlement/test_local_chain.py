@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from settlement.errors import LocalChainFailed, ToolMissing
+from settlement.errors import LocalChainFailed, NodeRefused, ToolMissing
 from settlement.local_chain import (
+    STATES,
     ChainKind,
     LocalChain,
     dev_keys,
@@ -49,6 +50,19 @@ def gone(pid: int) -> bool:
     while running(pid) and time.monotonic() < deadline:
         time.sleep(0.02)
     return not running(pid)
+
+
+def test_anvil_forgets_old_states_instead_of_filling_the_disk() -> None:
+    async def story() -> None:
+        with LocalChain.start(ChainKind.ANVIL, block_time=0) as chain:
+            async with await Rpc.open(chain.url) as rpc:
+                await rpc.request("anvil_mine", STATES + 10)
+                assert await rpc.balance(dev_keys(1)[0].address)
+                assert await rpc.block(1) is not None
+                with pytest.raises(NodeRefused, match="BlockOutOfRange"):
+                    await rpc.code(dev_keys(1)[0].address, 1)
+
+    run(story())
 
 
 def test_clock_blocks_and_gas_money_are_controlled_alike(endpoint: Endpoint) -> None:

@@ -9,7 +9,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tests.judge.books import Books, read_farmer, read_renter
 from tests.judge.chain import Chain
@@ -20,6 +20,9 @@ from tests.judge.laws import (
     judge,
     one_audit_one_increment,
 )
+
+READS_REMEMBERED: Final = 64
+"""Reads of a channel that a farmer keeps on disk."""
 
 
 def examine(folder: Path) -> dict[str, Any]:
@@ -41,13 +44,19 @@ def examine(folder: Path) -> dict[str, Any]:
     twice = list(one_audit_one_increment(evidence))
     wrongly = list(paid_wrongly(evidence))
     passed = sum(1 for renter in evidence.renters for audit in renter.audits if audit.passed)
-    breaches = [*judge(evidence, AT_REST), *lost, *wrongly]
+    missed = list(deadlines_missed(evidence))
+    breaches = [*judge(evidence, AT_REST), *lost, *wrongly, *missed, *unseen(evidence)]
+    channels = evidence.events.values()
     return {
+        "channels": len(channels),
+        "closed": sum(1 for one in channels if one.closes_at),
+        "withdrawn": sum(1 for one in channels if one.withdrawn),
         "vouchers_acknowledged": passed + sum(map(len, acknowledged.values())),
         "vouchers_lost": len(lost),
         "paid_twice": len(twice),
         "tokens_unaccounted": unaccounted(evidence, case["held_at_first"]),
         "audits_paid_wrongly": len(wrongly),
+        "deadlines_missed": len(missed),
         "breaches": breaches,
     }
 
@@ -79,6 +88,22 @@ def paid_wrongly(evidence: Evidence) -> Iterator[str]:
                 yield f"{renter.name} passed {worth[channel]}, read for {reads}, paid {mine.paid}"
             if claimed > worth[channel] + reads:
                 yield f"{claimed} was claimed for {worth[channel]} of audits and {reads} of reads"
+
+
+def deadlines_missed(evidence: Evidence) -> Iterator[str]:
+    """Channels that were taken back before their farmer had claimed all that it held."""
+    for channel, _, its in evidence.pairs():
+        seen, held = evidence.events.get(channel), max(its.paid, its.proven)
+        if seen and seen.withdrawn and seen.claimed < held:
+            yield f"{held} was held for {channel.hex()[:16]}, {seen.claimed} was claimed before its end"
+
+
+def unseen(evidence: Evidence) -> Iterator[str]:
+    """Channels in which a farmer may have sold reads that it has forgotten."""
+    for farmer in evidence.farmers:
+        for channel, reads in farmer.reads.items():
+            if len(reads) >= READS_REMEMBERED:
+                yield f"{farmer.name} has sold too many reads in {channel.hex()[:16]} to be judged"
 
 
 def _worth(renter: Books) -> defaultdict[bytes, int]:

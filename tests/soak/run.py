@@ -2,8 +2,9 @@
 
 `scripts/soak --seed N --minutes M`. Every process is told at its start to die at so many commits, messages,
 answers or broadcasts; besides, some are killed from outside. Farmers and chain are reached through relays,
-which are cut at times; the chain is reorganised, its fees spike, its clock jumps. In the end everybody
-catches up, and a separate program judges (tests.soak.judge).
+which are cut at times; the chain is reorganised, its fees spike, its clock jumps. Renters ask for channels
+back and go on in new ones. In the end everybody catches up, one renter leaves with all it has, and a
+separate program judges (tests.soak.judge).
 """
 
 import argparse
@@ -32,7 +33,7 @@ from payments.types import Amount, Seconds
 from payments.vouchers import SigningKey
 from settlement.client import Chain
 from settlement.deployment import deploy
-from settlement.local_chain import ChainKind, LocalChain, dev_keys, give
+from settlement.local_chain import ChainKind, LocalChain, dev_keys, give, warp
 from settlement.rpc import Rpc
 from settlement.transactions import send_now
 from settlement.wallet import new_key
@@ -49,11 +50,14 @@ PURSE: Final = 1_000_000 * TOKEN
 GAS_MONEY: Final = 10**22
 BLOCK_SECONDS: Final = 0.3
 CONFIRMATIONS: Final = 2
+CHALLENGE_PERIOD: Final = Seconds(4 * 3_600)
+"""On the chain's clock; its jumps make a minute or two of it."""
+LONGEST_JUMP: Final = 3_600
 LONGEST_LIFE: Final = 300
 """Steps after which a process dies at the latest."""
 RHYTHM: Final = Rhythm(follow=0.5, collect=3.0, sweep=3.0, reload=10.0**6)
-START_SECONDS: Final = 60.0
-PEACE_SECONDS: Final = 120.0
+START_SECONDS: Final = 120.0
+PEACE_SECONDS: Final = 240.0
 CEILING: Final = 400 * 10**9
 TROUBLES: Final = ("kill", "kill", "cut", "cut", "chain", "reorg", "fees", "clock")
 
@@ -93,7 +97,9 @@ class Soak:
         stack.callback(self.anvil.stop)
         stack.push_async_callback(self.end)
         self.rpc = await stack.enter_async_context(await Rpc.open(self.anvil.url))
-        record = await deploy(self.rpc, dev_keys(1)[0], "soak", confirmations=CONFIRMATIONS)
+        record = await deploy(
+            self.rpc, dev_keys(1)[0], "soak", confirmations=CONFIRMATIONS, challenge_period=CHALLENGE_PERIOD
+        )
         self.wire = await stack.enter_async_context(Relay.open(port_of(self.anvil)))
         self.record = replace(record, url=self.wire.url)
         self.record.save(self.folder / "chain.json")
@@ -214,7 +220,7 @@ class Soak:
             case "fees":
                 await self.rpc.request("anvil_setNextBlockBaseFeePerGas", CEILING)
             case "clock":
-                await self.rpc.request("evm_increaseTime", self.random.randint(1, 3_600))
+                await self.rpc.request("evm_increaseTime", self.random.randint(1, LONGEST_JUMP))
 
     async def cut(self, relay: Relay) -> None:
         """Let nothing through for a while."""
@@ -244,19 +250,27 @@ class Soak:
         for node in farmers:
             self.start(node)
             await self.answer(node)
+        renters = [node for node in self.nodes if not node.gas_key]
         for _ in range(2):
-            for node in self.nodes:
-                if not node.gas_key:
-                    await self.rest(node, lives.settle_down)
-            for node in farmers:
-                for order in ("follow", "claim_all", "follow"):
-                    await self.order(node, order)
+            for node in renters:
+                await self.rest(node, lives.settle_down)
+            await self.claim(farmers)
+        await self.rest(renters[0], lives.leave)
+        await self.claim(farmers)
+        await warp(self.rpc, CHALLENGE_PERIOD)
+        for node in renters:
+            await self.rest(node, lives.take_back)
         await asyncio.sleep(3 * CONFIRMATIONS * BLOCK_SECONDS)
-        for node in self.nodes:
-            if node.gas_key:
-                await self.order(node, "follow")
-            else:
-                await self.rest(node, lives.catch_up)
+        for node in farmers:
+            await self.order(node, "follow")
+        for node in renters:
+            await self.rest(node, lives.catch_up)
+
+    async def claim(self, farmers: list[Node]) -> None:
+        """Have farmers claim all there is."""
+        for node in farmers:
+            for order in ("follow", "claim_all", "follow"):
+                await self.order(node, order)
 
     async def rest(self, node: Node, deed: Deed) -> None:
         """Have a renter do something in peace."""

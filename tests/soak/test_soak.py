@@ -8,9 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.judge.lawful import CHANNEL, PAYEE, PAYER, its, lawful
+from tests.judge.lawful import CHANNEL, PAYEE, PAYER, farmer, its, lawful
 from tests.judge.laws import Evidence
-from tests.soak.judge import lost_payments, paid_wrongly, unaccounted
+from tests.soak.judge import (
+    READS_REMEMBERED,
+    deadlines_missed,
+    lost_payments,
+    paid_wrongly,
+    unaccounted,
+    unseen,
+)
 
 SOAK = Path(__file__).parents[2] / "scripts" / "soak"
 MINUTES = 0.3
@@ -29,6 +36,8 @@ def test_nothing_is_lost_or_paid_twice_whoever_dies() -> None:
     line = json.loads(done.stdout.splitlines()[-1])
     assert line["vouchers_lost"] == line["paid_twice"] == 0
     assert line["tokens_unaccounted"] == line["audits_paid_wrongly"] == 0
+    assert line["deadlines_missed"] == 0
+    assert line["withdrawn"] >= 1
     assert line["kills"] >= 4
     assert 2 * line["kills_in_flight"] >= line["kills"]
     assert line["vouchers_acknowledged"] >= 60 * MINUTES
@@ -68,3 +77,18 @@ def test_judge_misses_every_token() -> None:
     assert unaccounted(evidence, HELD | {PAYER.hex(): 5_001}) == 1
     more = replace(evidence, events={CHANNEL: replace(evidence.events[CHANNEL], withdrawn=7)})
     assert unaccounted(more, HELD) == 14
+
+
+def test_judge_misses_a_claim_that_came_too_late() -> None:
+    def withdrawn(claimed: int) -> Evidence:
+        ended = replace(lawful().events[CHANNEL], claimed=claimed, withdrawn=1_000 - claimed)
+        return replace(settled(lawful()), events={CHANNEL: ended})
+
+    assert list(deadlines_missed(settled(lawful()))) == []
+    assert list(deadlines_missed(withdrawn(110))) == []
+    assert len(list(deadlines_missed(withdrawn(109)))) == 1
+
+
+def test_judge_says_so_when_reads_may_have_been_forgotten() -> None:
+    assert list(unseen(farmer(lawful(), reads={CHANNEL: [10] * (READS_REMEMBERED - 1)}))) == []
+    assert len(list(unseen(farmer(lawful(), reads={CHANNEL: [10] * READS_REMEMBERED})))) == 1

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ from node.messages import AgreementState
 from node.transport import PeerUnreachable
 from settlement.local_chain import ChainKind, LocalChain
 from settlement.wallet import new_key
+from tests.databases import Kind
 from tests.node.farmer.support import Clock, Renter, Rig, config, content, kept_files, places
 from tests.settlement.support import world
 
@@ -75,10 +76,16 @@ def anvil() -> Iterator[LocalChain]:
         yield chain
 
 
-def told(anvil: LocalChain, folder: Path, story: Any) -> None:  # noqa: ANN401 - a story with rig and renter
+def told(
+    anvil: LocalChain,
+    folder: Path,
+    story: Any,  # noqa: ANN401 - a story with rig and renter
+    *,
+    database: str | None = None,
+) -> None:
     async def main() -> None:
         async with world(anvil.url) as scene:
-            settings = config(scene.chain.deployment.token)
+            settings = replace(config(scene.chain.deployment.token), database=database)
             settings.save(folder / "config.json")
             scene.chain.deployment.save(folder / "deployment.json")
             key = NodeKey(os.urandom(32))
@@ -103,9 +110,14 @@ def files(rig: Rig) -> list[str]:
     return sorted(path.suffix for path in kept_files(places(rig.folder).shards))
 
 
+@pytest.mark.parametrize("kind", list(Kind))
 def test_a_voucher_and_proof_on_disk_survive_a_kill_before_the_answer(
-    anvil: LocalChain, tmp_path: Path
+    anvil: LocalChain, tmp_path: Path, kind: Kind, request: pytest.FixtureRequest
 ) -> None:
+    database: str | None = None
+    if kind is Kind.POSTGRESQL:
+        database = request.getfixturevalue("postgresql").url
+
     async def story(rig: Rig, renter: Renter) -> None:
         with child(rig, die="node.farmer.auditor:told") as process:
             await renter.open()
@@ -122,7 +134,8 @@ def test_a_voucher_and_proof_on_disk_survive_a_kill_before_the_answer(
             assert answer.proof == seen.proven.proof
             await renter.pass_audit([terms], terms.step)
 
-    told(anvil, tmp_path, story)
+    told(anvil, tmp_path, story, database=database)
+    assert (tmp_path / "money.db").exists() == (kind is Kind.SQLITE)
 
 
 def test_a_voucher_that_was_not_on_disk_was_not_acknowledged(anvil: LocalChain, tmp_path: Path) -> None:
