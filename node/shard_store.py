@@ -121,11 +121,22 @@ class ShardStore:
         with self.naming_faults():
             incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
             partial = list(incoming.iterdir())
+            partial += self._lone_trees()
             for path in partial:
                 path.unlink()
         with suppress(StoreFull):
             self.receive().discard()
         return len(partial)
+
+    def _lone_trees(self) -> list[Path]:
+        """Find trees whose shard never got its name."""
+        found = []
+        for folder in _FOLDERS:
+            names = self._files_of(folder)
+            shards = {name[: -len(_SHARD)] for name in names if name.endswith(_SHARD)}
+            trees = {name[: -len(_TREE)] for name in names if name.endswith(_TREE)}
+            found += [self.folder / folder / (name + _TREE) for name in trees - shards]
+        return found
 
     def receive(self) -> IncomingShard:
         """Begin a shard. Raises StoreFault."""
@@ -142,13 +153,8 @@ class ShardStore:
 
     def shards_of(self, folder: str) -> list[bytes]:
         """List the names of the shards in one sub-folder, sorted. Raises StoreFault."""
-        with self.naming_faults():
-            try:
-                files = os.listdir(f"{self._root}/{folder}")  # noqa: PTH208 - a Path each takes seconds for all
-            except FileNotFoundError:
-                return []
         found = []
-        for file in files:
+        for file in self._files_of(folder):
             if file.endswith(_SHARD):
                 with suppress(ValueError):
                     found.append(bytes.fromhex(file[: -len(_SHARD)]))
@@ -210,15 +216,15 @@ class ShardStore:
         """Remove a shard and its tree for good; one that is not there is fine. Raises StoreFault."""
         path = self.path(shard)
         with self.naming_faults():
+            path.with_suffix(_TREE).unlink(missing_ok=True)  # first: a tree alone would be nobody's
             path.unlink(missing_ok=True)
-            path.with_suffix(_TREE).unlink(missing_ok=True)
 
     def put_aside(self, shard: bytes, where: Aside, now: int) -> None:
         """Move a shard into trash or quarantine; one that is not there is fine. Raises StoreFault."""
         path = self.path(shard)
         with self.naming_faults():
-            where.take(path, shard, now)
             path.with_suffix(_TREE).unlink(missing_ok=True)
+            where.take(path, shard, now)
 
     def take_back(self, shard: bytes) -> bool:
         """Move a shard out of the trash, durable when this returns; whether it was there.
@@ -248,6 +254,13 @@ class ShardStore:
     def naming_faults(self) -> NamedFaults:
         """Give a context that turns OSError into the StoreFault it means."""
         return NamedFaults(self.folder)
+
+    def _files_of(self, folder: str) -> list[str]:
+        with self.naming_faults():
+            try:
+                return os.listdir(f"{self._root}/{folder}")  # noqa: PTH208 - a Path each takes seconds for all
+            except FileNotFoundError:
+                return []
 
     def _name(self, shard: bytes) -> str:
         """The path without its ending; a string, since an audit has no time for Path."""

@@ -6,21 +6,24 @@ One that has nothing left to do is done: whoever died over it had done it all bu
 import io
 import os
 import secrets
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
 from node.cli import exports
 from node.cli.farm_owner import ask_claim, ask_status
+from node.farmer import trash
 from node.home import Home, read_json
 from node.identity import NodeKey
 from node.messages import AgreementView, NodeInfo
 from node.renter.accounts import agreement_path
 from node.renter.errors import NothingToDo
 from node.renter.money import Account, list_accounts
+from node.shard_store import ShardStore
 from node.transport import Target, Transport
 from payments.types import Amount, NodeId, Timestamp
 from settlement.client import Call
+from settlement.database import Database
 from settlement.deployment import deploy as deploy_contracts
 from settlement.errors import FeeAboveCeiling, Reverted
 from settlement.local_chain import dev_keys
@@ -109,6 +112,19 @@ async def rm(opened: Opened) -> None:
     for file in opened.renter.files.ls()[:1]:
         await opened.renter.files.rm(file.name)
     await opened.renter.tick()
+
+
+async def rm_newest(opened: Opened, name: str) -> None:
+    await opened.renter.files.rm(name)
+    await opened.renter.tick()
+
+
+async def restore_trash(opened: Opened, money: Path, shards: Path) -> None:
+    """Take what is in the trash of a farmer that is not running: `tithe farm restore-trash --all`."""
+    store = ShardStore(shards / opened.chain.deployment.folder)
+    with closing(Database.at(money)) as database:
+        names = [one.name for one in store.trash.shards()]
+        await trash.take_back(database, store, Timestamp(opened.now), names)
 
 
 async def close(opened: Opened) -> None:

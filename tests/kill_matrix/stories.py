@@ -76,7 +76,16 @@ def put_and_damage(world: World) -> None:
     known = set(world.home.farm_shards.rglob("*.shard"))
     put_newest(world)
     (shard,) = set(world.home.farm_shards.rglob("*.shard")) - known
+    world.robbed |= {bytes.fromhex(shard.stem)}
     shard.unlink()
+
+
+def put_delete_and_stop(world: World) -> None:
+    """Let there be something in the trash of a farmer that is at rest."""
+    start(world)
+    put_newest(world)
+    do(world, deeds.rm_newest, world.newest)
+    stop(world)
 
 
 def put_and_freeze(world: World) -> None:
@@ -533,5 +542,20 @@ STORIES: Final = (
         ("broadcast settlement.transactions:send_now", "broadcast settlement.deployment_proxy:install"),
         deeds.deploy,
         prepare=without_proxy,
+    ),
+    Story(
+        "lose a shard",
+        ("commit node.farmer.losses:give_up",),
+        deeds.audit,
+        farmer=True,
+        prepare=put_and_damage,
+    ),
+    Story(
+        "take it back from the trash",
+        ("commit node.farmer.trash:take_back",),
+        deeds.restore_trash,
+        lambda world: (world.money, world.home.farm_shards),
+        prepare=put_delete_and_stop,
+        mend=start,
     ),
 )
