@@ -15,6 +15,7 @@ from typing import Final
 
 from node.aside import Aside
 from node.errors import CorruptTree
+from node.incoming_shard import INCOMING, IncomingShard
 from node.merkle import HASH_SIZE, LEAF_SIZE, Tree, TreeBuilder, leaf_count, verify_path
 from node.store_faults import (
     NamedFaults,
@@ -41,65 +42,9 @@ __all__ = [
 
 _SHARD: Final = ".shard"
 _TREE: Final = ".tree"
-_INCOMING: Final = "incoming"
 _READ_SIZE: Final = 1 << 20
 _OTHER_ROOT: Final = "its bytes do not lead to the agreed root"
 _FOLDERS: Final = tuple(f"{number:02x}" for number in range(256))
-
-
-class IncomingShard:
-    """A shard on its way in: bytes go to a temporary file while its tree grows.
-
-    End with `keep` or `discard`.
-    """
-
-    def __init__(self, store: "ShardStore") -> None:
-        self._store = store
-        self._builder = TreeBuilder()
-        with store.naming_faults():
-            self._fd, name = tempfile.mkstemp(dir=store.folder / _INCOMING)
-        self._path = Path(name)
-        self._open = True
-
-    @property
-    def length(self) -> int:
-        """Bytes written so far."""
-        return self._builder.length
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Take the next bytes. Raises StoreFault."""
-        self._builder.update(data)
-        view = memoryview(data)
-        with self._store.naming_faults():
-            while view:
-                view = view[os.write(self._fd, view) :]
-
-    def finish(self) -> Tree:
-        """Compute the tree over all bytes written. Raises EmptyShard."""
-        return self._builder.finish()
-
-    def keep(self, shard: bytes, tree: Tree) -> None:
-        """Put the bytes on disk under the name `shard`, durable when this returns. Raises StoreFault."""
-        final = self._store.path(shard)
-        with self._store.naming_faults():
-            os.fsync(self._fd)
-            self._store.make_parent(final)
-            self._store.write_tree(shard, tree)
-            self._path.rename(final)
-            sync_folder(final.parent)
-        self._close()
-
-    def discard(self) -> None:
-        """Leave nothing behind. Harmless after `keep`."""
-        if self._open:
-            self._close()
-            with suppress(OSError):
-                self._path.unlink()
-
-    def _close(self) -> None:
-        if self._open:
-            self._open = False
-            os.close(self._fd)
 
 
 class ShardStore:
@@ -117,7 +62,7 @@ class ShardStore:
 
         A full disk is no reason to refuse: reads and audits still work. Raises StoreFault on any other.
         """
-        incoming = self.folder / _INCOMING
+        incoming = self.folder / INCOMING
         with self.naming_faults():
             incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
             partial = list(incoming.iterdir())
@@ -240,7 +185,7 @@ class ShardStore:
     def write_tree(self, shard: bytes, tree: Tree) -> None:
         """Cache a tree beside its shard, whole or not at all. Raises OSError."""
         path = self.path(shard).with_suffix(_TREE)
-        fd, name = tempfile.mkstemp(dir=self.folder / _INCOMING)
+        fd, name = tempfile.mkstemp(dir=self.folder / INCOMING)
         with os.fdopen(fd, "wb") as file:
             file.write(tree.to_bytes())
         Path(name).rename(path)
