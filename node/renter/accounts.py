@@ -40,6 +40,8 @@ BEHIND: Final = frozenset({"PAYMENT_TOO_LOW", "PAID_TOO_LOW", "WRONG_STEP"})
 ARREARS: Final = "EXPOSURE_EXCEEDED"
 CLOSED: Final = frozenset({"CHANNEL_CLOSING", "CHANNEL_FROZEN", "CHANNEL_NOT_OPEN"})
 """The channel takes no vouchers: true if our own books say so too."""
+AWAY: Final = frozenset({"STORE_AWAY", "STORE_OF_ANOTHER"})
+"""A farmer says that its disk is not there: as if it were not there itself, and worth no more to it."""
 TRANSIENT: Final = (
     BEHIND
     | FORGOTTEN

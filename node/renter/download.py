@@ -21,7 +21,7 @@ from node.errors import CheckFailed, NodeError, short
 from node.manifest import Segment
 from node.merkle import build_tree
 from node.messages import ReadShard, SignedVoucherMessage
-from node.renter.accounts import TRANSIENT, Accounts, agreement_path
+from node.renter.accounts import AWAY, TRANSIENT, Accounts, agreement_path
 from node.renter.context import Context
 from node.renter.errors import FileUnavailable
 from node.renter.faults import to_fault
@@ -127,7 +127,7 @@ class Downloader:
         """Judge a refused read: what may pass counts as a try first, and as a lost shard after a window."""
         farmer, now = shard.agreement.farmer, self._context.now()
         account = self._context.database.read(lambda conn: active_account(conn, farmer))
-        if account is None or self._accounts.ours(account, refusal):
+        if account is None or refusal.error in AWAY or self._accounts.ours(account, refusal):
             return
         passing = refusal.error in TRANSIENT or refusal.status >= SERVER_FAULT
         if not passing or _refused_before(shard, now):
