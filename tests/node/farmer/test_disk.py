@@ -295,5 +295,7 @@ def test_a_disk_that_is_away_ends_no_agreement_in_a_scan(tmp_path: Path) -> None
             (tmp_path / "unplugged").rename(rig.places.shards)
             assert (await renter.agreement(terms)).state is AgreementState.STORED
             assert rig.farmer.holdings().lost == 0
+            await rig.farmer.scan(1.0)
+            assert rig.farmer.holdings().scan.bytes == 5_000
 
     run(tmp_path, story)
