@@ -7,11 +7,13 @@ import io
 import os
 import secrets
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from node.cli import exports
 from node.cli.farm_owner import ask_claim, ask_status
+from node.db.renter_shards import ShardState, load_farmer_shards
 from node.farmer import trash
 from node.home import Home, read_json
 from node.identity import NodeKey
@@ -125,6 +127,15 @@ async def restore_trash(opened: Opened, money: Path, shards: Path) -> None:
     with closing(Database.at(money)) as database:
         names = [one.name for one in store.trash.shards()]
         await trash.take_back(database, store, Timestamp(opened.now), names)
+
+
+async def end_again(opened: Opened) -> None:
+    """End once more what the farmer has taken back: nobody would pay for it."""
+    for account in serving(opened):
+        farmer = account.farmer
+        for shard in opened.database.read(partial(load_farmer_shards, farmer=farmer)):
+            if shard.state is ShardState.GONE:
+                await opened.renter._deletions._delete(farmer, shard)
 
 
 async def close(opened: Opened) -> None:

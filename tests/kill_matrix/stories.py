@@ -396,6 +396,22 @@ STORIES: Final = (
         prepare=put_and_damage,
     ),
     Story(
+        "lose a shard",
+        ("commit node.farmer.losses:give_up",),
+        deeds.audit,
+        farmer=True,
+        prepare=put_and_damage,
+    ),
+    Story(
+        "take it back from the trash",
+        ("commit node.farmer.trash:take_back",),
+        deeds.restore_trash,
+        lambda world: (world.money, world.home.farm_shards),
+        prepare=put_delete_and_stop,
+        mend=start,
+    ),
+    Story("end what was taken back", ("answer delete",), deeds.end_again, farmer=True),
+    Story(
         "read what is lost",
         ("commit node.renter.download:Downloader._lost",),
         deeds.get,
@@ -542,20 +558,5 @@ STORIES: Final = (
         ("broadcast settlement.transactions:send_now", "broadcast settlement.deployment_proxy:install"),
         deeds.deploy,
         prepare=without_proxy,
-    ),
-    Story(
-        "lose a shard",
-        ("commit node.farmer.losses:give_up",),
-        deeds.audit,
-        farmer=True,
-        prepare=put_and_damage,
-    ),
-    Story(
-        "take it back from the trash",
-        ("commit node.farmer.trash:take_back",),
-        deeds.restore_trash,
-        lambda world: (world.money, world.home.farm_shards),
-        prepare=put_delete_and_stop,
-        mend=start,
     ),
 )
