@@ -15,6 +15,7 @@ from typing import Final
 
 from node.aside import Aside
 from node.errors import CorruptTree
+from node.incoming_shard import INCOMING, IncomingShard
 from node.leaf_ranges import LeafRange, prove_range
 from node.merkle import HASH_SIZE, LEAF_SIZE, Tree, TreeBuilder, leaf_count, verify_path
 from node.store_faults import (
@@ -42,65 +43,9 @@ __all__ = [
 
 _SHARD: Final = ".shard"
 _TREE: Final = ".tree"
-_INCOMING: Final = "incoming"
 _READ_SIZE: Final = 1 << 20
 _OTHER_ROOT: Final = "its bytes do not lead to the agreed root"
 _FOLDERS: Final = tuple(f"{number:02x}" for number in range(256))
-
-
-class IncomingShard:
-    """A shard on its way in: bytes go to a temporary file while its tree grows.
-
-    End with `keep` or `discard`.
-    """
-
-    def __init__(self, store: "ShardStore") -> None:
-        self._store = store
-        self._builder = TreeBuilder()
-        with store.naming_faults():
-            self._fd, name = tempfile.mkstemp(dir=store.folder / _INCOMING)
-        self._path = Path(name)
-        self._open = True
-
-    @property
-    def length(self) -> int:
-        """Bytes written so far."""
-        return self._builder.length
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Take the next bytes. Raises StoreFault."""
-        self._builder.update(data)
-        view = memoryview(data)
-        with self._store.naming_faults():
-            while view:
-                view = view[os.write(self._fd, view) :]
-
-    def finish(self) -> Tree:
-        """Compute the tree over all bytes written. Raises EmptyShard."""
-        return self._builder.finish()
-
-    def keep(self, shard: bytes, tree: Tree) -> None:
-        """Put the bytes on disk under the name `shard`, durable when this returns. Raises StoreFault."""
-        final = self._store.path(shard)
-        with self._store.naming_faults():
-            os.fsync(self._fd)
-            self._store.make_parent(final)
-            self._store.write_tree(shard, tree)
-            self._path.rename(final)
-            sync_folder(final.parent)
-        self._close()
-
-    def discard(self) -> None:
-        """Leave nothing behind. Harmless after `keep`."""
-        if self._open:
-            self._close()
-            with suppress(OSError):
-                self._path.unlink()
-
-    def _close(self) -> None:
-        if self._open:
-            self._open = False
-            os.close(self._fd)
 
 
 class ShardStore:
@@ -118,15 +63,26 @@ class ShardStore:
 
         A full disk is no reason to refuse: reads and audits still work. Raises StoreFault on any other.
         """
-        incoming = self.folder / _INCOMING
+        incoming = self.folder / INCOMING
         with self.naming_faults():
             incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
             partial = list(incoming.iterdir())
+            partial += self._lone_trees()
             for path in partial:
                 path.unlink()
         with suppress(StoreFull):
             self.receive().discard()
         return len(partial)
+
+    def _lone_trees(self) -> list[Path]:
+        """Find trees whose shard never got its name."""
+        found = []
+        for folder in _FOLDERS:
+            names = self._files_of(folder)
+            shards = {name[: -len(_SHARD)] for name in names if name.endswith(_SHARD)}
+            trees = {name[: -len(_TREE)] for name in names if name.endswith(_TREE)}
+            found += [self.folder / folder / (name + _TREE) for name in trees - shards]
+        return found
 
     def receive(self) -> IncomingShard:
         """Begin a shard. Raises StoreFault."""
@@ -143,13 +99,8 @@ class ShardStore:
 
     def shards_of(self, folder: str) -> list[bytes]:
         """List the names of the shards in one sub-folder, sorted. Raises StoreFault."""
-        with self.naming_faults():
-            try:
-                files = os.listdir(f"{self._root}/{folder}")  # noqa: PTH208 - a Path each takes seconds for all
-            except FileNotFoundError:
-                return []
         found = []
-        for file in files:
+        for file in self._files_of(folder):
             if file.endswith(_SHARD):
                 with suppress(ValueError):
                     found.append(bytes.fromhex(file[: -len(_SHARD)]))
@@ -231,15 +182,15 @@ class ShardStore:
         """Remove a shard and its tree for good; one that is not there is fine. Raises StoreFault."""
         path = self.path(shard)
         with self.naming_faults():
+            path.with_suffix(_TREE).unlink(missing_ok=True)  # first: a tree alone would be nobody's
             path.unlink(missing_ok=True)
-            path.with_suffix(_TREE).unlink(missing_ok=True)
 
     def put_aside(self, shard: bytes, where: Aside, now: int) -> None:
         """Move a shard into trash or quarantine; one that is not there is fine. Raises StoreFault."""
         path = self.path(shard)
         with self.naming_faults():
-            where.take(path, shard, now)
             path.with_suffix(_TREE).unlink(missing_ok=True)
+            where.take(path, shard, now)
 
     def take_back(self, shard: bytes) -> bool:
         """Move a shard out of the trash, durable when this returns; whether it was there.
@@ -255,7 +206,7 @@ class ShardStore:
     def write_tree(self, shard: bytes, tree: Tree) -> None:
         """Cache a tree beside its shard, whole or not at all. Raises OSError."""
         path = self.path(shard).with_suffix(_TREE)
-        fd, name = tempfile.mkstemp(dir=self.folder / _INCOMING)
+        fd, name = tempfile.mkstemp(dir=self.folder / INCOMING)
         with os.fdopen(fd, "wb") as file:
             file.write(tree.to_bytes())
         Path(name).rename(path)
@@ -269,6 +220,13 @@ class ShardStore:
     def naming_faults(self) -> NamedFaults:
         """Give a context that turns OSError into the StoreFault it means."""
         return NamedFaults(self.folder)
+
+    def _files_of(self, folder: str) -> list[str]:
+        with self.naming_faults():
+            try:
+                return os.listdir(f"{self._root}/{folder}")  # noqa: PTH208 - a Path each takes seconds for all
+            except FileNotFoundError:
+                return []
 
     def _name(self, shard: bytes) -> str:
         """The path without its ending; a string, since an audit has no time for Path."""

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Measure an audit round over many shards at many farmers, and what the proof of one shard costs its farmer.
+"""Measure an audit round over many shards at many farmers, and what the proof of one shard costs.
 
     scripts/bench_audits [--shards 10000] [--farmers 80] [--rounds 3] [--processes 2] [--json FILE]
 
 Round: a real renter over real HTTP, channels funded on a fresh Anvil, SQLite with synchronous=FULL on both
-sides; the farmers have a daemon, a socket, books and a store each, several of them in one process. Shards have
-the size of one of 29 of 64 MiB; those of one farmer are hard links to one, so the room is that of eighty.
-One farmer then loses shards: the round in which it declines is measured too. Proof: `ShardStore.prove` alone.
-Medians over the rounds; CPU time is of the process, whatever else the machine does.
+sides; the farmers have a daemon, a socket, books and a store each, several of them in one process. Shards
+have the size of one of 29 of 64 MiB; those of one farmer are hard links to one, so the room is that of 80.
+One farmer then loses shards: the round in which it declines is measured too. Proof: `ShardStore.prove`
+alone. Medians over the rounds; CPU time is of the processes, whatever else the machine does.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Any, Final
@@ -38,7 +38,7 @@ from node.messages import AgreementState
 from node.renter import TABLES, Keys, Renter
 from node.shard_store import ShardStore
 from payments.prices import step_price
-from payments.types import Amount, NodeId, Seconds, Timestamp
+from payments.types import Amount, NodeId, Timestamp
 from scripts.audits.host import Meter, Spot, Usage, host
 from settlement.client import Chain
 from settlement.database import Database
@@ -58,7 +58,7 @@ LOST: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One round: seconds in all and of CPU, messages and commits on both sides."""
+    """One round: seconds in all and of CPU, challenges, commits on both sides, outcomes."""
 
     seconds: float
     renter_cpu: float
@@ -123,6 +123,7 @@ async def measure(options: argparse.Namespace, folder: Path) -> list[Round]:
         farmers = Farmers(folder, record, options.farmers, options.processes)
         stack.callback(farmers.stop)
         chain = await stack.enter_async_context(await Chain.connect(record.url, record))
+        options.domain = chain.domain
         database = stack.enter_context(closing(Database.at(folder / "renter.db", TABLES)))
         keys = Keys(NodeKey(os.urandom(32)), new_key(), MasterKey(os.urandom(32)), payer.address, payer)
         renter = await stack.enter_async_context(await Renter.open(database, chain, keys))
@@ -132,10 +133,7 @@ async def measure(options: argparse.Namespace, folder: Path) -> list[Round]:
         for info in renter.channels.list():
             await renter.channels.present(info.channel.id)
         for at, number, spot in farmers.spots:
-            share = options.shards // options.farmers + (
-                at * options.farmers + number < options.shards % options.farmers
-            )
-            await seed(renter, database, keys, farmers, (at, number, spot), share)
+            await seed(Parts(renter, database, keys, farmers), (at, number, spot), options)
         meter = Meter()
         meter.watch(database._writer_engine)  # noqa: SLF001 - nothing else counts them
         await renter.audits.audit([])  # nothing yet, but what is imported late
@@ -145,15 +143,24 @@ async def measure(options: argparse.Namespace, folder: Path) -> list[Round]:
         return rounds
 
 
-async def seed(
-    renter: Renter, database: Database, keys: Keys, farmers: Farmers, where: tuple[int, int, Spot], share: int
-) -> None:
-    """Store shards as a put leaves them, without its work."""
-    at, number, spot = where
-    peer = renter.peers.find(NodeId(spot.node))
-    assert peer is not None  # noqa: S101 - it was added
-    quote, now, domain = peer.quote, int(time.time()), database
-    domain = renter.channels._context.domain  # noqa: SLF001
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Who takes part."""
+
+    renter: Renter
+    database: Database
+    keys: Keys
+    farmers: Farmers
+
+
+async def seed(parts: Parts, where: tuple[int, int, Spot], options: argparse.Namespace) -> None:
+    """Store a farmer's share of the shards as a put leaves them, without its work."""
+    (at, number, spot), keys = where, parts.keys
+    peer, now = parts.renter.peers.find(NodeId(spot.node)), int(time.time())
+    if peer is None:
+        raise RuntimeError("a farmer was not met")
+    quote, domain = peer.quote, options.domain
+    share = options.shards // options.farmers
     agreements = []
     for one in range(share):
         terms = Agreement(
@@ -180,7 +187,7 @@ async def seed(
                 Timestamp(now + 3600),
             )
         )
-    signatures = await asyncio.to_thread(farmers.store, at, number, agreements)
+    signatures = await asyncio.to_thread(parts.farmers.store, at, number, agreements)
     file_id = os.urandom(16)
 
     def work(conn: Connection) -> None:
@@ -203,7 +210,7 @@ async def seed(
             ],
         )
 
-    await database.write(work)
+    await parts.database.write(work)
 
 
 async def one_round(renter: Renter, database: Database, farmers: Farmers, meter: Meter) -> Round:
@@ -261,7 +268,7 @@ def prove(folder: Path) -> dict[str, float]:
             start = time.process_time_ns()
             store.prove(name, indices, SHARD, tree.root)
             times.append((time.process_time_ns() - start) / 1e6)
-        found[f"{leaves} leaves"] = statistics.median(times)
+        found[f"{leaves} of its leaves"] = statistics.median(times)
     return found
 
 
@@ -270,6 +277,15 @@ def scratch() -> Iterator[Path]:
     """A folder on a real disk, gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="tithe-audits-", dir=os.environ.get("TMPDIR")) as name:
         yield Path(name)
+
+
+def show(rounds: list[Round]) -> None:
+    """Print the median round, and the one after the loss."""
+    *sound, last = rounds
+    kinds = fields(Round)
+    median = {kind.name: statistics.median([getattr(one, kind.name) for one in sound]) for kind in kinds}
+    for name, found in ((f"median of {len(sound)} rounds", median), (f"{LOST} shards lost", asdict(last))):
+        print(f"{name}: " + ", ".join(f"{what.replace('_', ' ')} {value:g}" for what, value in found.items()))
 
 
 def main() -> None:
@@ -288,8 +304,7 @@ def main() -> None:
         for what, milliseconds in proofs.items():
             print(f"proof of one {SHARD:,} B shard, {what}: {milliseconds:.3f} ms CPU (goal {GOAL_MS})")
         rounds = asyncio.run(measure(options, folder))
-    for one in rounds:
-        print(one)
+    show(rounds)
     if options.json:
         options.json.write_text(json.dumps({"proofs": proofs, "rounds": [asdict(one) for one in rounds]}))
 

@@ -83,7 +83,7 @@ def trash(chain: ChainName = None, as_json: Json = False) -> None:
     else:
         goes = {day: (day + 1) * 86_400 + config.trash_seconds for day in days}
         rows = [
-            (moment(day * 86_400)[:10], str(one.shards), size(one.bytes), moment(goes[day]))
+            (moment(day * 86_400 + 43_200)[:10], str(one.shards), size(one.bytes), moment(goes[day]))
             for day, one in days.items()
         ]
         show_table(("ended on", ">shards", ">room", "goes"), rows)

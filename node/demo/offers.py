@@ -35,6 +35,7 @@ def farmer_config(payee: Address, deployment: Deployment) -> FarmerConfig:
         payee,
         (deployment.token,),
         offer=offer,
+        keep_free=0,
         max_exposure=Amount(10 * TOKEN),
         claims=ClaimPolicy(min_amount=MAX_AMOUNT),
     )

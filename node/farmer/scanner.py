@@ -74,8 +74,12 @@ class Scanner:
     async def step(self, allowed: float) -> None:
         """Read `allowed` bytes; a longer shard is read at once and paid off later. Raises StorageError."""
         self._credit = min(self._credit + allowed, allowed)
-        while self._credit > 0 and await self._read_one():
-            pass
+        try:
+            while self._credit > 0 and await self._read_one():
+                pass
+        except StoreFault as fault:
+            self._waiting = None  # from the cursor, when the disk is there again
+            log.warning("scan_stopped code=%s", fault.code)
         self._hoard.stats.note(NOTE, json.dumps(asdict(self._scan)))
 
     async def finish(self) -> Scan:
@@ -83,26 +87,21 @@ class Scanner:
         if not self._scan.running:
             self._begin()
         while self._scan.running:
-            if not await self._read_one():
-                self._hoard.store.marker.check()
+            await self._read_one()
         self._hoard.stats.note(NOTE, json.dumps(asdict(self._scan)))
         return self._scan
 
     async def _read_one(self) -> bool:
-        """Read the next shard; False where there is nothing more to do now."""
+        """Read the next shard; False where there is nothing more to do now. Raises StoreFault."""
         if not self._scan.running:
             if self._hoard.clock() < self._scan.began + DAY:
                 return False
             self._begin()
-        try:
-            shard = await asyncio.to_thread(self._next)
-            if shard is None:
-                self._end()
-                return False
-            await self._verify(shard)
-        except StoreFault as fault:
-            log.warning("scan_stopped code=%s", fault.code)
+        shard = await asyncio.to_thread(self._next)
+        if shard is None:
+            self._end()
             return False
+        await self._verify(shard)
         return True
 
     def _begin(self) -> None:
@@ -120,6 +119,7 @@ class Scanner:
         """The shard after the cursor, folder by folder. Raises StoreFault."""
         while self._scan.folder < FOLDERS:
             if self._waiting is None:
+                self._hoard.store.marker.check()  # no disk looks like a folder with nothing in it
                 known = self._hoard.store.shards_of(f"{self._scan.folder:02x}")
                 self._waiting = [name for name in known if name.hex() > self._scan.last][::-1]
             if self._waiting:

@@ -154,8 +154,9 @@ def _find_disk(farm: Farm, due: set[bytes], accept_loss: bool) -> set[bytes]:
     if store.marker.read() is None and due and not due & there and not accept_loss:
         raise StoreAway(store.folder)
     store.marker.claim(farm.node)
-    store.trash.count()
-    store.quarantine.count()
+    with store.naming_faults():
+        store.trash.count()
+        store.quarantine.count()
     return there
 
 

@@ -51,6 +51,8 @@ UNAGREED: Final = frozenset({"UNKNOWN_AGREEMENT", "AGREEMENT_NOT_FOUND", "NOT_ST
 """The farmer does not know an agreement: its books may be an old copy, and its own signature reminds it."""
 CLOSED: Final = frozenset({"CHANNEL_CLOSING", "CHANNEL_FROZEN", "CHANNEL_NOT_OPEN"})
 """The channel takes no vouchers: true if our own books say so too."""
+AWAY: Final = frozenset({"STORE_AWAY", "STORE_OF_ANOTHER"})
+"""A farmer says that its disk is not there: as if it were not there itself, and worth no more to it."""
 TRANSIENT: Final = (
     BEHIND
     | FORGOTTEN

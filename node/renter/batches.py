@@ -7,6 +7,7 @@ a round of many shards asks for one leaf of each, in several challenges one afte
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from node.audit import MAX_CLAIM_BYTES, MAX_INDICES, Item, choose_indices, claim_bytes
 from node.db.renter_shards import ShardRecord
@@ -63,6 +64,10 @@ def leaves_each(group: Sequence[Subject]) -> int:
 
 
 def _size(subject: Subject, leaves: int) -> int:
-    terms = subject.shard.agreement
-    indices = tuple(range(min(leaves, terms.leaf_count)))
-    return claim_bytes(Item(subject.shard.agreement_id, terms.data_root, terms.leaf_count, indices))
+    return _claim_size(subject.shard.agreement.leaf_count, leaves)
+
+
+@lru_cache(maxsize=1024)
+def _claim_size(leaf_count: int, leaves: int) -> int:
+    """Bytes of one item in a packed proof: most shards of a renter have the same length."""
+    return claim_bytes(Item(bytes(32), bytes(32), leaf_count, tuple(range(min(leaves, leaf_count)))))

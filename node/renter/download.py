@@ -19,7 +19,7 @@ from node.db import Connection
 from node.db.renter_peers import count_lapse
 from node.db.renter_shards import ShardRecord, record_check
 from node.errors import NodeError
-from node.renter.accounts import SERVER_FAULT, TRANSIENT, Accounts
+from node.renter.accounts import AWAY, SERVER_FAULT, TRANSIENT, Accounts
 from node.renter.context import Context
 from node.renter.errors import FileUnavailable
 from node.renter.faults import to_fault
@@ -89,7 +89,7 @@ class Downloader:
         """Judge a refused read: what may pass counts as a try first, and as a lost shard after a window."""
         farmer, now = shard.agreement.farmer, self._context.now()
         account = self._context.database.read(lambda conn: active_account(conn, farmer))
-        if account is None or self._accounts.ours(account, refusal):
+        if account is None or refusal.error in AWAY or self._accounts.ours(account, refusal):
             return
         passing = refusal.error in TRANSIENT or refusal.status >= SERVER_FAULT
         if not passing or _refused_before(shard, now):

@@ -26,7 +26,7 @@ from node.messages import (
     Proven,
     SignedVoucherMessage,
 )
-from node.renter.accounts import UNAGREED, Accounts
+from node.renter.accounts import AWAY, UNAGREED, Accounts
 from node.renter.batches import Subject, group_subjects, to_items
 from node.renter.channels import Channels
 from node.renter.context import Context
@@ -53,8 +53,6 @@ SENDINGS: Final = 4
 """Times a challenge is sent in one try, while the farmer's objections can be removed."""
 LOST: Final = frozenset({"UNKNOWN_AGREEMENT", "AGREEMENT_NOT_FOUND", "NOT_STORED", "AGREEMENT_OVER"})
 """A farmer that signed for a shard says that it does not have it."""
-AWAY: Final = frozenset({"STORE_AWAY", "STORE_OF_ANOTHER"})
-"""A farmer says that its disk is not there: as if it were not there itself, and worth no more to it."""
 TOO_MUCH: Final = frozenset({"STEP_ABOVE_EXPOSURE", "CHALLENGE_TOO_LARGE"})
 _PROVISIONAL: Final = {
     Answer.SILENT: Outcome.TIMED_OUT,

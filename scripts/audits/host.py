@@ -1,10 +1,11 @@
-"""A process that hosts farmers, each with its own books, store and socket, and does what it is told by a pipe.
+"""A process that hosts farmers, each with its own books, store and socket, and does what a pipe tells it.
 
-The shards of one farmer are hard links to one real shard with one real tree: every agreement is another, every
-file is opened and read by its own name, and ten thousand of them take the room of eighty.
+The shards of one farmer are hard links to one real shard with one real tree: every agreement is another,
+every file is opened and read by its own name, and ten thousand of them take the room of eighty.
 """
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Sequence
@@ -74,6 +75,7 @@ class Meter:
 
 def host(pipe: Pipe, folder: Path, record: Deployment, count: int, length: int) -> None:
     """Be such a process: tell the spots, then take agreements to store, or "usage", until "stop"."""
+    logging.disable(logging.ERROR)  # the losses of the last round
     asyncio.run(_host(pipe, folder, record, count, length))
 
 

@@ -217,6 +217,33 @@ def test_check_tells_by_its_exit_status_whether_the_farmer_needs_somebody(farm: 
     assert "\ntithebarn_claimable 0\n" in farm("farm", "metrics").out
 
 
+def test_the_disk_is_looked_after(farm: Tithe) -> None:
+    told = farm(
+        *("farm", "settings", "--trash-days", "3", "--scan-rate", "1MB", "--keep-free", "2GB", "--json")
+    ).json["settings"]
+    assert (told["trash_seconds"], told["scan_rate"], told["keep_free"]) == (3 * 86_400, 10**6, 2 * 10**9)
+    assert "scan" in farm("farm", "scan").out
+    assert "0 damaged" in farm("farm", "scan", "--now").out
+    assert farm("farm", "scan", "--json").json["scan"]["shards"] == 0
+    assert "trash" in farm("farm", "status").out
+    assert farm("farm", "trash").err.strip() == "The trash is empty."
+    (store,) = (path.parent for path in (farm.home / "farm" / "shards").rglob("tithebarn-shards"))
+    ended = store / "trash" / "20000" / "ab"
+    ended.mkdir(parents=True)
+    (ended / ("ab" * 32)).write_bytes(b"ended long ago")
+    assert farm("farm", "trash", "--json").json["shards"] == ["0x" + "ab" * 32]
+    assert "2024-10-04" in farm("farm", "trash").out
+    assert "1 shard not: the books do not know it." in farm("farm", "restore-trash", "--all").out
+    assert farm("farm", "restore-trash", "0x" + "ab" * 32, expect=1).error.endswith("taken back")
+    assert farm("farm", "restore-trash", expect=2).error == "tithe: name agreements, or say --all"
+    with running(farm):
+        for command in (("scan", "--now"), ("restore-trash", "--all")):
+            assert "stop it first" in farm("farm", *command, expect=1).error
+    (store / "tithebarn-shards").write_text("cd" * 32)
+    assert "mount the disk of this one" in farm("farm", "run", expect=1).error
+    (store / "tithebarn-shards").unlink()
+
+
 def test_dry_run_quotes_a_claim_without_a_password(farm: Tithe) -> None:
     told = farm("farm", "claim", "--all", "--dry-run", "--json", env={"TITHE_PASSWORD_FILE": None}).json
     assert (told["total"], told["cost"], told["quote"]["transactions"]) == ("0", "0", 0)

@@ -23,7 +23,7 @@ class Evidence:
     """Everything there is to judge by. `renters` and `farmers` are all nodes, `before` is earlier evidence.
 
     max_exposure: what a farmer lends. read_price: of the largest read. extras: what renters may have paid
-    beside audits and reads, in all (arrears, storage ahead).
+    beside audits and reads, in all (arrears, storage ahead). robbed: shards that were taken from farmers.
     """
 
     chain: Chain
@@ -33,6 +33,7 @@ class Evidence:
     max_exposure: int
     read_price: int
     extras: int = 0
+    robbed: frozenset[bytes] = frozenset()
     before: "Evidence | None" = None
     disturbed: bool = False
     """Whether blocks or rows were taken away by hand, and whose they were has not looked yet."""
@@ -117,7 +118,7 @@ def acked_survives(evidence: Evidence) -> Breaches:
         return
     kept = frozenset[bytes]().union(*(farmer.stored for farmer in evidence.farmers))
     for renter in evidence.renters:
-        for lost in renter.stored - kept:
+        for lost in renter.stored - kept - evidence.robbed:
             yield f"{renter.name} has a countersignature for {lost.hex()[:16]}, no farmer stores it"
 
 

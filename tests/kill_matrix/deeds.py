@@ -7,14 +7,16 @@ import asyncio
 import io
 import os
 import secrets
-from contextlib import suppress
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.request import urlopen
 
 from node.cli import exports
 from node.cli.farm_owner import ask_claim, ask_status
-from node.db.renter_shards import load_shard
+from node.db.renter_shards import ShardState, load_farmer_shards, load_shard
+from node.farmer import trash
 from node.home import Home, read_json
 from node.identity import NodeKey
 from node.messages import AgreementMessage, AgreementView, NodeInfo, ProposeAgreement
@@ -23,9 +25,11 @@ from node.renter.accounts import agreement_path
 from node.renter.errors import NothingToDo
 from node.renter.money import Account, list_accounts
 from node.renter.top_ups import TopUpRules
+from node.shard_store import ShardStore
 from node.transport import Target, Transport
 from payments.types import MAX_AMOUNT, Amount, NodeId, Seconds, Timestamp
 from settlement.client import Call
+from settlement.database import Database
 from settlement.deployment import deploy as deploy_contracts
 from settlement.errors import FeeAboveCeiling, Reverted
 from settlement.local_chain import dev_keys
@@ -115,6 +119,28 @@ async def rm(opened: Opened) -> None:
     for file in opened.renter.files.ls()[:1]:
         await opened.renter.files.rm(file.name)
     await opened.renter.tick()
+
+
+async def rm_newest(opened: Opened, name: str) -> None:
+    await opened.renter.files.rm(name)
+    await opened.renter.tick()
+
+
+async def restore_trash(opened: Opened, money: Path, shards: Path) -> None:
+    """Take what is in the trash of a farmer that is not running: `tithe farm restore-trash --all`."""
+    store = ShardStore(shards / opened.chain.deployment.folder)
+    with closing(Database.at(money)) as database:
+        names = [one.name for one in store.trash.shards()]
+        await trash.take_back(database, store, Timestamp(opened.now), names)
+
+
+async def end_again(opened: Opened) -> None:
+    """End once more what the farmer has taken back: nobody would pay for it."""
+    for account in serving(opened):
+        farmer = account.farmer
+        for shard in opened.database.read(partial(load_farmer_shards, farmer=farmer)):
+            if shard.state is ShardState.GONE:
+                await opened.renter._deletions._delete(farmer, shard)
 
 
 async def close(opened: Opened) -> None:

@@ -80,6 +80,7 @@ def put_and_damage(world: World) -> None:
     known = set(world.home.farm_shards.rglob("*.shard"))
     put_newest(world)
     (shard,) = set(world.home.farm_shards.rglob("*.shard")) - known
+    world.robbed |= {bytes.fromhex(shard.stem)}
     shard.unlink()
 
 
@@ -88,6 +89,14 @@ def unfinished_put(world: World) -> None:
     world.newest = secrets.token_hex(8)
     point = find_sites()["commit node.renter.upload:Uploader._book"].point(Moment.AFTER)
     assert world.rent(deeds.put, world.newest, die_at=point) == KILLED
+
+
+def put_delete_and_stop(world: World) -> None:
+    """Let there be something in the trash of a farmer that is at rest."""
+    start(world)
+    put_newest(world)
+    do(world, deeds.rm_newest, world.newest)
+    stop(world)
 
 
 def put_and_freeze(world: World) -> None:
@@ -494,6 +503,22 @@ STORIES: Final = (
         deeds.audit,
         prepare=put_and_damage,
     ),
+    Story(
+        "lose a shard",
+        ("commit node.farmer.losses:give_up",),
+        deeds.audit,
+        farmer=True,
+        prepare=put_and_damage,
+    ),
+    Story(
+        "take it back from the trash",
+        ("commit node.farmer.trash:take_back",),
+        deeds.restore_trash,
+        lambda world: (world.money, world.home.farm_shards),
+        prepare=put_delete_and_stop,
+        mend=start,
+    ),
+    Story("end what was taken back", ("answer delete",), deeds.end_again, farmer=True),
     Story(
         "read what is lost",
         ("commit node.renter.download:Downloader._lost",),

@@ -51,6 +51,7 @@ class World:
         self.stranger = dev_keys(4)[3]
         self.skew = 0
         self.extras = 0
+        self.robbed = frozenset[bytes]()
         self.disturbed = False
         self.life = 0
         self.newest = ""
@@ -181,6 +182,7 @@ class World:
             max_exposure=self.config.max_exposure,
             read_price=self.config.offer.prices.download_per_gb // 900,
             extras=self.extras,
+            robbed=self.robbed,
             before=self.before,
             disturbed=self.disturbed,
             signatures=self._signatures,

@@ -1,12 +1,13 @@
 """A shard store keeps whole shards or nothing, and proves only what is really on its disk."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
 from node.merkle import build_tree, verify_path
-from node.shard_store import ShardDamaged, ShardMissing, ShardStore, StoreReadOnly
+from node.shard_store import ShardDamaged, ShardMissing, ShardStore, StoreAway, StoreReadOnly
 
 NAME = bytes(range(32))
 LENGTH = 10_000
@@ -54,6 +55,64 @@ def test_prepare_removes_what_an_interrupted_upload_left(store: ShardStore) -> N
     store.receive().write(DATA)
     assert ShardStore(store.folder).prepare() == 1
     assert list(store.shards()) == [NAME]
+
+
+def test_prepare_removes_a_tree_whose_shard_never_got_its_name(store: ShardStore) -> None:
+    keep(store)
+    other = bytes(31) + NAME[-1:]
+    store.write_tree(other, build_tree(DATA))
+    assert ShardStore(store.folder).prepare() == 1
+    assert sorted(path.name for path in store.path(NAME).parent.iterdir()) == [
+        NAME.hex() + ".shard",
+        NAME.hex() + ".tree",
+    ]
+
+
+def test_a_shard_put_aside_comes_back_and_its_tree_is_computed_anew(store: ShardStore) -> None:
+    keep(store)
+    store.put_aside(NAME, store.trash, 0)
+    store.put_aside(NAME, store.trash, 0)
+    assert list(store.shards()) == []
+    with pytest.raises(ShardMissing):
+        store.verify(NAME, ROOT)
+    assert store.take_back(NAME)
+    assert not store.take_back(NAME)
+    store.verify(NAME, ROOT)
+    store.prove(NAME, (3, 9), LENGTH, ROOT)
+    assert store.path(NAME).with_suffix(".tree").exists()
+
+
+def test_without_its_marker_a_store_is_away_and_no_shard_is_missing(store: ShardStore) -> None:
+    keep(store)
+    store.marker.claim(b"f" * 32)
+    with pytest.raises(ShardMissing):
+        store.read(bytes(32), 0, 1)
+    (store.folder / "tithebarn-shards").unlink()
+    with pytest.raises(StoreAway):
+        store.read(bytes(32), 0, 1)
+    with pytest.raises(StoreAway):
+        store.prove(bytes(32), (0,), 1, ROOT)
+    assert store.read(NAME, 0, 5) == DATA[:5]
+
+
+def test_an_audit_reads_its_leaves_and_paths_and_nothing_else(
+    store: ShardStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = hashlib.shake_256(b"large").digest(3_000_000)
+    tree = build_tree(data)
+    keep(store, data)
+    read = []
+    real = os.pread
+
+    def pread(fd: int, length: int, offset: int) -> bytes:
+        read.append(length)
+        return real(fd, length, offset)
+
+    monkeypatch.setattr(os, "pread", pread)
+    monkeypatch.setattr(os, "read", None)
+    _, (path,) = store.prove(NAME, (1_234,), len(data), tree.root)
+    assert path == tree.path(1_234)
+    assert sorted(read) == [16, *[32] * len(path), 1024]
 
 
 def test_keeping_the_same_shard_twice_changes_nothing(store: ShardStore) -> None:

@@ -74,7 +74,7 @@ class Clock:
 def config(token: Address, **changes: Any) -> FarmerConfig:  # noqa: ANN401 - any field
     """A farmer for local chains: short periods, a small deposit."""
     offer = Offer(prices=PRICES, min_deposit=Amount(10**15), min_challenge_period=PERIOD)
-    standard = FarmerConfig(payee=Address(os.urandom(20)), tokens=(token,), offer=offer, capacity=10**7)
+    standard = FarmerConfig(Address(os.urandom(20)), (token,), offer=offer, capacity=10**7, keep_free=0)
     return replace(standard, **changes)
 
 

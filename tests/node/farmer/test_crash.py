@@ -157,8 +157,8 @@ def test_a_voucher_that_was_not_on_disk_was_not_acknowledged(anvil: LocalChain, 
 @pytest.mark.parametrize(
     "step",
     [
-        "node.shard_store:IncomingShard.finish",
-        "node.shard_store:sync_folder",
+        "node.incoming_shard:IncomingShard.finish",
+        "node.incoming_shard:sync_folder",
         "node.farmer.agreements:countersign_agreement",
         "node.farmer.agreements:save_book",
     ],
@@ -181,6 +181,22 @@ def test_an_upload_cut_by_a_kill_leaves_no_file_and_may_be_repeated(
             assert (await renter.agreement(terms)).state is AgreementState.PROPOSED
             assert (await renter.upload(terms, DATA)).state is AgreementState.STORED
             await renter.pass_audit([terms], 0)
+
+    told(anvil, tmp_path, story)
+
+
+def test_a_deletion_cut_by_a_kill_is_finished_by_the_next_start(anvil: LocalChain, tmp_path: Path) -> None:
+    async def story(rig: Rig, renter: Renter) -> None:
+        with child(rig, die="node.aside:Aside:take") as process:
+            await renter.open()
+            terms = await renter.store(DATA)
+            await killed(process, renter.delete(terms))
+        assert files(rig) == [".shard"]
+        with child(rig):
+            assert files(rig) == []
+            assert (await renter.agreement(terms)).state is AgreementState.DELETED
+        (put_aside,) = places(rig.folder).shards.rglob(renter.name(terms).hex())
+        assert put_aside.read_bytes() == DATA
 
     told(anvil, tmp_path, story)
 

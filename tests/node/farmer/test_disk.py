@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from node.db import Connection
+from node.db.farmer_agreements import load_agreement, save_agreement
 from node.farmer.check import Condition, Level, examine
 from node.farmer.config import FarmerConfig
 from node.farmer.metrics import render
@@ -151,6 +153,40 @@ def test_a_lost_shard_is_owed_for_no_longer(tmp_path: Path) -> None:
     run(tmp_path, story)
 
 
+@pytest.mark.parametrize("state", [AgreementState.DELETED, AgreementState.EXPIRED, AgreementState.LOST])
+def test_a_start_moves_what_a_crash_left_in_its_place(tmp_path: Path, state: AgreementState) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            name = renter.name(await renter.store(DATA))
+
+            def end(conn: Connection) -> None:
+                record = load_agreement(conn, name)
+                assert record is not None
+                save_agreement(conn, replace(record, state=state))
+
+            await rig.farmer.farm.database.write(end)
+            await rig.restart()
+            assert kept_files(rig.places.shards) == []
+            held = rig.farmer.holdings()
+            lost = state is AgreementState.LOST
+            assert (held.trash.shards, held.quarantine.shards) == (not lost, lost)
+
+    run(tmp_path, story)
+
+
+def test_books_from_a_copy_find_in_the_trash_what_they_still_owe(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            terms = await renter.store(DATA)
+            store = rig.farmer.farm.store
+            store.put_aside(renter.name(terms), store.trash, rig.clock.now)
+            await rig.restart()
+            assert (await renter.agreement(terms)).state is AgreementState.STORED
+            assert await answer(renter, terms) == ("PROVEN", [])
+
+    run(tmp_path, story)
+
+
 def test_an_empty_mount_point_stops_the_farmer_instead_of_failing_it(tmp_path: Path) -> None:
     async def story(rig: Rig) -> None:
         async with rig.renter() as renter:
@@ -259,5 +295,7 @@ def test_a_disk_that_is_away_ends_no_agreement_in_a_scan(tmp_path: Path) -> None
             (tmp_path / "unplugged").rename(rig.places.shards)
             assert (await renter.agreement(terms)).state is AgreementState.STORED
             assert rig.farmer.holdings().lost == 0
+            await rig.farmer.scan(1.0)
+            assert rig.farmer.holdings().scan.bytes == 5_000
 
     run(tmp_path, story)

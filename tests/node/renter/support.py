@@ -59,7 +59,7 @@ def config(token: Address, *, prices: Prices = PRICES, **changes: Any) -> Farmer
         min_deposit=Amount(10**15),
         min_challenge_period=Seconds(60),
     )
-    standard = FarmerConfig(payee=Address(os.urandom(20)), tokens=(token,), offer=offer)
+    standard = FarmerConfig(payee=Address(os.urandom(20)), tokens=(token,), offer=offer, keep_free=0)
     return replace(standard, **changes)
 
 

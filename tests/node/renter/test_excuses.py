@@ -6,6 +6,7 @@ import pytest
 
 from node.audit import Outcome
 from node.renter.accounts import TRANSIENT
+from node.renter.errors import FileUnavailable
 from tests.node.renter.support import DEADLINE, Village, content, outcomes, tell
 
 
@@ -26,6 +27,28 @@ def test_whoever_refuses_all_audits_of_a_window_has_lost_the_shard(tmp_path: Pat
         assert place.earned(liar.node) == 0
 
     tell(tmp_path, story, farmers=1, wired=True)
+
+
+def test_whoever_says_that_its_disk_is_away_is_offline_and_earns_nothing(tmp_path: Path) -> None:
+    async def story(place: Village) -> None:
+        await place.fund()
+        await place.store("file", content(10_000), k=1, n=1)
+        (farmer,) = place.farmers
+        unplugged = farmer.place / "unplugged"
+        (farmer.place / "shards").rename(unplugged)
+        for _ in range(3):
+            (result,) = (await place.renter.audits.audit()).results
+            assert (result.outcome, result.decided) == (Outcome.OFFLINE, False)
+            with pytest.raises(FileUnavailable):
+                await place.read("file")
+            place.clock.pass_time(DEADLINE // 3)
+        assert outcomes(await place.renter.audits.audit()) == {"OFFLINE": 1}
+        assert place.earned(farmer.node) == 0
+        unplugged.rename(farmer.place / "shards")
+        assert outcomes(await place.renter.audits.audit()) == {"PASSED": 1}
+        assert await place.read("file") == content(10_000)
+
+    tell(tmp_path, story, farmers=1)
 
 
 @pytest.mark.parametrize("code", sorted(TRANSIENT | {"INTERNAL"}))
