@@ -108,7 +108,7 @@ async def accept(
         record = await _propose(farm, offers, node, proposed)
         if record.state is AgreementState.PROPOSED:
             await _take(farm, record, upload.chunks)
-            record = await _countersign(farm, record)
+            record = await countersign(farm, record)
     return view(record)
 
 
