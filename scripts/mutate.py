@@ -3,8 +3,8 @@
     scripts/mutate                      every mutant, about an hour
     scripts/mutate --match "Claims.sol" those whose name holds the text
     scripts/mutate --list               say what they are, run none
-    scripts/mutate --json FILE          write what became of each, one a line; stopped and begun again, it leaves
-                                        out what has a line, as long as contracts and tests are the same
+    scripts/mutate --json FILE          write what became of each, one a line; what has a line already
+                                        is not run again while contracts and tests are the same
 
 A mutant that no test notices has to be argued in docs/mutation.md, by its name; otherwise the run fails. The
 walks of Invariants.t.sol are left out: they would take hours.
