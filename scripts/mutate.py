@@ -1,9 +1,10 @@
 """How good are the contracts' tests? Puts a small fault into the contracts and hopes that a test fails.
 
-    scripts/mutate                      every mutant, half an hour
+    scripts/mutate                      every mutant, about an hour
     scripts/mutate --match "Claims.sol" those whose name holds the text
     scripts/mutate --list               say what they are, run none
-    scripts/mutate --json FILE          write what became of each
+    scripts/mutate --json FILE          write what became of each, one a line; what has a line already
+                                        is not run again while contracts and tests are the same
 
 A mutant that no test notices has to be argued in docs/mutation.md, by its name; otherwise the run fails. The
 walks of Invariants.t.sol are left out: they would take hours.
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections import Counter
 from dataclasses import asdict, replace
+from hashlib import sha256
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -30,13 +32,41 @@ from side_project import APART, QUICK, ROOT, SOURCES, TESTS, forge, make_project
 
 ARGUED = ROOT / "docs" / "mutation.md"
 UNTOUCHED = {"IPaymentChannels.sol", "Authorizers.sol"}  # interfaces
-MOST_SECONDS = 300  # of one run of the tests
+LONGEST = 10
+"""A run of the tests may take so many times as long as the one without any fault, or it never ends."""
+
 SETTINGS = (QUICK, APART, "gas_limit = 2_000_000_000", 'fuzz = { runs = 16, seed = "0x7469746865" }')
 LEFT_OUT = ("Invariants.t.sol", *(path.name for path in (ROOT / TESTS / "symbolic").iterdir()))
 
 
 class DoesNotCompile(Exception):
     """The sources as they stand, without any fault, are refused by the compiler."""
+
+
+class Record:
+    """What became of each mutant so far: a file of one JSON object a line, or none at all."""
+
+    def __init__(self, path: Path | None, sources: str) -> None:
+        """Read what an earlier run on the same sources has written; what it found on others is left out."""
+        self._path, self._sources = path, sources
+        lines = path.read_text().splitlines() if path and path.exists() else []
+        found = [json.loads(line) for line in lines if line.endswith("}")]  # the last may be cut
+        self.results = [it for it in found if it["sources"] == sources]
+        self.add(*self.results, anew=True)
+
+    def add(self, *results: dict[str, Any], anew: bool = False) -> None:
+        """Write results behind the others; `anew`: in place of all that stands there."""
+        if self._path:
+            with self._path.open("w" if anew else "a") as file:
+                file.writelines(json.dumps({**it, "sources": self._sources}) + "\n" for it in results)
+        self.results += [] if anew else results
+
+
+def digest_sources() -> str:
+    """Names contracts, tests and rules as they stand: what a mutant's fate depends on."""
+    files = [path for folder in (SOURCES, TESTS) for path in sorted((ROOT / folder).rglob("*.sol"))]
+    files += [ROOT / "scripts" / name for name in ("mutants.py", "mutate.py")]
+    return sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def load_compile_contracts() -> ModuleType:
@@ -115,6 +145,7 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._most_seconds: float | None = None
         built = forge(folder, "build")
         if built.returncode != 0:
             raise DoesNotCompile(built.stdout + built.stderr)
@@ -124,6 +155,11 @@ class Project:
         deployed = json.loads(artifacts[folder / "out" / "PaymentChannels.sol" / "PaymentChannels.json"])
         if magic not in deployed["deployedBytecode"]["object"]:
             raise DoesNotCompile("the switch between mutants is not found in the bytecode")
+        began = time.monotonic()
+        killer = self.find_killer(0)
+        if killer:
+            raise DoesNotCompile(f"without any fault {killer} fails")
+        self._most_seconds = LONGEST * (time.monotonic() - began)
 
     def find_killer(self, number: int) -> str:
         """The test that fails when mutant `number` runs, or nothing. Zero is none of them."""
@@ -133,7 +169,7 @@ class Project:
             self._folder / "cache" / "fuzz", ignore_errors=True
         )  # inputs that killed another mutant
         try:
-            tested = forge(self._folder, "test", "--fail-fast", most_seconds=MOST_SECONDS)
+            tested = forge(self._folder, "test", "--fail-fast", most_seconds=self._most_seconds)
         except subprocess.TimeoutExpired:
             return "it never ends"
         if tested.returncode == 0:
@@ -142,26 +178,23 @@ class Project:
         return failed.group(1) if failed else tested.stdout[-200:] + tested.stderr[-200:]
 
 
-def run(folder: Path, mutants: list[Mutant], wanted: str) -> list[dict[str, Any]]:
-    """Run the tests against each wanted mutant, saying what became of it."""
+def run(folder: Path, mutants: list[Mutant], wanted: str, record: Record) -> list[dict[str, Any]]:
+    """Run the tests against each wanted mutant that has no record yet, saying what became of it."""
     project = Project(folder)
-    killer = project.find_killer(0)
-    if killer:
-        raise DoesNotCompile(f"without any fault {killer} fails")
-    results = []
+    known = {it["name"] for it in record.results}
     for number, mutant in enumerate(mutants, 1):
-        if wanted not in mutant.name:
+        if wanted not in mutant.name or mutant.name in known:
             continue
         began = time.monotonic()
         killer = project.find_killer(number)
-        results.append({**asdict(mutant), "name": mutant.name, "killer": killer})
+        record.add({**asdict(mutant), "name": mutant.name, "killer": killer})
         fate = f"killed by {killer}" if killer else "SURVIVED"
         print(
             f"{number}: {mutant.name} ({mutant.rule}, line {mutant.line}): {fate},",
             f"{time.monotonic() - began:.1f} s",
             flush=True,
         )
-    return results
+    return [it for it in record.results if wanted in it["name"]]
 
 
 def report(results: list[dict[str, Any]]) -> int:
@@ -202,9 +235,7 @@ def main() -> int:
                 if options.match in mutant.name:
                     print(f"{mutant.name} ({mutant.rule}, line {mutant.line})")
             return 0
-        results = run(folder, mutants, options.match)
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1) + "\n")
+        results = run(folder, mutants, options.match, Record(options.json, digest_sources()))
     return 1 if report(results) else 0
 
 

@@ -1,15 +1,16 @@
 """Is the contract right for all inputs? Runs halmos on tests/contracts/symbolic, over the deployed bytecode.
 
     scripts/prove                    every proof
-    scripts/prove NAME               those with NAME in their name
+    scripts/prove NAME               those with NAME, a regular expression, in their name
     scripts/prove --mutants [NAME]   break the contract (scripts/faults.py), see each proof fail
 
-One thing differs from what is deployed: SHA-256 is asked at another address, where the proofs put a
-function that answers anything. halmos fails at the precompile.
+One thing differs from what is deployed: SHA-256 is asked at another address, where each proof puts a
+function of which it knows little. halmos fails at the precompile.
 """
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -51,13 +52,13 @@ class Outcome:
     seconds: float
 
 
-def run_halmos(folder: Path, names: str) -> list[Outcome]:
-    """Run the proofs whose names match in a built project."""
+def run_halmos(folder: Path, names: str, *more: str) -> list[Outcome]:
+    """Run the proofs whose names match in a built project; `more` options go to halmos."""
     answer = folder / "halmos.json"
     answer.unlink(missing_ok=True)
     options = {
         "--match-contract": "Proof$",
-        "--match-test": f"^check_.*{names}",
+        "--match-test": f"^check_.*({names})",
         "--loop": str(LOOPS),
         "--solver": "yices",
         "--solver-timeout-assertion": "600s",
@@ -68,6 +69,7 @@ def run_halmos(folder: Path, names: str) -> list[Outcome]:
         "--root",
         str(folder),
         "--no-status",
+        *more,
         *(part for it in options.items() for part in it),
     ]
     ran = subprocess.run(
@@ -107,14 +109,16 @@ def check_mutants(folder: Path, names: str) -> bool:
     """See each proof fail on a contract with a fault made for it."""
     unbroken = []
     for fault in FAULTS:
-        wanted = [name for name in fault.breaks if names in name]
+        wanted = [name for name in fault.breaks if re.search(names, name)]
         if not wanted:
             continue
         began = time.monotonic()
         with broken(folder / SOURCES / fault.file, fault):
             build(folder)
             outcomes = [
-                it for name in wanted for it in run_halmos(folder, f"{name.removeprefix('check_')}[(]")
+                it
+                for name in wanted
+                for it in run_halmos(folder, f"{name.removeprefix('check_')}[(]", "--early-exit")
             ]
         seen = {it.name for it in outcomes if it.code == COUNTEREXAMPLE}
         for name in wanted:
@@ -138,7 +142,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", nargs="?", default="", help="only proofs with this in their name")
+    parser.add_argument(
+        "name", nargs="?", default="", help="only proofs whose name matches, a regular expression"
+    )
     parser.add_argument("--mutants", action="store_true", help="see the proofs fail on faults made for them")
     options = parser.parse_args()
     check = check_mutants if options.mutants else check_proofs

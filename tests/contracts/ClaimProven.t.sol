@@ -67,19 +67,20 @@ contract ClaimProvenTest is ChannelsTest {
     }
 
     function test_GivenTheProofIsRight_WhenItHasSeveralItemsAndIndices() external {
-        bytes memory proof = abi.encodePacked(
-            AUDIT,
-            shard.item(AGREEMENT, four(0, 4, 9, 10)),
-            Trees.Shard("b", 1, 1).item(keccak256("second"), one_(0)),
-            Trees.Shard("c", 4, 1024).item(keccak256("third"), two(2, 3))
-        );
         IPaymentChannels.Item[] memory items = new IPaymentChannels.Item[](3);
         items[0] = itemOf(shard, AGREEMENT, four(0, 4, 9, 10));
         items[1] = itemOf(Trees.Shard("b", 1, 1), keccak256("second"), one_(0));
         items[2] = itemOf(Trees.Shard("c", 4, 1024), keccak256("third"), two(2, 3));
         IPaymentChannels.Claim memory one =
             conditional(payee, 40, conditionOf(IPaymentChannels.Challenge(AUDIT, items)));
-        vm.assertEq(claimOneProven(one, proof), 40);
+        vm.assertEq(claimOneProven(one, proofOfThree()), 40);
+    }
+
+    function proofOfThree() private view returns (bytes memory) {
+        bytes memory first = bytes.concat(AUDIT, shard.item(AGREEMENT, four(0, 4, 9, 10)));
+        bytes memory second = Trees.Shard("b", 1, 1).item(keccak256("second"), one_(0));
+        bytes memory third = Trees.Shard("c", 4, 1024).item(keccak256("third"), two(2, 3));
+        return bytes.concat(first, bytes.concat(second, third));
     }
 
     function testFuzz_ForAnyTreeAndAnyIndices(uint64 leafCount, uint16 lastSize, uint64[4] calldata picks, uint8 count)

@@ -22,7 +22,7 @@ contract VerifierProof is Symbolic {
 
     function setUp() public override {
         deployAll();
-        vm.etch(address(0x5ba256), address(new AnyHash()).code);
+        vm.etch(HASH, address(new AnyHash()).code);
     }
 
     /// @dev Otherwise all else here would say little.
