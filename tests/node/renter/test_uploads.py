@@ -11,6 +11,7 @@ from node.db.renter_files import FileState, load_files
 from node.db.renter_peers import count_lapse
 from node.db.renter_segments import load_segments
 from node.db.renter_shards import ShardRecord, ShardState, load_deletions, load_shards
+from node.renter import shelf
 from node.renter.put import Putter
 from node.renter.reports import PutReport, Trouble
 from node.renter.resume import RESUMABLE_SECONDS
@@ -216,6 +217,26 @@ def test_a_small_file_is_kept_whole_by_few(tmp_path: Path) -> None:
         assert (streamed.file.k, streamed.file.n) == (2, 7)
 
     tell(tmp_path, story, farmers=7)
+
+
+def test_a_new_file_stands_on_some_shelves_at_once_and_on_all_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelf, "AT_ONCE", 1)
+
+    async def story(place: Village) -> None:
+        await place.fund()
+
+        def kept() -> list[int]:
+            me = place.keys.node.node
+            return sorted(len(farmer.farmer.shelf(me).entries) for farmer in place.farmers)
+
+        await put(place, content(100), k=1, n=1)
+        assert kept() == [0, 0, 2]
+        await place.renter.tick()
+        assert kept() == [2, 2, 2]
+
+    tell(tmp_path, story, farmers=3)
 
 
 def test_a_farmer_that_is_gone_since_it_last_answered_is_no_reason_to_fail(tmp_path: Path) -> None:
