@@ -89,6 +89,11 @@ def test_a_laggards_shard_goes_to_a_spare_farmer(tmp_path: Path) -> None:
         await place.renter.tick()
         assert not place.database.read(load_deletions)
         assert not laggard.shards
+        await place.renter.files.rm("file")
+        await place.database.write(lambda conn: count_lapse(conn, spare.node, passed=True))
+        again = await put(place, content(100), k=2, n=4)
+        assert laggard.node not in again.farmers
+        assert again.faults == ()
 
     tell(tmp_path, story, farmers=5, wired=True)
 
@@ -103,7 +108,8 @@ def test_who_is_overtaken_and_has_the_shard_after_all_is_told_to_forget_it(tmp_p
         report = await put(place, content(100), k=2, n=4)
         assert laggard.node not in report.farmers
         await place.renter.tick()
-        assert (laggard.wire.count("PUT"), laggard.wire.count("DELETE")) == (1, 1)
+        assert laggard.wire.count("PUT") == 1
+        assert laggard.wire.count("DELETE") >= 1
         assert not laggard.shards
         assert not place.database.read(load_deletions)
 
