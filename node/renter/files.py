@@ -35,8 +35,6 @@ from payments.types import Amount, NodeId, Seconds, Timestamp
 
 DEFAULT_SECONDS: Final = Seconds(90 * DAY)
 """How long a file is stored for, where the user does not say; farmers may offer less."""
-SHELVES: Final = 8
-"""Farmers that are given a file's entry at once."""
 _NEVER: Final = Prepaid(Seconds(0), Timestamp(0))
 
 
@@ -82,7 +80,7 @@ class Files:
         """
         wish = Wish(source, name, k, n, segment_size, seconds, progress)
         stored = await self._putter.put(wish)
-        await self._shelf.deliver(SHELVES)  # all others are given it by `rent run`
+        await self._shelf.deliver(stored.file.file_id)  # who does not take it now is given it by `rent run`
         shards = self._shards(stored.file)
         rates = (step_rate(one.agreement.step, one.agreement.audit_interval) for one in shards)
         return PutReport(

@@ -9,7 +9,7 @@ from typing import Final
 
 TIMES: Final = 2.0
 """A shard that takes so many times what the faster half took is late."""
-LEAST: Final = 0.1
+LEAST: Final = 0.2
 """Seconds it must take longer in any case: less is chance."""
 
 

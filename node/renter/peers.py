@@ -25,6 +25,8 @@ from payments.prices import verify_quote
 from payments.types import NodeId, Seconds, Timestamp
 
 UNKNOWN = NodeId(bytes(32))
+SLOW_SECONDS = 600
+"""How long a farmer is taken to be slow."""
 
 
 class Peers:
@@ -34,6 +36,7 @@ class Peers:
         self._context = context
         self._targets: dict[NodeId, Target] = {}
         self._heard: dict[NodeId, Peer] = {}
+        self._slow: dict[NodeId, Timestamp] = {}
 
     async def add(self, url: str) -> Peer:
         """Meet the farmer at a base URL and remember it; a known one is refreshed.
@@ -91,6 +94,15 @@ class Peers:
     def doubt(self, node: NodeId) -> None:
         """Ask a farmer again before relying on what it said: it has failed."""
         self._heard.pop(node, None)
+
+    def note_slow(self, node: NodeId) -> None:
+        """Remember that others were much faster."""
+        self._slow[node] = self._context.now()
+
+    def slow(self) -> set[NodeId]:
+        """Return who was much slower than others in the last minutes of this program."""
+        now = self._context.now()
+        return {node for node, at in self._slow.items() if now - SLOW_SECONDS < at}
 
     async def refresh(self, node: NodeId) -> Peer:
         """Ask one farmer for its current record and quote. Raises as `add`, and UnknownPeer."""

@@ -5,11 +5,11 @@ to every farmer with an open channel, and taken back after a restoration, newest
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from random import sample
-from typing import Any
+from typing import Any, Final
 
 from node.agreement import agreement_id, verify_farmer, verify_renter
 from node.db import Connection
@@ -46,6 +46,9 @@ from node.shelf import PEERS, open_entry, seal_entry
 from node.tasks import all_of
 from payments.types import NodeId, Timestamp
 
+AT_ONCE: Final = 8
+"""Farmers that are given a new file's entry at once; `rent run` gives it to the others."""
+
 
 @dataclass(slots=True)
 class Collected:
@@ -63,19 +66,20 @@ class Shelf:
         self._context = context
         self._peers = peers
 
-    async def deliver(self, most: int | None = None) -> tuple[Fault, ...]:
+    async def deliver(self, new: bytes | None = None) -> tuple[Fault, ...]:
         """Give every farmer with an open channel the entries it lacks; what went wrong, a fault a farmer.
 
-        most: so many farmers only, whichever: one of them is enough to find a file again.
+        new: of more than AT_ONCE farmers so many, whichever, and this entry and the peer book only: one of
+        them is enough to find a file again.
         """
         database = self._context.database
         if database.read(list_unasked):
             return ()  # first learn what they have
-        customers = database.read(_customers)
-        if most is not None and most < len(customers):
-            customers = sample(customers, most)
+        customers, only = database.read(_customers), None
+        if new is not None and len(customers) > AT_ONCE:
+            customers, only = sample(customers, AT_ONCE), {new, PEERS}
         entry = cache(self._entry)
-        faults = await all_of(self._deliver(node, entry) for node in customers)
+        faults = await all_of(self._deliver(node, entry, only) for node in customers)
         return tuple(fault for fault in faults if fault is not None)
 
     async def ask(self, peer: Peer) -> None:
@@ -90,9 +94,16 @@ class Shelf:
             await all_of(self._collect(node, collected) for node in waiting)
         return collected
 
-    async def _deliver(self, node: NodeId, sealed: Callable[[bytes, int], ShelfEntry | None]) -> Fault | None:
+    async def _deliver(
+        self,
+        node: NodeId,
+        sealed: Callable[[bytes, int], ShelfEntry | None],
+        only: Collection[bytes] | None,
+    ) -> Fault | None:
         database = self._context.database
         for entry, version in database.read(lambda conn: list_due(conn, node)):
+            if only is not None and entry not in only:
+                continue
             message = sealed(entry, version)
             kept = version
             if message is not None:

@@ -42,8 +42,11 @@ class Suppliers:
         accounts = self._context.database.read(active_accounts)
         found = await all_of(self._supplier(one, accounts.get(one.farmer)) for one in reports)
         suppliers = [one for one in found if isinstance(one, Supplier)]
-        lapses = self._peers.lapses()
-        candidates = [Candidate(one.farmer, one.price, lapses.get(one.farmer, 0)) for one in suppliers]
+        lapses, slow = self._peers.lapses(), self._peers.slow()
+        candidates = [
+            Candidate(one.farmer, one.price, lapses.get(one.farmer, 0) + (one.farmer in slow))
+            for one in suppliers
+        ]
         ranking = rank_farmers(candidates, os.urandom(16))
         return in_order(suppliers, ranking), tuple(one for one in found if isinstance(one, Fault))
 

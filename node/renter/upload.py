@@ -167,6 +167,7 @@ class Uploader:
     ) -> None:
         """Say who was too slow, and give up what else was signed."""
         if signed.record.agreement.farmer == challenger.farmer:
+            self._peers.note_slow(racer.supplier.farmer)
             self.faults.append(
                 Fault(racer.supplier.farmer, Trouble.TIMED_OUT, "it was much slower than the others")
             )

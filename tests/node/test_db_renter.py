@@ -12,6 +12,7 @@ from node.db import renter_audits as audits
 from node.db import renter_files as files
 from node.db import renter_peers as peers
 from node.db import renter_purses as purses
+from node.db import renter_segments as segments
 from node.db import renter_shards as shards
 from node.db.renter_audits import AuditRecord, Decision
 from node.db.renter_files import FileRecord, FileState
@@ -25,7 +26,7 @@ from tests.databases import Place
 
 NODE = NodeId(b"n" * 32)
 CHANNEL = ChannelId(b"c" * 32)
-TABLES = (*peers.TABLES, *purses.TABLES, *audits.TABLES, *files.TABLES, *shards.TABLES)
+TABLES = (*peers.TABLES, *purses.TABLES, *audits.TABLES, *files.TABLES, *shards.TABLES, *segments.TABLES)
 
 
 def reopened(place: Place, database: Database) -> Database:
@@ -170,7 +171,7 @@ def test_a_late_proof_replaces_another_outcome_and_nothing_replaces_it(database:
 def test_files_and_shards_come_back_as_they_were(place: Place, database: Database) -> None:
     database.write_sync(lambda conn: files.insert_file(conn, FILE))
     database.write_sync(lambda conn: shards.insert_shards(conn, [shard(), shard(b"y")]))
-    database.write_sync(lambda conn: shards.countersign_shard(conn, b"x" * 32, b"g" * 64))
+    database.write_sync(lambda conn: shards.countersign_shards(conn, {b"x" * 32: b"g" * 64}))
     stored = replace(
         FILE, state=FileState.STORED, size=2**45, sha256=b"h" * 32, segments=9, manifest=b"sealed"
     )
@@ -185,14 +186,48 @@ def test_files_and_shards_come_back_as_they_were(place: Place, database: Databas
     database.close()
 
 
+def test_the_segments_of_an_unfinished_file_come_back_in_order(database: Database) -> None:
+    database.write_sync(lambda conn: files.insert_file(conn, FILE))
+    known = [
+        segments.SegmentRecord(
+            FILE.file_id, number, b"i" * 32, b"w" * 72, 2**26, b"p" * 32, Timestamp(number)
+        )
+        for number in (2, 0, 1)
+    ]
+    for one in known:
+        database.write_sync(partial(segments.insert_segment, segment=one))
+    ordered = tuple(sorted(known, key=lambda one: one.number))
+    assert database.read(lambda conn: segments.load_segments(conn, FILE.file_id)) == ordered
+    assert database.read(lambda conn: segments.last_stored(conn, FILE.file_id)) == 2
+    database.write_sync(lambda conn: segments.delete_segments(conn, FILE.file_id, 1))
+    assert database.read(lambda conn: segments.load_segments(conn, FILE.file_id)) == ordered[:1]
+    assert database.read(lambda conn: segments.last_stored(conn, b"other")) is None
+    database.close()
+
+
+def test_what_is_left_of_an_unfinished_file_is_deleted(database: Database) -> None:
+    database.write_sync(lambda conn: files.insert_file(conn, FILE))
+    records = [replace(shard(name), segment=number) for name, number in ((b"a", 0), (b"b", 1), (b"c", 0))]
+    database.write_sync(lambda conn: shards.insert_shards(conn, records))
+    signed = {name * 32: b"g" * 64 for name in (b"a", b"b")}
+    database.write_sync(lambda conn: shards.countersign_shards(conn, signed))
+    assert database.write_sync(lambda conn: shards.delete_unfinished(conn, FILE.file_id, [0])) == 2
+    states = {
+        record.agreement_id[:1]: record.state
+        for record in database.read(lambda conn: shards.load_shards(conn, FILE.file_id))
+    }
+    assert states[b"a"] is ShardState.STORED
+    assert {states[b"b"], states[b"c"]} == {ShardState.DELETING}
+    database.close()
+
+
 def test_only_stored_good_running_shards_are_audited(database: Database) -> None:
     names = (b"a", b"b", b"c", b"d")
     database.write_sync(lambda conn: files.insert_file(conn, FILE))
     records = [shard(b"a"), shard(b"b"), shard(b"c", end=2_000), shard(b"d")]
     database.write_sync(lambda conn: shards.insert_shards(conn, records))
-    for name in names[:3]:
-        sign = partial(shards.countersign_shard, agreement_id=name * 32, farmer_signature=b"g" * 64)
-        database.write_sync(sign)
+    signed = {name * 32: b"g" * 64 for name in names[:3]}
+    database.write_sync(lambda conn: shards.countersign_shards(conn, signed))
     now = Timestamp(2_000)
     database.write_sync(lambda conn: shards.record_check(conn, b"b" * 32, Outcome.FAILED, now))
     database.write_sync(lambda conn: shards.record_check(conn, b"b" * 32, Outcome.PASSED, now))
