@@ -1,6 +1,9 @@
 """The benchmark of storage: its figures, its page, and the slow line before a node's socket."""
 
 import asyncio
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +18,7 @@ from scripts.storage.relay import SlowLine
 from scripts.storage.stages import Stage
 from scripts.storage.system import Condition, Crowd, Done, System, lasting_ports
 
+SCRIPT = Path(__file__).parents[2] / "scripts" / "bench_storage.py"
 WANTED = {
     "system",
     "operation",
@@ -95,6 +99,49 @@ def test_a_failed_run_is_counted_and_not_timed() -> None:
         assert journal.take(system, "put", 1, Condition.PLAIN, work) is good
     (row,) = report.as_json(journal.series, [])
     assert (row["runs"], row["failed"], row["p99_s"]) == (1, 1, 0.5)
+
+
+def test_the_benchmark_runs_and_writes_it_down(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    small = [
+        "--no-peers",
+        "--no-stages",
+        "--farmers",
+        "2",
+        "--shape",
+        "1,2",
+        "--sizes",
+        "20kB",
+        "--runs",
+        "1",
+    ]
+    ran = subprocess.run(
+        [
+            sys.executable,
+            SCRIPT,
+            *small,
+            "--conditions",
+            "plain,corrupt",
+            "--folder",
+            tmp_path,
+            "--json",
+            figures,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert ran.returncode == 0, ran.stderr
+    rows = json.loads(figures.read_text())
+    assert [(row["operation"], row["condition"]) for row in rows] == [
+        ("put", "plain"),
+        ("get", "plain"),
+        ("get", "10 % corrupt"),
+    ]
+    assert all((row["k"], row["n"], row["runs"], row["failed"]) == (1, 2, 1, 0) for row in rows)
+    assert all(row["p50_s"] > 0 and row["peak_rss_mb"] > 0 for row in rows)
+    assert list(tmp_path.iterdir()) == [figures]
 
 
 def _own_pid() -> int:
