@@ -29,6 +29,8 @@ from scripts.storage.tahoe import Grid, Tahoe
 from scripts.storage.tithebarn import Tithebarn
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+SIZES, RUNS = ("100kB", "10MB", "1GB"), 250
+QUICK_SIZES, QUICK_RUNS = ("100kB", "10MB", "100MB"), 2
 UNITS: Final = {"kB": 10**3, "MB": 10**6, "GB": 10**9}
 CONDITIONS: Final = {
     "plain": Condition.PLAIN,
@@ -102,10 +104,6 @@ def parse() -> argparse.Namespace:
     return options
 
 
-SIZES, RUNS = ("100kB", "10MB", "1GB"), 250
-QUICK_SIZES, QUICK_RUNS = ("100kB", "10MB", "100MB"), 3
-
-
 def say(what: str) -> None:
     """Tell how far it has come."""
     print(what, file=sys.stderr)
@@ -128,7 +126,10 @@ def take_figures(options: argparse.Namespace) -> list[report.Row]:
                 systems.append(peer)
         files = folder / "files"
         files.mkdir()
-        measure(options, Bench(systems, files, journal, say))
+        try:
+            measure(options, Bench(systems, files, journal, say))
+        except KeyboardInterrupt:
+            say("stopped: these are the figures until now")
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder) as name:
         found = stages.measure(Path(name), STAGE_ROUNDS) if options.stages else []
     return report.as_json(journal.series, found)
