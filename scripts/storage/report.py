@@ -131,10 +131,11 @@ def table(rows: Sequence[Row]) -> str:
 def markdown(rows: Sequence[Row]) -> str:
     """Lay out for a page what was measured."""
     machine = f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores"
-    loads = [row["load"] for row in rows if "load" in row] or [0.0]
+    loads = [row["load"] for row in rows if "load" in row]
+    known = f"; load averages before the series {min(loads)} to {max(loads)}" if loads else ""
     names = ("condition", "bytes", "", "system", "k of n", "runs", "p50 s", "p95 s", "p99 s", "MB/s")
     lines = [
-        f"{machine}; load averages before the series {min(loads)} to {max(loads)}.",
+        f"{machine}{known}.",
         "",
         f"| {' | '.join(names)} | CPU s client / storing | MiB client / storing |",
         "|---|--:|---|---|---|--:|--:|--:|--:|--:|--:|--:|",
