@@ -28,6 +28,7 @@ from nacl.bindings import (
     crypto_secretstream_xchacha20poly1305_TAG_MESSAGE,
 )
 from nacl.exceptions import CryptoError
+from pydantic_core import from_json
 
 from node.errors import DamagedExport, NotThisNode
 from node.hex import from_hex, to_hex
@@ -219,7 +220,7 @@ def _read_head(stream: BinaryIO, path: Path) -> bytes:
 
 def _unpack_label(head: bytes, path: Path) -> Label:
     try:
-        fields = json.loads(head[len(_MAGIC) + _LENGTH.size :])
+        fields = from_json(head[len(_MAGIC) + _LENGTH.size :])  # json itself is ended by deep nesting
         version = fields["version"]
         if version != VERSION:
             raise DamagedExport(path, f"it is of version {version}, this program reads version {VERSION}")

@@ -51,9 +51,13 @@ Core = TypeVar("Core")
 
 
 class Bounded(BaseModel):
-    """Anything that can be parsed; `limit` is the most bytes its JSON may have."""
+    """Anything that can be parsed; `limit` and `commas` are the most bytes and commas its JSON may have.
+
+    Memory follows the number of values, which commas part: a byte of hostile JSON could take thirty.
+    """
 
     limit: ClassVar[int] = CONTROL_LIMIT
+    commas: ClassVar[int] = 2**16
 
 
 class Message(Bounded):
@@ -385,6 +389,7 @@ class ShelfEntry(Message):
     """POST /v1/shelf: something encrypted that a farmer keeps for its renter, and gives back on request."""
 
     limit = SHELF_LIMIT
+    commas = 2
     entry: Bytes16
     version: Uint64
     sealed: Sealed
@@ -421,6 +426,8 @@ def parse(kind: type[AnyMessage], body: bytes) -> AnyMessage:
     """Read a message of this kind. Raises MalformedMessage, and nothing else, whatever the bytes are."""
     if len(body) > kind.limit:
         raise MalformedMessage(kind.__name__, f"{len(body)} bytes, at most {kind.limit} are read")
+    if body.count(b",") > kind.commas:
+        raise MalformedMessage(kind.__name__, "it has too many values")
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:

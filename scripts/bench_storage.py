@@ -2,7 +2,8 @@
 """Measure storage: put and get of ours, beside Tahoe-LAFS in the same run, in networks well and ill.
 
     scripts/bench_storage [--quick] [--sizes 100kB,10MB,1GB] [--runs 250]
-                          [--conditions plain,dead,slow,corrupt] [--no-peers] [--json FILE]
+                          [--conditions plain,dead,slow,corrupt] [--no-peers] [--no-stages]
+                          [--json FILE] [--chart FILE] [--page FILE] [--from FILE]
 
 Ours: eighty farmers on this machine, each with keys, books, store and socket of its own; a few processes host
 several of them each, one hosts a single one. A real Anvil, a funded channel to every farmer, a renter in a
@@ -21,13 +22,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from scripts.storage import report
+from scripts.storage import report, stages
 from scripts.storage.measure import Bench, Journal
 from scripts.storage.system import Condition, System
 from scripts.storage.tahoe import Grid, Tahoe
 from scripts.storage.tithebarn import Tithebarn
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+SIZES, RUNS = ("100kB", "10MB", "1GB"), 250
+QUICK_SIZES, QUICK_RUNS = ("100kB", "10MB", "100MB"), 2
 UNITS: Final = {"kB": 10**3, "MB": 10**6, "GB": 10**9}
 CONDITIONS: Final = {
     "plain": Condition.PLAIN,
@@ -36,6 +39,7 @@ CONDITIONS: Final = {
     "corrupt": Condition.CORRUPT,
 }
 PEER_CODES: Final = ((3, 10), (29, 80))
+STAGE_ROUNDS: Final = 15
 LARGE: Final = 100 * 10**6
 LARGE_PART: Final = 50
 """Files of at least LARGE bytes are put and read so many times less often."""
@@ -84,7 +88,13 @@ def parse() -> argparse.Namespace:
         "--shape", type=read_shape, metavar="K,N", help="k and n of ours; by default what the renter chooses"
     )
     parser.add_argument("--no-peers", dest="peers", action="store_false", help="measure ours only")
+    parser.add_argument("--no-stages", dest="stages", action="store_false", help="measure no stages")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
+    parser.add_argument("--chart", type=Path, metavar="FILE", help="also draw them (PNG)")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="also write them into this page")
+    parser.add_argument(
+        "--from", dest="known", type=Path, metavar="FILE", help="measure nothing, take the figures of --json"
+    )
     parser.add_argument(
         "--folder", type=Path, default=ROOT / ".venv", help="a folder on the disk to be measured"
     )
@@ -94,18 +104,13 @@ def parse() -> argparse.Namespace:
     return options
 
 
-SIZES, RUNS = ("100kB", "10MB", "1GB"), 250
-QUICK_SIZES, QUICK_RUNS = ("100kB", "10MB", "100MB"), 3
-
-
 def say(what: str) -> None:
     """Tell how far it has come."""
     print(what, file=sys.stderr)
 
 
-def main() -> None:
-    """Measure, print, write."""
-    options = parse()
+def take_figures(options: argparse.Namespace) -> list[report.Row]:
+    """Build the systems, measure them and the stages."""
     print(f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores")
     journal = Journal(say)
     with ExitStack() as stack:
@@ -121,11 +126,28 @@ def main() -> None:
                 systems.append(peer)
         files = folder / "files"
         files.mkdir()
-        measure(options, Bench(systems, files, journal, say))
-    rows = report.as_json(journal.series)
+        try:
+            measure(options, Bench(systems, files, journal, say))
+        except KeyboardInterrupt:
+            say("stopped: these are the figures until now")
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder) as name:
+        found = stages.measure(Path(name), STAGE_ROUNDS) if options.stages else []
+    return report.as_json(journal.series, found)
+
+
+def main() -> None:
+    """Measure, print, write."""
+    options = parse()
+    rows = json.loads(options.known.read_text()) if options.known else take_figures(options)
     print(report.table(rows))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
+    if options.page:
+        report.write_page(options.page, rows)
+    if options.chart:
+        from scripts.storage.chart import draw  # noqa: PLC0415 - matplotlib is there only when a chart is wanted
+
+        draw(rows, options.chart)
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def _cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120.0) -> None:
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 600.0) -> None:
     """Poll until something has become true. Raises ChildFailed."""
     deadline = time.monotonic() + seconds
     while not condition():

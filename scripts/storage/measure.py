@@ -27,13 +27,14 @@ class Series:
     """One operation of one system on files of one size under one condition, run by run.
 
     cpu: seconds of the client and of all storing nodes together. peaks: bytes of memory at most, of the
-    client and of a storing node.
+    client and of a storing node. load: of the machine, before the first run (the average over a minute).
     """
 
     system: str
     operation: str
     size: int
     condition: Condition
+    load: float
     k: int = 0
     n: int = 0
     seconds: list[float] = field(default_factory=list)
@@ -59,7 +60,7 @@ class Journal:
     ) -> bool:
         """Run and note something; False when it failed, which is noted too."""
         name = (system.name, operation, size, condition)
-        series = self._series.setdefault(name, Series(*name))
+        series = self._series.setdefault(name, Series(*name, load=os.getloadavg()[0]))
         meter = Meter(system.crowd)
         try:
             done = work()

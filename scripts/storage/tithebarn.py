@@ -141,13 +141,15 @@ class Tithebarn:
                 let_rot(folder / "shards")
 
     def _some(self, part: float) -> list[Household]:
-        """Households with this part of all farmers."""
-        wanted = share(sum(len(house.folders) for house in self._households), part)
+        """Whole processes with this part of all farmers, or as near below as can be; at least one."""
+        left = share(sum(len(house.folders) for house in self._households), part)
+        by_size = sorted(self._households[1:], key=lambda house: -len(house.folders))
         found: list[Household] = []
-        for house in self._households[1:]:
-            if sum(len(one.folders) for one in found) < wanted:
+        for house in by_size:
+            if len(house.folders) <= left:
                 found.append(house)
-        return found
+                left -= len(house.folders)
+        return found or by_size[-1:]
 
     def _begin(self, houses: Sequence[Household]) -> None:
         for house in houses:

@@ -14,6 +14,7 @@ from node.messages import (
     AUDIT_LIMIT,
     CONTROL_LIMIT,
     MAX_ITEMS,
+    SHELF_LIMIT,
     AgreementMessage,
     AgreementState,
     AgreementView,
@@ -38,6 +39,9 @@ from node.messages import (
     QuoteMessage,
     ReadShard,
     RecordMessage,
+    ShelfEntry,
+    ShelfList,
+    ShelfPlace,
     SignedQuoteMessage,
     SignedRecordMessage,
     SignedVoucherMessage,
@@ -50,6 +54,7 @@ from node.node_record import NodeRecord, SignedRecord, sign_record
 from payments.prices import Prices, Quote, SignedQuote, sign_quote
 from payments.types import MAX_AMOUNT, Address, Amount, ChannelId, NodeId, Seconds, Timestamp
 from payments.vouchers import SignedVoucher, SigningKey, Terms, Voucher, sign_voucher
+from tests.node.decoders import kinds
 from tests.node.support import (
     DAY,
     DOMAIN,
@@ -200,10 +205,13 @@ MESSAGES: list[Bounded] = [
     AuditAnswer(Declined(agreements=(seeded("agreement"),))),
     AuditAnswer(Behind(**EVIDENCE)),
     PayVoucher(voucher=PAID),
+    ShelfEntry(entry=b"e" * 16, version=7, sealed=b"sealed"),
+    ShelfList(entries=(ShelfPlace(entry=bytes(16), version=1), ShelfPlace(entry=b"e" * 16, version=7))),
     ErrorBody(error="PAID_TOO_LOW", message="0 paid", detail={"paid": "0", "more": [1, None, {"a": True}]}),
 ]
 KINDS = sorted(
-    {type(message) for message in MESSAGES} | {kind for kind, _ in MIRRORS}, key=lambda k: k.__name__
+    {type(message) for message in MESSAGES} | {kind for kind, _ in MIRRORS} | set(kinds()),
+    key=lambda k: k.__name__,
 )
 each_message = pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
 
@@ -386,8 +394,14 @@ def test_an_answer_is_one_of_three() -> None:
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_a_message_longer_than_its_limit_is_refused_unread(kind: type[Bounded]) -> None:
-    assert kind.limit in (CONTROL_LIMIT, AUDIT_LIMIT)
+    assert kind.limit in (CONTROL_LIMIT, AUDIT_LIMIT, SHELF_LIMIT)
     refused(kind, b" " * (kind.limit + 1))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_a_message_of_too_many_values_is_refused_before_it_takes_memory(kind: type[Bounded]) -> None:
+    error = refused(kind, b"[" + b"0," * (kind.limit // 2 - 2) + b"0]")
+    assert kind.commas >= kind.limit // 2 or "too many values" in str(error)
 
 
 def test_the_largest_audit_fits_its_limit() -> None:

@@ -191,9 +191,9 @@ def decode_manifest(encoded: bytes) -> Manifest:
     size, digest, created, count = take(">Q32sQI")
     segments = []
     for _ in range(count):
-        head = take(">32s72sIHHH")
-        shards = tuple(Shard(*take(">B32s32s32s")) for _ in range(head[-1]))
-        segments.append(Segment(*head[:-1], shards))
+        identity, wrapped_key, length, k, n, held = take(">32s72sIHHH")
+        shards = tuple(Shard(*take(">B32s32s32s")) for _ in range(held))
+        segments.append(Segment(identity, wrapped_key, length, k, n, shards))
     if at != len(encoded):
         raise Unreadable("bytes behind the manifest's end")
     return Manifest(name.decode(), size, digest, created, tuple(segments))
