@@ -1,6 +1,6 @@
 """One segment on its way back: enough verified shards, from whichever farmers give them first.
 
-Of a whole segment k shards are needed and an eighth more are asked for; the first k that are good are taken,
+Of a whole segment k shards are needed and a twelfth more are asked for; the first k that are good are taken,
 and the others are cancelled. What lies in fewer data shards is read from those alone. Whoever fails is
 replaced at once, and so is whoever is stalled: half of what is needed has come, and a step takes three times
 as long as steps do at present; or nothing at all comes from anybody. All of it is verified, step by step, by
@@ -33,7 +33,7 @@ from node.transport import PeerRefused
 from payments.errors import PaymentError
 from payments.types import MIB
 
-SPARE: Final = 8
+SPARE: Final = 12
 """One farmer more is asked for every so many shards that are needed."""
 QUIET_SECONDS: Final = 0.25
 """A pause without any bytes, after which more farmers are asked; each further one is twice as long."""

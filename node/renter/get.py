@@ -104,7 +104,7 @@ class Getter:
         content = record.file_id if length == manifest.size else None
         output = await asyncio.to_thread(open_output, wanted.out, content)
         received = _Received(wanted.progress, length)
-        reads = Reads(self._context, self._accounts, {shard.agreement.farmer for shard in shards})
+        reads = Reads(self._context, self._accounts)
         downloader = Downloader(
             self._context, self._accounts, reads, self._pace, name=wanted.name, received=received
         )
@@ -118,6 +118,7 @@ class Getter:
             output.keep()
             raise
         finally:
+            job.memory.clear()
             await asyncio.to_thread(output.discard)
         wanted.progress(length, length)
         return Got(record, shards, offset, length, tuple(downloader.faults), Amount(reads.paid))
