@@ -31,7 +31,7 @@ from node.renter.window import Stripe, Window
 from node.tasks import all_of, end
 from node.transport import PeerRefused
 from payments.errors import PaymentError
-from payments.types import MIB
+from payments.types import MIB, NodeId
 
 SPARE: Final = 12
 """One farmer more is asked for every so many shards that are needed."""
@@ -60,6 +60,12 @@ class Downloader:
         self.name = name
         self.received = received
         self.faults: list[Fault] = []
+        self._failed: set[NodeId] = set()
+
+    def is_fit(self, shard: ShardRecord) -> bool:
+        """Whether a shard is among the first to ask for: not lost, its farmer neither slow nor failing."""
+        farmer = shard.agreement.farmer
+        return not (shard.lost or farmer in self._failed or self.pace.is_slow(farmer))
 
     async def fetch(self, window: Window, candidates: Sequence[ShardRecord]) -> Window:
         """Fill a window; `candidates`: its segment's shards in the order in which to ask.
@@ -77,7 +83,7 @@ class Downloader:
     async def judge(self, shard: ShardRecord, error: NodeError | PaymentError) -> None:
         """Note what went wrong with a shard, and what follows from it."""
         farmer = shard.agreement.farmer
-        self.pace.blame(farmer)
+        self._failed.add(farmer)
         if isinstance(error, WrongShard):
             self.faults.append(Fault(farmer, Trouble.WRONG_DATA, str(error), error.code))
             await self._lost(shard)
@@ -167,7 +173,7 @@ class _Hunt:
     def _begin(self) -> None:
         """Ask for the data shards alone where they are few, else for k and some more."""
         k, wanted = self._goal, self._stripe.wanted
-        direct = [shard for shard in self._queue if shard.index in wanted and self._is_fit(shard)]
+        direct = [shard for shard in self._queue if shard.index in wanted and self._downloader.is_fit(shard)]
         if len(direct) == len(wanted) < k:
             self._goal = len(direct)
             self._queue = deque(shard for shard in self._queue if shard not in direct)
@@ -176,11 +182,8 @@ class _Hunt:
             return
         self._ask(k)
         for _ in range(k // SPARE):
-            if self._queue and self._is_fit(self._queue[0]):
+            if self._queue and self._downloader.is_fit(self._queue[0]):
                 self._ask(1)
-
-    def _is_fit(self, shard: ShardRecord) -> bool:
-        return not shard.lost and not self._downloader.pace.is_slow(shard.agreement.farmer)
 
     def _ask(self, count: int) -> None:
         for _ in range(min(count, len(self._queue))):
