@@ -32,7 +32,7 @@ from settlement import steps
 Answer = TypeVar("Answer", bound=Bounded)
 
 PIECE: Final = 256 * 1024
-"""Bytes of an upload handed to the socket at a time: the unit of its progress."""
+"""Bytes of an upload handed to the socket at a time, the unit of its progress; of an answer read ahead."""
 _PAUSE_CODES: Final = frozenset({"RATE_LIMITED", "BUSY", "TOO_MANY_REQUESTS"})
 
 
@@ -333,6 +333,7 @@ class Transport:
                 timeout=aiohttp.ClientTimeout(
                     total=None, sock_connect=self._patience.connect, sock_read=self._patience.stall
                 ),
+                read_bufsize=PIECE,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 trust_env=False,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
+from node.agreement import Agreement
 from node.clock import Clock
 from node.db import Connection
 from node.db.farmer import Book, list_books_with_channels, load_book
@@ -35,7 +36,8 @@ class Farm:
     `claims_due` is set when a claim should be thought about at once. `frozen`: channels restored from a copy
     whose renters have not handed over their newest voucher; see node.farmer.restored. `contract_signers`: the
     accepted channels that a contract signs for, and its address. `away`: why no shard can be read, None if
-    they can.
+    they can. `terms`: of agreements that were read from lately, by id; terms never change, whether they still
+    hold is in the books.
     """
 
     key: NodeKey
@@ -49,6 +51,7 @@ class Farm:
     frozen: set[ChannelId] = field(default_factory=set)
     contract_signers: dict[ChannelId, Address] = field(default_factory=dict)
     away: str | None = None
+    terms: dict[bytes, Agreement] = field(default_factory=dict)
     _locks: WeakValueDictionary[bytes, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     @property

@@ -9,7 +9,7 @@
     renter.exits      await plan_push(channels)   await plan_close(channels)   await plan_withdraw(channels)
                       await send(plan)
     renter.files      await put(source, name, k=, n=, segment_size=, seconds=, progress=)
-                      await get(name, out, progress=)   ls()   stat(name)   await rm(name)
+                      await get(name, out, offset=, length=, progress=)   ls()   stat(name)   await rm(name)
     renter.audits     await audit(names=None, rounds=1)
     renter.payments   await pay_outstanding(farmers=None)   await prepay(seconds)
 

@@ -6,7 +6,7 @@ removed here, by learning what the farmer has proven, by presenting the channel 
 owed; then the request is made again.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -32,8 +32,10 @@ from node.renter.money import (
     Account,
     Payment,
     active_account,
+    active_accounts,
     issue_payment,
     issue_read,
+    list_accounts,
     load_account,
     record_delivery,
     record_read,
@@ -99,14 +101,9 @@ class Accounts:
             raise NoOpenChannel(farmer)
         return await self.reconciled(account)
 
-    def active(self, farmers: Collection[NodeId]) -> dict[NodeId, Account]:
-        """Return the channels through which these farmers are paid now; those that have none are left out."""
-
-        def work(conn: Connection) -> dict[NodeId, Account]:
-            found = {farmer: active_account(conn, farmer) for farmer in farmers}
-            return {farmer: account for farmer, account in found.items() if account is not None}
-
-        return self._context.database.read(work)
+    def active(self) -> dict[NodeId, Account]:
+        """Return the channel through which each farmer is paid now, where there is one."""
+        return self._context.database.read(lambda conn: active_accounts(list_accounts(conn)))
 
     def known(self, farmer: NodeId) -> Account | None:
         """Return the farmer's channel where it was presented and nothing says that our books are old."""

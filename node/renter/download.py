@@ -1,6 +1,6 @@
 """One segment on its way back: enough verified shards, from whichever farmers give them first.
 
-Of a whole segment k shards are needed and an eighth more are asked for; the first k that are good are taken,
+Of a whole segment k shards are needed and a twelfth more are asked for; the first k that are good are taken,
 and the others are cancelled. What lies in fewer data shards is read from those alone. Whoever fails is
 replaced at once, and so is whoever is stalled: half of what is needed has come, and a step takes three times
 as long as steps do at present; or nothing at all comes from anybody. All of it is verified, step by step, by
@@ -31,9 +31,9 @@ from node.renter.window import Stripe, Window
 from node.tasks import all_of, end
 from node.transport import PeerRefused
 from payments.errors import PaymentError
-from payments.types import MIB
+from payments.types import MIB, NodeId
 
-SPARE: Final = 8
+SPARE: Final = 12
 """One farmer more is asked for every so many shards that are needed."""
 QUIET_SECONDS: Final = 0.25
 """A pause without any bytes, after which more farmers are asked; each further one is twice as long."""
@@ -59,6 +59,12 @@ class Downloader:
         self.name = name
         self.received = received
         self.faults: list[Fault] = []
+        self._failed: set[NodeId] = set()
+
+    def is_fit(self, shard: ShardRecord) -> bool:
+        """Whether a shard is among the first to ask for: not lost, its farmer neither slow nor failing."""
+        farmer = shard.agreement.farmer
+        return not (shard.lost or farmer in self._failed or self.pace.is_slow(farmer))
 
     async def fetch(self, window: Window, candidates: Sequence[ShardRecord]) -> Window:
         """Fill a window; `candidates`: its segment's shards in the order in which to ask.
@@ -76,7 +82,7 @@ class Downloader:
     async def judge(self, shard: ShardRecord, error: NodeError | PaymentError) -> None:
         """Note what went wrong with a shard, and what follows from it."""
         farmer = shard.agreement.farmer
-        self.pace.blame(farmer)
+        self._failed.add(farmer)
         if isinstance(error, WrongShard):
             self.faults.append(Fault(farmer, Trouble.WRONG_DATA, str(error), error.code))
             await self._lost(shard)
@@ -166,7 +172,7 @@ class _Hunt:
     def _begin(self) -> None:
         """Ask for the data shards alone where they are few, else for k and some more."""
         k, wanted = self._goal, self._stripe.wanted
-        direct = [shard for shard in self._queue if shard.index in wanted and self._is_fit(shard)]
+        direct = [shard for shard in self._queue if shard.index in wanted and self._downloader.is_fit(shard)]
         if len(direct) == len(wanted) < k:
             self._goal = len(direct)
             self._queue = deque(shard for shard in self._queue if shard not in direct)
@@ -175,11 +181,8 @@ class _Hunt:
             return
         self._ask(k)
         for _ in range(k // SPARE):
-            if self._queue and self._is_fit(self._queue[0]):
+            if self._queue and self._downloader.is_fit(self._queue[0]):
                 self._ask(1)
-
-    def _is_fit(self, shard: ShardRecord) -> bool:
-        return not shard.lost and not self._downloader.pace.is_slow(shard.agreement.farmer)
 
     def _ask(self, count: int) -> None:
         for _ in range(min(count, len(self._queue))):

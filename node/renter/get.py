@@ -104,7 +104,7 @@ class Getter:
         content = record.file_id if length == manifest.size else None
         output = await asyncio.to_thread(open_output, wanted.out, content)
         received = _Received(wanted.progress, length)
-        reads = Reads(self._context, self._accounts, {shard.agreement.farmer for shard in shards})
+        reads = Reads(self._context, self._accounts)
         downloader = Downloader(
             self._context, self._accounts, reads, self._pace, name=wanted.name, received=received
         )
@@ -118,6 +118,7 @@ class Getter:
             output.keep()
             raise
         finally:
+            job.memory.clear()
             await asyncio.to_thread(output.discard)
         wanted.progress(length, length)
         return Got(record, shards, offset, length, tuple(downloader.faults), Amount(reads.paid))
@@ -171,13 +172,13 @@ class Getter:
         return asyncio.create_task(job.downloader.fetch(window, candidates))
 
     def _candidates(self, job: _Job, segment: Segment) -> list[ShardRecord]:
-        """Order a segment's shards: not lost, quick, reliable and cheap farmers first, then data first."""
+        """Order a segment's shards: not lost, fit, reliable and cheap farmers first, then data first."""
         lapses = self._peers.lapses()
 
         def key(shard: ShardRecord) -> tuple[bool, bool, int, int, int]:
             terms = shard.agreement
             reliable = lapses.get(terms.farmer, UNKNOWN_LAPSES)
-            return shard.lost, self._pace.is_slow(terms.farmer), reliable, terms.download_price, shard.index
+            return shard.lost, not job.downloader.is_fit(shard), reliable, terms.download_price, shard.index
 
         mine = [job.shards[one.agreement] for one in segment.shards if one.agreement in job.shards]
         return sorted(mine, key=key)

@@ -100,8 +100,12 @@ def active_accounts(conn: Connection) -> dict[NodeId, Account]:
 
 def active_account(conn: Connection, farmer: NodeId) -> Account | None:
     """Return the channel through which this farmer is paid now: the youngest that is funded and open."""
-    serving = [account for account in list_accounts(conn, farmer) if account.channel.status is Status.FUNDED]
-    return serving[-1] if serving else None
+    return active_accounts(list_accounts(conn, farmer)).get(farmer)
+
+
+def active_accounts(accounts: Iterable[Account]) -> dict[NodeId, Account]:
+    """Return of each farmer's channels, the youngest last, the one through which it is paid now."""
+    return {account.farmer: account for account in accounts if account.channel.status is Status.FUNDED}
 
 
 # Payments

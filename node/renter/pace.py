@@ -44,7 +44,7 @@ class Pace:
             self._slow.pop(farmer, None)
 
     def blame(self, farmer: NodeId) -> None:
-        """A farmer has kept us waiting, or has failed: ask others first for a while."""
+        """A farmer has kept us waiting: ask others first for a while."""
         self._slow[farmer] = self._clock()
 
     def is_slow(self, farmer: NodeId) -> bool:

@@ -6,7 +6,7 @@ at once.
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,12 +49,12 @@ class Listener:
 
 
 class Reads:
-    """Buys steps of shards from these farmers; `paid` is what they have earned by it."""
+    """Buys steps of shards; `paid` is what the farmers have earned by it."""
 
-    def __init__(self, context: Context, accounts: Accounts, farmers: Collection[NodeId]) -> None:
+    def __init__(self, context: Context, accounts: Accounts) -> None:
         self._context = context
         self._accounts = accounts
-        self._opened = accounts.active(farmers)
+        self._opened = accounts.active()
         self._booking: set[asyncio.Task[None]] = set()
         self.paid = 0
 

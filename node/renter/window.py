@@ -51,6 +51,12 @@ class Memory:
         """Let a buffer be used again."""
         self._free.append(buffer)
 
+    def clear(self) -> None:
+        """Let all go that is not in use."""
+        for buffer in self._free:
+            buffer.clear()
+        self._free = []
+
 
 @dataclass(slots=True)
 class Window:
@@ -63,6 +69,7 @@ class Window:
     found: dict[Stripe, dict[int, memoryview]] = field(init=False)
     _pieces: tuple[Piece, ...] = field(init=False)
     _held: list[bytearray] = field(init=False)
+    _views: list[memoryview] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self._pieces = tuple(_pieces(self.segment, self.part))
@@ -73,11 +80,10 @@ class Window:
     def room(self, stripe: Stripe, index: int) -> memoryview:
         """Return where a shard's bytes of a stripe go."""
         if index in stripe.wanted:
-            start = self._place(index, stripe.start)
-            return memoryview(self._held[0])[start : start + stripe.length]
+            return self._view(self._held[0], self._place(index, stripe.start), stripe.length)
         beside = self.memory.take(stripe.length)
         self._held.append(beside)
-        return memoryview(beside)[: stripe.length]
+        return self._view(beside, 0, stripe.length)
 
     def open(self, key: bytes) -> Iterator[bytes]:
         """Rebuild what is missing, and yield the plaintext of the part, at most a chunk at a time.
@@ -90,15 +96,18 @@ class Window:
         chunks = chunks_covering(part.start, part.stop)
         start, stop = ciphertext_span(segment.plaintext_length, chunks)
         skipped = self._pieces[0].index * segment.shard_length + self._pieces[0].start
-        sealed = memoryview(self._held[0])[start - skipped : stop - skipped]
+        sealed = self._view(self._held[0], start - skipped, stop - start)
         at = chunks.start * CHUNK_SIZE
         for chunk in decrypt_chunks(key, segment.id, segment.plaintext_length, sealed, chunks.start):
             yield chunk[max(0, part.start - at) : part.stop - at]
             at += len(chunk)
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Give the memory back; whoever still has a view of it cannot use it any more."""
         self.found = {}
+        for view in self._views:
+            view.release()
+        self._views = []
         for buffer in self._held:
             self.memory.give_back(buffer)
         self._held = []
@@ -109,6 +118,12 @@ class Window:
         if missing:
             into = [self.room(stripe, index) for index in missing]
             Codec(self.segment.k, self.segment.n).rebuild(found, missing, into)
+
+    def _view(self, buffer: bytearray, start: int, length: int) -> memoryview:
+        with memoryview(buffer) as whole:
+            view = whole[start : start + length]
+        self._views.append(view)
+        return view
 
     def _place(self, index: int, at: int) -> int:
         """Return where byte `at` of a data shard is in the memory of the window."""

@@ -205,6 +205,27 @@ def test_a_cached_tree_that_is_unusable_is_made_anew_for_a_read(tmp_path: Path, 
     run(tmp_path, story)
 
 
+def test_what_was_read_before_is_read_no_more_when_its_agreement_is_over(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter, rig.renter() as thief:
+            terms = await renter.store(DATA)
+            voucher = renter.voucher(price(terms.download_price, 5_000))
+            assert await renter.read(terms, 0, 5_000, voucher) == DATA
+            stolen = await refusal(thief.read(terms, 0, 5_000, thief.voucher(10**12)))
+            assert stolen.error == "AGREEMENT_NOT_FOUND"
+            await renter.delete(terms)
+            over = await refusal(renter.read(terms, 0, 5_000, voucher))
+            assert (over.status, over.error) == (409, "AGREEMENT_OVER")
+            kept = await renter.store(DATA[:3_000])
+            more = renter.voucher(voucher.total + price(kept.download_price, 3_000))
+            assert await renter.read(kept, 0, 3_000, more) == DATA[:3_000]
+            rig.clock.now = kept.end
+            over = await refusal(renter.read(kept, 0, 3_000, more))
+            assert (over.status, over.error) == (409, "AGREEMENT_OVER")
+
+    run(tmp_path, story)
+
+
 def test_nothing_is_read_before_it_is_stored(tmp_path: Path) -> None:
     async def story(rig: Rig) -> None:
         async with rig.renter() as renter:
