@@ -282,20 +282,28 @@ class Chain:
         return read_events(self.domain, receipt.logs)
 
     async def simulate(self, call: Call, sender: Address) -> int:
-        """Try a call: the gas it needs. Raises Reverted's children where the contract refuses it.
-
-        It is run once, if the node can; what fails then is left to an estimate, which says why.
-        """
-        if self._runs:
-            try:
-                used = await self.rpc.run(
-                    call.to, call.data, sender=sender, value=call.value, gas=MAX_TRANSACTION_GAS
-                )
-            except NodeRefused as error:
-                used, self._runs = None, error.rpc_code not in _NO_SUCH_METHOD
-            if used is not None:
-                return used
+        """Try a call: the gas it needs. Raises Reverted's children where the contract refuses it."""
+        needed = await self._run(call, sender) if self._runs else None
+        if needed is not None:
+            return needed
         return await self.rpc.estimate(call.to, call.data, sender=sender, value=call.value)
+
+    async def _run(self, call: Call, sender: Address) -> int | None:
+        """Gas a call uses, if so much is enough; None leaves it to an estimate, which runs it twenty times.
+
+        What is used may be less than what must be there: storage given back is paid for at the end. A call
+        that fails is estimated, too: that says why.
+        """
+        needed: int | None = MAX_TRANSACTION_GAS
+        try:
+            for _ in range(2):
+                needed = needed and await self.rpc.run(
+                    call.to, call.data, sender=sender, value=call.value, gas=needed
+                )
+        except NodeRefused as error:
+            self._runs = error.rpc_code not in _NO_SUCH_METHOD
+            return None
+        return needed
 
     # Calls
 

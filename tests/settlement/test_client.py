@@ -4,9 +4,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +23,6 @@ from settlement.chain_events import (
     RowSkipped,
 )
 from settlement.client import Chain
-from settlement.database import Database
 from settlement.deployment import Deployment
 from settlement.embedded_chain import EmbeddedProvider
 from settlement.errors import (
@@ -39,7 +36,6 @@ from settlement.errors import (
     WrongGenesis,
 )
 from settlement.local_chain import DEV_PATH, DEV_PHRASE, LocalChain, embedded, warp
-from settlement.outbox import Outbox
 from settlement.reverts import (
     DepositMismatch,
     ERC20InsufficientAllowance,
@@ -49,7 +45,6 @@ from settlement.reverts import (
     ZeroSigner,
 )
 from settlement.rpc import Rpc
-from settlement.tables import TABLES
 from tests.settlement.conftest import Endpoint
 from tests.settlement.support import PERIOD, all_of, channel_state, payee, run, world
 
@@ -114,25 +109,7 @@ def test_a_payee_may_release(endpoint: Endpoint) -> None:
     run(story())
 
 
-def test_limit_made_of_a_trial_suffices_also_where_storage_is_given_back(
-    endpoint: Endpoint, tmp_path: Path
-) -> None:
-    async def story(database: Database) -> None:
-        async with world(endpoint(), allowance=100) as w:
-            outbox, payer = Outbox(database, w.chain), w.payer.address
-            everything = Amount(await w.chain.token_balance(payer) - 100)
-            for call in (w.fund_call([(ALICE, 40), (BOB, 60)]), w.chain.transfer(CAROL, everything)):
-                trial = await w.chain.simulate(call, payer)
-                receipt = await outbox.wait(await outbox.submit("trial", call, w.payer))
-                assert receipt.succeeded
-                assert 0.7 * trial < receipt.gas_used <= trial
-            assert await w.chain.token_balance(payer) == await w.chain.allowance(payer) == 0
-
-    with closing(Database.at(tmp_path / "outbox.db", TABLES)) as database:
-        run(story(database))
-
-
-def test_a_call_is_run_once_where_the_node_can_and_estimated_elsewhere(
+def test_a_call_is_run_twice_where_the_node_can_and_estimated_elsewhere(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = Counter[str]()
@@ -150,7 +127,7 @@ def test_a_call_is_run_once_where_the_node_can_and_estimated_elsewhere(
                 await w.chain.simulate(w.fund_call([(ALICE, 1)]), w.payer.address)
 
     run(story())
-    assert asked in ({"eth_simulateV1": 3}, {"eth_simulateV1": 1, "eth_estimateGas": 3})
+    assert asked in ({"eth_simulateV1": 6}, {"eth_simulateV1": 1, "eth_estimateGas": 3})
 
 
 def test_reverts_have_the_name_and_arguments_of_the_solidity_error(endpoint: Endpoint) -> None:

@@ -1,7 +1,9 @@
 """Funding by signature, in one transaction each: ERC-2612, EIP-3009, Permit2. Nobody can redirect it."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from eth_abi.abi import decode
@@ -22,9 +24,12 @@ from payments.types import Address, Amount
 from payments.vouchers import SigningKey, channel_id
 from settlement.chain_events import row
 from settlement.client import Call, Chain
+from settlement.database import Database
 from settlement.errors import Reverted
 from settlement.local_chain import LocalChain
+from settlement.outbox import Outbox
 from settlement.reverts import NothingToFund
+from settlement.tables import TABLES
 from settlement.transactions import send_now
 from tests.contracts.compiler import compile_support
 from tests.settlement.conftest import Endpoint
@@ -108,6 +113,23 @@ def test_a_permit_funds_in_one_transaction(endpoint: Endpoint) -> None:
             assert await w.chain.allowance(w.payer.address) == 0
 
     run(story())
+
+
+def test_trial_tells_the_gas_that_must_be_there_though_some_is_given_back(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    """An allowance that is made and used up in one transaction gives most of its gas back."""
+
+    async def story(database: Database) -> None:
+        async with world(endpoint(), allowance=7) as w:
+            outbox, payer = Outbox(database, w.chain), w.payer.address
+            for call in (w.chain.approve(0), await permitted(w), w.chain.approve(9), w.chain.approve(0)):
+                trial = await w.chain.simulate(call, payer)
+                receipt = await outbox.wait(await outbox.submit("trial", call, w.payer))
+                assert receipt.gas_used <= trial
+
+    with closing(Database.at(tmp_path / "outbox.db", TABLES)) as database:
+        run(story(database))
 
 
 def test_a_bad_permit_is_ignored_and_the_allowance_decides(endpoint: Endpoint) -> None:

@@ -26,6 +26,7 @@ from settlement.client import Chain
 from settlement.database import Database
 from settlement.local_chain import embedded
 from settlement.wallet import new_key
+from tests.databases import Place
 from tests.node.renter.wire import Wire
 from tests.settlement.support import World, world
 
@@ -132,12 +133,15 @@ class Village:
     farmers: list[Neighbour]
     stack: AsyncExitStack
     top_ups: TopUpRules | None = None
+    books: Place | None = None
+    """Where the renter's books are, if not in its folder."""
     renter: Renter = field(init=False)
     database: Database = field(init=False)
 
     async def open_renter(self) -> Renter:
         """Start the renter; what it knows is on disk."""
-        self.database = Database.at(self.folder / "renter.db", TABLES)
+        path = self.folder / "renter.db"
+        self.database = self.books.open(TABLES) if self.books else Database.at(path, TABLES)
         self.renter = await Renter.open(
             self.database,
             self.world.chain,
@@ -194,9 +198,13 @@ async def build_village(
     farmers: int,
     *,
     wired: bool = False,
+    books: Place | None = None,
     **changes: Any,  # noqa: ANN401 - any field of the farmers' configuration
 ) -> AsyncIterator[Village]:
-    """So many farmers, none of them funded or known yet; each behind a wire of its own if wished."""
+    """So many farmers, none of them funded or known yet; each behind a wire of its own if wished.
+
+    books: where the renter's are, if not in its folder.
+    """
     async with AsyncExitStack() as stack:
         scene = await stack.enter_async_context(world(embedded()))
         clock = Clock()
@@ -220,7 +228,7 @@ async def build_village(
             await one.start()
             stack.push_async_callback(one.stop)
             neighbours.append(one)
-        village = Village(folder, scene, clock, keys, neighbours, stack)
+        village = Village(folder, scene, clock, keys, neighbours, stack, books=books)
         await village.open_renter()
         try:
             yield village
@@ -232,7 +240,7 @@ def tell(
     folder: Path,
     story: Callable[[Village], Coroutine[Any, Any, None]],
     farmers: int = 4,
-    **changes: Any,  # noqa: ANN401 - any field of the farmers' configuration
+    **changes: Any,  # noqa: ANN401 - what `build_village` takes, or any field of the farmers' configuration
 ) -> None:
     """Tell a story about a village."""
 

@@ -2,21 +2,24 @@
 
 from pathlib import Path
 
+from tests.databases import Place
 from tests.node.renter.support import Village, content, outcomes, tell
 
 
-def test_a_file_is_stored_audited_paid_and_read_back(tmp_path: Path) -> None:
+def test_a_file_is_stored_audited_paid_and_read_back(tmp_path: Path, place: Place) -> None:
     data = content(100_000)
 
-    async def story(place: Village) -> None:
-        await place.fund()
-        await place.store("a file", data, segment_size=40_000)
-        (file,) = place.renter.files.ls()
+    async def story(village: Village) -> None:
+        await village.fund()
+        await village.store("a file", data, segment_size=40_000)
+        (file,) = village.renter.files.ls()
         assert (file.name, file.size, file.k, file.n, file.segments) == ("a file", 100_000, 1, 4, 3)
-        report = await place.renter.audits.audit(rounds=2)
+        report = await village.renter.audits.audit(rounds=2)
         assert outcomes(report) == {"PASSED": 24}
         assert all(payment.delivered for payment in report.payments)
         assert len(report.payments) == 4
-        assert await place.read("a file") == data
+        assert await village.read("a file") == data
+        await village.restart_renter()
+        assert outcomes(await village.renter.audits.audit()) == {"PASSED": 12}
 
-    tell(tmp_path, story)
+    tell(tmp_path, story, books=place)
