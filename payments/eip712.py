@@ -10,6 +10,7 @@ from typing import Final
 
 from sha3 import keccak_256
 
+from payments.typed_data import DomainFields
 from payments.types import Address, to_address, to_uint
 
 NAME: Final = "Tithebarn"
@@ -61,6 +62,11 @@ class Domain:
     """32 bytes, what the contract's domainSeparator() returns."""
     prefix: bytes = field(init=False, repr=False, compare=False)
     """0x1901 and the separator: the first 34 bytes of everything hashed in this domain."""
+
+    @property
+    def fields(self) -> DomainFields:
+        """The same in words."""
+        return DomainFields(NAME, VERSION, self.chain_id, self.contract)
 
     def __post_init__(self) -> None:
         separator = domain_separator(NAME, VERSION, self.chain_id, self.contract)

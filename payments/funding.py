@@ -10,6 +10,7 @@ from typing import Final
 
 from payments.eip712 import Domain, address_word, foreign_digest, keccak, type_hash, typed_digest, word
 from payments.errors import MalformedSignature
+from payments.typed_data import DomainFields, TypedData
 from payments.types import Address, Seconds, to_address, to_bytes32, to_uint
 from payments.vouchers import SigningKey
 
@@ -166,19 +167,62 @@ def transfer_digest(chain_id: int, it: WitnessedTransfer) -> bytes:
     return foreign_digest(separator, struct_hash)
 
 
-def sign_permit(separator: bytes, permit: Permit, key: SigningKey) -> SplitSignature:
-    """Sign as the owner."""
-    return split_signature(key.sign(permit_digest(separator, permit)))
+def sign_permit(
+    separator: bytes, permit: Permit, key: SigningKey, domain: DomainFields | None = None
+) -> SplitSignature:
+    """Sign as the owner; a key that is elsewhere needs the token's `domain` in words."""
+    digest = permit_digest(separator, permit)
+    if domain is None:
+        return split_signature(key.sign(digest))
+    message = {
+        "owner": permit.owner,
+        "spender": permit.spender,
+        "value": permit.value,
+        "nonce": permit.nonce,
+        "deadline": permit.deadline,
+    }
+    return split_signature(key.sign_typed(TypedData(domain, (PERMIT_TYPE,), message, digest)))
 
 
-def sign_authorization(separator: bytes, it: Authorization, key: SigningKey) -> SplitSignature:
-    """Sign as the payer."""
-    return split_signature(key.sign(authorization_digest(separator, it)))
+def sign_authorization(
+    separator: bytes, it: Authorization, key: SigningKey, domain: DomainFields | None = None
+) -> SplitSignature:
+    """Sign as the payer; a key that is elsewhere needs the token's `domain` in words."""
+    digest = authorization_digest(separator, it)
+    if domain is None:
+        return split_signature(key.sign(digest))
+    message = {
+        "from": it.payer,
+        "to": it.receiver,
+        "value": it.value,
+        "validAfter": it.valid_after,
+        "validBefore": it.valid_before,
+        "nonce": it.nonce,
+    }
+    return split_signature(key.sign_typed(TypedData(domain, (RECEIVE_TYPE,), message, digest)))
 
 
 def sign_transfer(chain_id: int, it: WitnessedTransfer, key: SigningKey) -> bytes:
-    """Sign as the payer: 64 bytes (EIP-2098), which Permit2 takes as they are."""
-    return key.sign(transfer_digest(chain_id, it))
+    """Sign as the payer, wherever its key is: 64 bytes (EIP-2098), which Permit2 takes as they are."""
+    funding = it.funding
+    witness = {
+        "payer": funding.payer,
+        "signer": funding.signer,
+        "token": funding.token,
+        "challengePeriod": funding.challenge_period,
+        "salt": funding.salt,
+        "rows": funding.rows,
+    }
+    message = {
+        "permitted": {"token": it.token, "amount": it.amount},
+        "spender": it.spender,
+        "nonce": it.nonce,
+        "deadline": it.deadline,
+        "witness": witness,
+    }
+    domain = DomainFields("Permit2", None, chain_id, PERMIT2)
+    types = (TRANSFER_TYPE, FUNDING_TYPE, PERMISSIONS_TYPE)
+    return key.sign_typed(TypedData(domain, types, message, transfer_digest(chain_id, it)))
 
 
 def split_signature(signature: bytes) -> SplitSignature:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from payments.eip712 import Domain, address_word, keccak, type_hash, typed_digest, word
+from payments.typed_data import TypedData
 from payments.types import Address, Amount, ChannelId, Timestamp, to_address, to_amount, to_bytes32, to_uint
 from payments.vouchers import SigningKey, recover_signer
 
@@ -63,8 +64,16 @@ def relay_fee_digest(domain: Domain, fee: RelayFee) -> bytes:
 
 
 def sign_fee(domain: Domain, fee: RelayFee, key: SigningKey) -> SignedFee:
-    """Sign as the payee."""
-    return SignedFee(fee, key.sign(relay_fee_digest(domain, fee)))
+    """Sign as the payee, wherever its key is."""
+    message = {
+        "relayer": fee.relayer,
+        "channelId": fee.channel_id,
+        "cumulativeAmount": fee.cumulative_amount,
+        "maximum": fee.maximum,
+        "deadline": fee.deadline,
+    }
+    data = TypedData(domain.fields, (RELAY_FEE_TYPE,), message, relay_fee_digest(domain, fee))
+    return SignedFee(fee, key.sign_typed(data))
 
 
 def fee_signer(domain: Domain, signed: SignedFee) -> Address:

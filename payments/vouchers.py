@@ -23,6 +23,7 @@ from payments.errors import (
     WrongLength,
     WrongSigner,
 )
+from payments.typed_data import TypedData
 from payments.types import (
     MAX_AMOUNT,
     ZERO32,
@@ -175,6 +176,10 @@ class SigningKey:
         raw = self._key.sign_recoverable(digest, hasher=None)
         # A recovery id of 2 or 3 (r beyond the group order, once in 2**127) has no EIP-2098 form: it raises.
         return raw[:32] + bytes((raw[32] | raw[64] << 7,)) + raw[33:64]
+
+    def sign_typed(self, data: TypedData) -> bytes:
+        """Sign typed data: 64 bytes. A key that is elsewhere shows its owner the words."""
+        return self.sign(data.digest)
 
 
 def recover_signer(digest: bytes, signature: bytes) -> Address:

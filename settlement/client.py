@@ -17,6 +17,7 @@ import contracts
 from payments.eip712 import Domain, domain_separator
 from payments.funding import Authorization, Funding, Permit, SplitSignature, WitnessedTransfer
 from payments.relay_fees import SignedFee
+from payments.typed_data import DomainFields
 from payments.types import ZERO32, Address, Amount, ChannelId, Seconds, Timestamp
 from payments.vouchers import SignedVoucher, Terms
 from settlement.abi import CHANNELS, TOKEN, decode_result, encode_call
@@ -89,10 +90,14 @@ class Fee:
 
 @dataclass(frozen=True, slots=True)
 class PermitState:
-    """What goes into a permit: the token's domain separator (32 bytes) and the owner's next nonce."""
+    """What goes into a permit: the token's domain separator (32 bytes) and the owner's next nonce.
+
+    domain: the same domain in words, where the token tells them.
+    """
 
     separator: bytes
     nonce: int
+    domain: DomainFields | None = None
 
 
 class Chain:
@@ -224,7 +229,12 @@ class Chain:
         address = self._token(token)
         separator = await self.token_separator(address)
         nonce = await self._try(address, "nonces", owner)
-        return None if separator is None or nonce is None else PermitState(separator, int(nonce[0]))
+        if separator is None or nonce is None:
+            return None
+        domain = await self.token_domain(address)
+        if domain is not None and _separator(domain) != separator:
+            domain = None
+        return PermitState(separator, int(nonce[0]), domain)
 
     async def token_separator(self, token: Address | None = None) -> bytes | None:
         """Domain separator of what a token lets owners sign, as it says or by EIP-5267; None for none."""
@@ -232,11 +242,16 @@ class Chain:
         said = await self._try(address, "DOMAIN_SEPARATOR")
         if said is not None:
             return bytes(said[0])
-        domain = await self._try(address, "eip712Domain")
-        if domain is None or domain[0] != _FOUR_FIELDS:
+        domain = await self.token_domain(address)
+        return None if domain is None else _separator(domain)
+
+    async def token_domain(self, token: Address) -> DomainFields | None:
+        """The domain of a token in words (EIP-5267); None where it does not tell, or has another form."""
+        said = await self._try(token, "eip712Domain")
+        if said is None or said[0] != _FOUR_FIELDS:
             return None
-        _, name, version, chain_id, contract, *_ = domain
-        return domain_separator(name, version, chain_id, contract)
+        _, name, version, chain_id, contract, *_ = said
+        return DomainFields(name, version, chain_id, contract)
 
     async def token_info(self, token: Address | None = None) -> TokenInfo:
         """Symbol and decimals of a token."""
@@ -470,6 +485,10 @@ def _claim_row(claim: Claim, before: Claim | None) -> tuple[object, ...]:
         head = (_NOBODY, ZERO32, ZERO32)
     payer, packed, salt = head
     return (payer, packed, row(payee, claim.voucher.total), salt, signature[:32], signature[32:])
+
+
+def _separator(domain: DomainFields) -> bytes:
+    return domain_separator(domain.name, domain.version or "", domain.chain_id, domain.contract)
 
 
 _IS_VALID_SIGNATURE: Final = bytes.fromhex("1626ba7e")

@@ -354,12 +354,10 @@ class SignerRefused(SignerError):
 
 
 class SignedDifferently(SignerError):
-    """What came back is not the signature of this account over the transaction that was asked for."""
+    """What came back is not the signature of this account over what was asked for."""
 
     def __init__(self, url: str, address: bytes) -> None:
-        super().__init__(
-            f"the signer at {url} did not sign this transaction as 0x{address.hex()}: approve it unchanged"
-        )
+        super().__init__(f"the signer at {url} did not sign this as 0x{address.hex()}: approve it unchanged")
         self.url = url
         self.address = address
 

@@ -28,6 +28,9 @@ from settlement.errors import (
     NodeRefused,
     OutOfGasMoney,
     Reverted,
+    SettlementError,
+    SignerError,
+    SignerUnreachable,
     TransactionCancelled,
     TransactionFailed,
     TransactionPending,
@@ -41,13 +44,15 @@ from settlement.transactions import (
     TRANSFER_GAS,
     Transaction,
     check_funds,
-    sign_transaction,
+    sign_beside,
 )
 
 __all__ = ["DEFAULT_CEILING", "Outbox"]
 
 STUCK_SECONDS: Final = 60.0
 """An attempt that is not mined after this is signed again with a higher fee."""
+ASK_AGAIN_SECONDS: Final = 600.0
+"""A signer elsewhere that has not signed a higher fee is left in peace for so long."""
 FOREIGN_SECONDS: Final = 5.0
 """A nonce mined without one of our receipts this long was used by somebody else; nodes may index late."""
 LOCAL_POLL_SECONDS: Final = 0.1
@@ -82,14 +87,16 @@ class Outbox:
         self._clock = clock
         self._keys: dict[Address, SigningKey] = {}
         self._lock = asyncio.Lock()
-        self._waiting: dict[int, ChainError] = {}
+        self._waiting: dict[int, SettlementError] = {}
+        self._unsigned_at: dict[int, float] = {}
         self._suspects: dict[int, float] = {}
 
     async def submit(self, purpose: str, call: Call, key: SigningKey) -> int:
         """Queue a call and try to send it; its id, or that of the same call open for the same purpose.
 
-        Raises Reverted where the contract refuses it now. Without gas money, above the fee ceiling or without
-        a chain it stays queued, and `wait` says so. One that is being cancelled is wanted again.
+        Raises Reverted where the contract refuses it now, SignerError where the key's owner does. Without gas
+        money, above the fee ceiling, without a chain or an answer of the signer it stays queued, and `wait`
+        says so. One that is being cancelled is wanted again.
         """
         self._keys[key.address] = key
         async with self._lock:
@@ -177,7 +184,7 @@ class Outbox:
                 if queued.phase in SENT:
                     await self._follow(queued)
                 else:
-                    with contextlib.suppress(Reverted):  # kept as its problem
+                    with contextlib.suppress(Reverted, SignerError):  # kept as its problem
                         await self._send(queued)
 
     async def _send(self, queued: Queued) -> None:
@@ -212,7 +219,9 @@ class Outbox:
             return
         last = attempts[-1]
         turned = last.cancels != (queued.phase is Phase.CANCELLING)
-        due = turned or self._clock() - last.signed_at >= self._stuck_seconds
+        now, asked = self._clock(), self._unsigned_at.get(queued.id)
+        due = turned or now - last.signed_at >= self._stuck_seconds
+        due = due and (asked is None or now - asked >= ASK_AGAIN_SECONDS)
         key = self._keys.get(queued.sender)
         if due and key is not None:
             try:
@@ -274,8 +283,8 @@ class Outbox:
         missing = set(range(mined, max(held))) - held
         pending = await self._chain.rpc.nonce(sender, "pending") if missing else 0
         for nonce in sorted(nonce for nonce in missing if nonce >= pending):
-            filler = partial(store.add_filler, sender=sender, nonce=nonce, now=int(self._clock()))
-            await self._database.write(filler)
+            now = int(self._clock())
+            await self._database.write(partial(store.add_filler, sender=sender, nonce=nonce, now=now))
 
     async def _sign_and_broadcast(self, queued: Queued, fees: Fees, key: SigningKey) -> None:
         """Store first, speak then: the only place where transactions are signed for this chain."""
@@ -292,11 +301,24 @@ class Outbox:
             gas=TRANSFER_GAS if cancels else queued.gas,
             fees=fees,
         )
-        attempt = Attempt(sign_transaction(transaction, key), fees, int(self._clock()), cancels)
+        try:
+            signed = await sign_beside(transaction, key)
+        except SignerError as err:
+            await self._unsigned(queued, err)
+            return
+        attempt = Attempt(signed, fees, int(self._clock()), cancels)
         sent = await self._database.write(lambda conn: store.add_attempt(conn, queued, attempt))
         self._waiting.pop(queued.id, None)
         if sent is not None:  # else the next tick sees what somebody else has done
             await self._broadcast(sent, attempt)
+
+    async def _unsigned(self, queued: Queued, reason: SignerError) -> None:
+        """A signer elsewhere has not signed: what its owner refused, and nobody has seen, is given up."""
+        self._unsigned_at[queued.id] = self._clock()
+        if queued.phase is Phase.QUEUED and not isinstance(reason, SignerUnreachable):
+            await self._end(replace(queued, phase=Phase.CANCELLED, nonce=None, problem=str(reason)))
+            raise reason
+        await self._postpone(queued, reason)
 
     async def _broadcast(self, queued: Queued, attempt: Attempt) -> None:
         """Hand raw bytes to the node. Of a refusal only missing money matters; of the rest the chain decides.
@@ -311,7 +333,7 @@ class Outbox:
             except OutOfGasMoney as err:
                 await self._postpone(queued, err)
 
-    async def _postpone(self, queued: Queued, reason: ChainError) -> None:
+    async def _postpone(self, queued: Queued, reason: SettlementError) -> None:
         """Keep a transaction queued with the reason; a chain without answer is the caller's to report."""
         self._waiting[queued.id] = reason
         if queued.problem != str(reason):

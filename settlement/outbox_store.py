@@ -126,7 +126,7 @@ def give_up(conn: Connection, reason: str, *, signed: bool) -> None:
 
 
 def note_problem(conn: Connection, queued: Queued, problem: str) -> None:
-    """Write why a transaction waits; whether it is wanted may have been changed by somebody else meanwhile."""
+    """Write why a transaction waits; whether it is wanted somebody else may have changed meanwhile."""
     conn.execute(update(_queue).where(_queue.c.id == queued.id).values(problem=_text(problem)))
 
 

@@ -46,8 +46,8 @@ class SignedTransaction:
     hash: bytes
 
 
-class TransactionKey(SigningKey):
-    """A key that signs whole transactions only, wherever it is: its owner wants to see what is signed."""
+class RemoteKey(SigningKey):
+    """A key that is elsewhere and signs what its owner can read: transactions and typed data."""
 
     __slots__ = ()
 
@@ -65,9 +65,9 @@ def call_gas(data: bytes) -> int:
 def sign_transaction(transaction: Transaction, key: SigningKey) -> SignedTransaction:
     """Sign: type 2 (EIP-1559), or the legacy form with replay protection (EIP-155) where fees have no tip.
 
-    Raises SignerError's branches where the key is a TransactionKey.
+    Raises SignerError's branches where the key is a RemoteKey.
     """
-    if isinstance(key, TransactionKey):
+    if isinstance(key, RemoteKey):
         signature = key.sign_transaction(transaction)
     else:
         signature = key.sign(transaction_digest(transaction))
@@ -79,6 +79,13 @@ def sign_transaction(transaction: Transaction, key: SigningKey) -> SignedTransac
     else:
         raw = rlp([*fields, 35 + 2 * transaction.chain_id + parity, r, s])
     return SignedTransaction(raw, keccak(raw))
+
+
+async def sign_beside(transaction: Transaction, key: SigningKey) -> SignedTransaction:
+    """Sign as `sign_transaction` does; the event loop does not wait for the owner of a key elsewhere."""
+    if isinstance(key, RemoteKey):
+        return await asyncio.to_thread(sign_transaction, transaction, key)
+    return sign_transaction(transaction, key)
 
 
 def transaction_digest(transaction: Transaction) -> bytes:
@@ -112,7 +119,7 @@ async def send_now(
     await check_funds(rpc, key.address, gas * fees.cap + value)
     nonce = await rpc.nonce(key.address, "pending")
     transaction = Transaction(await rpc.chain_id(), nonce, to, data, value, gas, fees)
-    signed = sign_transaction(transaction, key)
+    signed = await sign_beside(transaction, key)
     await rpc.send_raw(signed.raw)
     return await wait_mined(rpc, signed.hash, seconds)
 

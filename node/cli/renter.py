@@ -186,11 +186,11 @@ def _complete_renter(place: Home, passwords: Passwords) -> None:
 def _account(place: Home, passwords: Passwords, payer: "SigningKey | None") -> "SigningKey":
     """Of which account the renter's keys are made: the payer's, the wallet's, or that of a new phrase."""
     from node.cli.wallet import tell_phrase
-    from settlement.transactions import TransactionKey
+    from settlement.transactions import RemoteKey
     from settlement.wallet import key_from_phrase, new_phrase
 
     account = payer or (unlock_wallet(None, passwords) if place.wallet_names() else None)
-    if account is not None and not isinstance(account, TransactionKey):
+    if account is not None and not isinstance(account, RemoteKey):
         return account
     phrase = new_phrase()
     note("The payer's key is not here: the renter's keys have a recovery phrase of their own.")

@@ -99,7 +99,7 @@ async def _look(farm: Farm, name: ChannelId, terms: Terms) -> Sight:
     chain = farm.chain
     await chain.verify()
     head = await chain.head()
-    pinned = await chain.block(max(0, head.number - chain.deployment.confirmations + 1))
+    pinned = await chain.block(max(0, await chain.final(head)))
     code, signer_code, states, newest = await asyncio.gather(
         chain.code(chain.deployment.contract, pinned.number),
         chain.code(terms.signer, pinned.number),

@@ -3,9 +3,10 @@
 import logging
 
 from node.db import Connection
+from node.db.farmer_latency import worst_latency
 from node.farmer.claimable import find_candidates
 from node.farmer.farm import Farm
-from node.farmer.vitals import Books, Sight, deadline_sentence, find_deadlines
+from node.farmer.vitals import Books, Sight, Stored, deadline_sentence, find_deadlines
 from payments.types import ChannelId, Timestamp
 from settlement.rpc import Block
 
@@ -29,7 +30,9 @@ class Alarms:
         books = Books(farm.config, farm.database, farm.chain.deployment, None)
 
         def read(conn: Connection) -> list[tuple[ChannelId, str]]:
-            found = find_deadlines(conn, books, find_candidates(conn, now, closing=True), now, sight)
+            closing = find_candidates(conn, now, closing=True)
+            stored = Stored(closing, (), None, worst_latency(conn, now))
+            found = find_deadlines(books, stored, now, sight)
             return [(one.channel_id, deadline_sentence(one)) for one in found if one.short]
 
         short = await farm.run(farm.database.read, read)

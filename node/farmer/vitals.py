@@ -4,6 +4,7 @@ Read from the books and the chain, beside a running farmer or without one: a far
 not know that a payer asked to close, so the chain is asked for every channel with something to claim.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -19,7 +20,7 @@ from settlement.database import Database
 from settlement.deployment import Deployment
 from settlement.errors import ChainError
 from settlement.outbox import BLOCK_SECONDS, STUCK_SECONDS
-from settlement.outbox_store import list_open
+from settlement.outbox_store import Queued, list_open
 from settlement.rpc import Block
 from settlement.watcher_store import load_cursor
 
@@ -77,9 +78,25 @@ class Vitals:
         return min(self.deadlines, key=lambda one: one.remaining, default=None)
 
 
-async def look(chain: Chain, database: Database, gas_key: Address | None, now: Timestamp) -> Sight:
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the books say at one moment. slowest: the longest a claim has taken lately, in seconds."""
+
+    candidates: Sequence[Candidate]
+    queue: Sequence[Queued]
+    seen: int | None
+    slowest: Seconds | None
+
+
+def read_stored(conn: Connection, now: Timestamp) -> Stored:
+    """Read the books."""
+    cursor = load_cursor(conn)
+    seen = cursor.seen if cursor else None
+    return Stored(find_candidates(conn, now), list_open(conn), seen, worst_latency(conn, now))
+
+
+async def look(chain: Chain, candidates: Sequence[Candidate], gas_key: Address | None) -> Sight:
     """Ask the chain. Raises ChainError."""
-    candidates = database.read(lambda conn: find_candidates(conn, now))
     ids = [one.channel.id for one in candidates if _brings(one) and one.channel.status is not Status.CLOSED]
     head = await chain.head()
     states = dict(zip(ids, await chain.channel_states(ids), strict=True))
@@ -90,18 +107,18 @@ async def look(chain: Chain, database: Database, gas_key: Address | None, now: T
 async def read_vitals(farm: Books, now: Timestamp, chain: Chain | None) -> tuple[Vitals, str | None]:
     """Read all of it, and why the chain could not be asked. Raises StorageError."""
     sight, fault = Sight(), None
+    stored = await asyncio.to_thread(farm.database.read, lambda conn: read_stored(conn, now))
     if chain is not None:
         try:
-            sight = await look(chain, farm.database, farm.gas_key, now)
+            sight = await look(chain, stored.candidates, farm.gas_key)
         except ChainError as error:
             fault = str(error)
-    return farm.database.read(lambda conn: measure(conn, farm, now, sight)), fault
+    return measure(farm, stored, now, sight), fault
 
 
-def measure(conn: Connection, farm: Books, now: Timestamp, sight: Sight) -> Vitals:
-    """Take the figures from the books and what is seen of the chain."""
-    candidates = find_candidates(conn, now)
-    cursor, queue = load_cursor(conn), list_open(conn)
+def measure(farm: Books, stored: Stored, now: Timestamp, sight: Sight) -> Vitals:
+    """Take the figures from the books and what is seen of the chain. Pure."""
+    candidates, queue = stored.candidates, stored.queue
     since = [one.claimable.since for one in candidates if one.claimable.amount]
     waiting = tuple(dict.fromkeys(one.problem for one in queue if one.problem))
     return Vitals(
@@ -111,24 +128,24 @@ def measure(conn: Connection, farm: Books, now: Timestamp, sight: Sight) -> Vita
         open_claims=sum(one.purpose == "claim" for one in queue),
         waiting=waiting,
         oldest_unclaimed=Seconds(max(0, now - min(since))) if since else None,
-        deadlines=find_deadlines(conn, farm, candidates, now, sight),
+        deadlines=find_deadlines(farm, stored, now, sight),
         gas_balance=sight.balance,
         gas_price=sight.price,
         gas_claims=(
             None if sight.balance is None or not sight.price else sight.balance // (sight.price * ALONE_GAS)
         ),
-        watcher_lag=max(0, sight.head.number - cursor.seen) if sight.head and cursor else None,
+        watcher_lag=(
+            max(0, sight.head.number - stored.seen) if sight.head and stored.seen is not None else None
+        ),
     )
 
 
-def find_deadlines(
-    conn: Connection, farm: Books, candidates: Sequence[Candidate], now: Timestamp, sight: Sight
-) -> tuple[Deadline, ...]:
+def find_deadlines(farm: Books, stored: Stored, now: Timestamp, sight: Sight) -> tuple[Deadline, ...]:
     """Find the channels that close with something worth a claim, by the books and by what the chain says."""
     usual = usual_latency(farm.deployment)
-    slowest = Seconds(max(worst_latency(conn, now) or 0, usual))
+    slowest = Seconds(max(stored.slowest or 0, usual))
     allowed = margin(slowest, now, sight.head.timestamp if sight.head else None)
-    closing = [known for one in candidates if (known := _as_seen(one, sight)).channel.closes_at]
+    closing = [known for one in stored.candidates if (known := _as_seen(one, sight)).channel.closes_at]
     considered = consider(farm.config, closing, gas_wei=sight.price, now=now)
     return tuple(
         Deadline(one.candidate.channel.id, one.amount, closes_at, closes_at - now, allowed)

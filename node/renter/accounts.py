@@ -35,7 +35,6 @@ from node.renter.money import (
     active_accounts,
     issue_payment,
     issue_read,
-    list_accounts,
     load_account,
     record_delivery,
     record_read,
@@ -103,7 +102,7 @@ class Accounts:
 
     def active(self) -> dict[NodeId, Account]:
         """Return the channel through which each farmer is paid now, where there is one."""
-        return self._context.database.read(lambda conn: active_accounts(list_accounts(conn)))
+        return self._context.database.read(active_accounts)
 
     def known(self, farmer: NodeId) -> Account | None:
         """Return the farmer's channel where it was presented and nothing says that our books are old."""

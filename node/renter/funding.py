@@ -5,6 +5,7 @@ anything is sent, so that the watcher knows them however their funding reaches t
 by a cold wallet that is given the calls.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
@@ -39,7 +40,7 @@ from settlement.chain_events import row as pack_row
 from settlement.client import Call, Chain
 from settlement.errors import Reverted
 from settlement.tables import record_channel
-from settlement.transactions import TransactionKey
+from settlement.transactions import RemoteKey
 
 OPEN_GAS: Final = 25_000
 """Gas a channel takes in a fund call that cannot be simulated yet, for want of an allowance."""
@@ -189,17 +190,19 @@ class Funding:
         """Fund these with a permit over the whole total; None where key or token do not allow it."""
         chain, key = self._context.chain, self._context.keys.payer_key
         terms = part[0].terms
-        if key is None or isinstance(key, TransactionKey):  # that shows its owner whole transactions only
+        if key is None:
             return None
         state = await chain.permit_state(key.address, terms.token)
-        if state is None:
+        remote = isinstance(key, RemoteKey)
+        if state is None or (remote and state.domain is None):  # its owner could not read what is signed
             return None
         head = await chain.head()
         spender, deadline = chain.deployment.contract, head.timestamp + PERMIT_SECONDS
         permit = Permit(key.address, spender, total, state.nonce, deadline)
         packed = tuple(pack_row(row.terms.payee, row.target) for row in part)
         order = Order(key.address, terms.signer, terms.token, terms.challenge_period, terms.salt, packed)
-        call = chain.fund_with_permit(order, permit, sign_permit(state.separator, permit, key))
+        sign = partial(sign_permit, state.separator, permit, key, state.domain)
+        call = chain.fund_with_permit(order, permit, await asyncio.to_thread(sign) if remote else sign())
         try:
             return call, await chain.simulate(call, key.address)
         except Reverted:  # permits of another kind, such as DAI's

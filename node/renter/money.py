@@ -91,21 +91,15 @@ def list_accounts(conn: Connection, farmer: NodeId | None = None) -> list[Accoun
     return [Account(channel, purse) for channel, purse in found if channel is not None]
 
 
-def active_accounts(conn: Connection) -> dict[NodeId, Account]:
-    """Return for every farmer that can be paid now what `active_account` does."""
-    return {
-        account.farmer: account for account in list_accounts(conn) if account.channel.status is Status.FUNDED
-    }
+def active_accounts(conn: Connection, farmer: NodeId | None = None) -> dict[NodeId, Account]:
+    """Return of each farmer's channels, or of one's, the one through which it is paid: see `active_account`."""
+    accounts = list_accounts(conn, farmer)
+    return {account.farmer: account for account in accounts if account.channel.status is Status.FUNDED}
 
 
 def active_account(conn: Connection, farmer: NodeId) -> Account | None:
     """Return the channel through which this farmer is paid now: the youngest that is funded and open."""
-    return active_accounts(list_accounts(conn, farmer)).get(farmer)
-
-
-def active_accounts(accounts: Iterable[Account]) -> dict[NodeId, Account]:
-    """Return of each farmer's channels, the youngest last, the one through which it is paid now."""
-    return {account.farmer: account for account in accounts if account.channel.status is Status.FUNDED}
+    return active_accounts(conn, farmer).get(farmer)
 
 
 # Payments

@@ -27,7 +27,7 @@ from node.tasks import all_of, end
 from payments.channel import Status
 from payments.errors import PaymentError
 from payments.types import ChannelId, NodeId, Timestamp
-from settlement.errors import ChainError
+from settlement.errors import ChainError, SignerError
 
 Sleep = Callable[[float], Awaitable[object]]
 
@@ -130,7 +130,7 @@ class Run:
             return ToppedUp()
         try:
             return ended.result()
-        except ChainError as error:
+        except (ChainError, SignerError) as error:
             return ToppedUp(trouble=str(error))
 
     async def run(

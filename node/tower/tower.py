@@ -20,9 +20,9 @@ from node.db.tower import Watched, count_watched, forget_watched, list_watched, 
 from node.packed_proof import pack_proof
 from node.tower.errors import NothingToWatch, NotServed, TooManyWatched, UnproductiveProof, WatchedByAnother
 from node.watch_messages import WatchChannel, WatchedChannel
-from payments.errors import WrongSigner
+from payments.errors import SignatureError, WrongSigner
 from payments.types import ZERO32, Amount, ChannelId, NodeId, Timestamp
-from payments.vouchers import SignedVoucher, SigningKey, Terms, channel_id, voucher_signer
+from payments.vouchers import SignedVoucher, SigningKey, Terms, channel_id, voucher_digest, voucher_signer
 from settlement.chain_events import Reason
 from settlement.claims import Outcome, plan_claims, send_claims
 from settlement.client import Chain, ChannelState, Claim
@@ -65,11 +65,14 @@ class Tower:
     async def watch(self, node: NodeId, message: WatchChannel) -> WatchedChannel:
         """Take a channel's vouchers; on disk when this returns, unless better ones were already.
 
-        Raises WatchRefused, PaymentError.
+        Raises WatchRefused, PaymentError, and ChainError where a contract signs and cannot be asked.
         """
         if not self.knows(node):
             raise NotServed(node)
         brought = await asyncio.to_thread(self._read, node, message)
+        for signed in (brought.paid, brought.proven):
+            if signed is not None:
+                await self._check_signer(brought.terms, signed)
 
         def step(conn: Connection) -> Watched:
             known = load_watched(conn, brought.channel_id)
@@ -91,19 +94,19 @@ class Tower:
         )
 
     def _read(self, node: NodeId, message: WatchChannel) -> Watched:
-        """Check that the vouchers are of this channel and its signer, and the proof the one promised."""
+        """Check that the vouchers are of this channel, and the proof the one promised."""
         terms = message.terms.core()
         name = channel_id(self.chain.domain, terms)
         if message.paid is None and message.proven is None:
             raise NothingToWatch(name)
         watched = Watched(node, name, terms)
         if message.paid is not None:
-            paid = self._signed(name, terms, message.paid.core())
+            paid = _of(name, message.paid.core())
             if paid.voucher.condition != ZERO32:
                 raise UnproductiveProof(name, "the payment has a condition")
             watched = replace(watched, paid=paid)
         if message.proven is not None:
-            proven = self._signed(name, terms, message.proven.voucher.core())
+            proven = _of(name, message.proven.voucher.core())
             challenge = message.proven.challenge.core()
             if challenge_digest(self.chain.domain, challenge) != proven.voucher.condition:
                 raise UnproductiveProof(name, "the challenge is another one")
@@ -114,13 +117,20 @@ class Tower:
             watched = replace(watched, proven=proven, proof=packed)
         return watched
 
-    def _signed(self, name: ChannelId, terms: Terms, signed: SignedVoucher) -> SignedVoucher:
-        if signed.voucher.channel_id != name:
-            raise NothingToWatch(name)
-        signer = voucher_signer(self.chain.domain, signed)
-        if signer != terms.signer:
-            raise WrongSigner(terms.signer, signer)
-        return signed
+    async def _check_signer(self, terms: Terms, signed: SignedVoucher) -> None:
+        """Check that the channel's signer has signed: its key, or the contract it is says so (ERC-1271)."""
+        domain = self.chain.domain
+        try:
+            signer = await asyncio.to_thread(voucher_signer, domain, signed)
+        except SignatureError as error:
+            refusal = error
+        else:
+            if signer == terms.signer:
+                return
+            refusal = WrongSigner(terms.signer, signer)
+        digest = voucher_digest(domain, signed.voucher)
+        if not await self.chain.account_accepts(terms.signer, digest, signed.signature, block="latest"):
+            raise refusal
 
     async def begin(self) -> None:
         """Give transactions that an earlier run has queued their key back."""
@@ -193,6 +203,12 @@ class Tower:
         if trouble != self.trouble:
             log.warning("tower_waits reason=%s", trouble)
         self.trouble = trouble
+
+
+def _of(name: ChannelId, signed: SignedVoucher) -> SignedVoucher:
+    if signed.voucher.channel_id != name:
+        raise NothingToWatch(name)
+    return signed
 
 
 def _newest(known: Watched, brought: Watched) -> Watched:

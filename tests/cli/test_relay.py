@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,11 @@ from settlement.deployment import Deployment
 from settlement.local_chain import dev_keys
 from settlement.relays import Errand
 from settlement.tables import TABLES as CHAIN_TABLES
-from settlement.tables import record_channel, save_channel
+from settlement.tables import list_channels, record_channel, save_channel
 from settlement.transactions import send_now
 from settlement.wallet import Wallets, new_key
 from tests.cli.conftest import PASSWORD, Tithe, make_farm_key, make_wallet
+from tests.settlement.signer import clef
 from tests.settlement.support import run
 
 ETHER = 10**18
@@ -134,6 +136,40 @@ def _keep(farmer: Tithe, chain: Chain, terms: Terms, promise: SignedVoucher) -> 
         database.write_sync(step)
     finally:
         database.close()
+
+
+def test_payee_whose_key_is_elsewhere_reads_the_fee_that_it_signs(village: Village) -> None:
+    folder = village.farmers[0].home / "wallets"
+    wallets, aside = Wallets(folder), folder / "main.aside"
+    key = wallets.unlock("main", PASSWORD)
+    (folder / "main.json").rename(aside)
+    try:
+        with clef(key) as signer:
+            wallets.save_external("main", signer.url, key.address)
+            village.authorise(0, "0.5")
+        (asked,) = signer.seen
+        assert asked["method"] == "account_signTypedData"
+        assert asked["params"][1]["message"]["maximum"] == str(ETHER // 2)
+    finally:
+        aside.rename(folder / "main.json")
+
+
+def test_check_says_by_its_exit_status_that_a_payer_closes_unseen(village: Village, local: Tithe) -> None:
+    farmer, record = village.farmers[1], village.record
+
+    async def close() -> None:
+        payer = Wallets(local.home / "wallets").unlock("main", PASSWORD)
+        async with await Chain.connect(record.url, record) as chain:
+            with closing(Database.at(Home(farmer.home).farm_state(record.folder).money)) as books:
+                (channel,) = books.read(list_channels)
+            terms = channel.terms
+            call = chain.request_close(terms.signer, PERIOD, SALT, [terms.payee])
+            await send_now(chain.rpc, payer, call.to, call.data)
+
+    farmer("farm", "check", expect=5)  # it does not run, and nobody closes
+    run(close())
+    danger = farmer("farm", "check", "--json", expect=6).json["findings"]
+    assert danger[0]["code"] == "DEADLINE_UNATTENDED"
 
 
 def test_a_relayer_claims_for_farmers_in_one_transaction_and_keeps_its_fees(village: Village) -> None:

@@ -157,7 +157,7 @@ class Renter:
     async def close(self) -> None:
         chain = self.rig.world.chain
         period, payees = self.terms.challenge_period, [self.terms.payee]
-        await self.rig.world.send(chain.request_close(self.signer.address, period, self.salt, payees))
+        await self.rig.world.send(chain.request_close(self.terms.signer, period, self.salt, payees))
 
     async def open(self) -> ChannelView:
         signature = sign_node_key(self.domain, self.key.node, self.signer)

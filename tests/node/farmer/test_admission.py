@@ -12,6 +12,9 @@ from payments.types import Address, Seconds
 from settlement.local_chain import ChainKind, LocalChain, mine
 from tests.node.farmer.support import Rig, farming, refusal, run
 
+SAFE_BLOCKS = 32
+"""So far Anvil's safe block lies behind its newest."""
+
 
 def test_a_channel_is_accepted_once_and_seen_again(tmp_path: Path) -> None:
     async def story(rig: Rig) -> None:
@@ -23,6 +26,20 @@ def test_a_channel_is_accepted_once_and_seen_again(tmp_path: Path) -> None:
             assert (await renter.open()).deposit == 3 * 10**18
 
     run(tmp_path, story)
+
+
+def test_a_deposit_counts_when_the_chain_calls_it_final(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        chain = rig.world.chain
+        chain.deployment = replace(chain.deployment, finality="safe")
+        await chain.rpc.request("anvil_mine", SAFE_BLOCKS)  # the contract is older
+        async with rig.renter(opened=False) as renter:
+            assert (await refusal(renter.open())).error == "DEPOSIT_TOO_LOW"
+            await chain.rpc.request("anvil_mine", SAFE_BLOCKS)
+            assert (await renter.open()).serving
+
+    with LocalChain.start(ChainKind.ANVIL, block_time=0) as anvil:
+        run(tmp_path, story, endpoint=anvil.url)
 
 
 @pytest.mark.parametrize(

@@ -1,68 +1,25 @@
 """Channels that a contract signs for (ERC-1271): refused by default, else lent to until they are claimed."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from eth_abi.abi import encode
 
 from node.agreement import Agreement
 from node.db.farmer_agreements import list_sums
 from node.farmer.farm import exposure_limit
-from payments.eip712 import keccak
-from payments.types import Address, Amount
-from settlement.client import Call
-from settlement.transactions import send_now
-from tests.contracts.compiler import compile_support
-from tests.node.farmer.support import DEPOSIT, Renter, Rig, content, refusal, run
+from payments.types import Amount
+from tests.node.farmer.account_renter import account_renter, compile_accounts
+from tests.node.farmer.support import Renter, Rig, content, refusal, run
 
-FORGET = keccak(b"forget()")[:4]
 DATA = content(5_000)
 PLENTY = 10**18
 
 
 @pytest.fixture(scope="module")
 def accounts() -> dict[str, bytes]:
-    """The creation code of every account of the contracts' tests."""
-    built = compile_support()
-    return {
-        name: bytes.fromhex(made["bytecode"].removeprefix("0x"))
-        for name, made in built.items()
-        if name.endswith("Account")
-    }
-
-
-class AccountRenter(Renter):
-    """A renter whose channel is signed for by a contract, which knows the renter's key."""
-
-    async def settle_in(self, code: bytes) -> None:
-        """Put the account on the chain and fund a channel that it signs for."""
-        world = self.rig.world
-        arguments = encode(["address"], [self.signer.address])
-        made = await send_now(world.chain.rpc, world.payer, None, code + arguments)
-        assert made.contract is not None
-        self.account: Address = made.contract
-        self.terms = replace(self.terms, signer=self.account)
-        rows = [(self.terms.payee, DEPOSIT)]
-        terms = self.terms
-        await world.send(world.chain.fund(terms.signer, terms.challenge_period, terms.salt, rows))
-
-    async def forget(self) -> None:
-        """Let the account disown all it has signed."""
-        await self.rig.world.send(Call(self.account, FORGET))
-
-
-@asynccontextmanager
-async def account_renter(rig: Rig, code: bytes) -> AsyncIterator[AccountRenter]:
-    renter = AccountRenter(rig)
-    try:
-        await renter.settle_in(code)
-        yield renter
-    finally:
-        await renter.transport.close()
+    return compile_accounts()
 
 
 def accepting(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - any field of the configuration

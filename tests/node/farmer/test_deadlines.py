@@ -16,7 +16,8 @@ from node.farmer.holdings import Holdings
 from node.farmer.metrics import render
 from node.farmer.scanner import Scan
 from node.farmer.vitals import LOCAL_SECONDS, Books, Vitals, read_vitals
-from payments.types import Address, Amount
+from payments.deadlines import Deadline
+from payments.types import Address, Amount, ChannelId, Seconds, Timestamp
 from tests.node.farmer.support import Renter, Rig, content, refusal, run
 
 EARNED = 10**15
@@ -181,6 +182,27 @@ def test_what_wants_attention_is_found(
 ) -> None:
     vitals = replace(HEALTHY, **changes)  # type: ignore[arg-type]
     (finding,) = examine(CONFIG, vitals, Condition(True, SOUND, trouble=trouble))
+    assert (finding.code, finding.level) == (code, level)
+
+
+NEAR = Deadline(ChannelId(bytes(32)), Amount(1), Timestamp(1_000), 500, Seconds(5))
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault", "code", "level"),
+    [
+        ({}, "no answer", "CHAIN_UNREADABLE", Level.ATTENTION),
+        ({"deadlines": (NEAR,)}, "no answer", "CHAIN_UNREADABLE", Level.DANGER),
+        ({"deadlines": (NEAR,), "gas_claims": 1}, None, "GAS_MONEY_LOW", Level.DANGER),
+        ({"deadlines": (NEAR,), "gas_claims": 2}, None, "GAS_MONEY_LOW", Level.ATTENTION),
+        ({"deadlines": (replace(NEAR, remaining=4),)}, None, "DEADLINE_NEAR", Level.DANGER),
+    ],
+)
+def test_what_is_worse_while_a_payer_closes_is_said_to_be(
+    changes: dict[str, object], fault: str | None, code: str, level: Level
+) -> None:
+    vitals = replace(HEALTHY, **changes)  # type: ignore[arg-type]
+    (finding,) = examine(CONFIG, vitals, Condition(running=True, chain_fault=fault))
     assert (finding.code, finding.level) == (code, level)
 
 

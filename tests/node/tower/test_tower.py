@@ -16,12 +16,18 @@ from node.tower.tower import Tower
 from node.tower_daemon import TowerDaemon, open_tower_books
 from node.watch_messages import WatchChannel
 from payments.errors import PaymentError, WrongSigner
-from payments.types import NodeId
+from payments.types import Amount, NodeId
 from payments.vouchers import SignedVoucher
 from settlement.wallet import new_key
+from tests.node.farmer.account_renter import account_renter, compile_accounts
 from tests.node.farmer.support import PERIOD, Renter, Rig, content, run
 
 EARNED = 10**15
+
+
+@pytest.fixture(scope="module")
+def accounts() -> dict[str, bytes]:
+    return compile_accounts()
 
 
 @dataclass
@@ -173,3 +179,22 @@ async def refusal(watch: Watch, node: NodeId, brought: WatchChannel) -> type[Exc
     with pytest.raises((WatchRefused, PaymentError)) as caught:
         await watch.tower.watch(node, brought)
     return caught.type
+
+
+def test_vouchers_that_a_contract_signs_are_taken_if_it_stands_by_them(
+    tmp_path: Path, accounts: dict[str, bytes]
+) -> None:
+    async def story(rig: Rig) -> None:
+        async with account_renter(rig, accounts["FickleAccount"]) as renter, watching(rig) as watch:
+            await renter.open()
+            stranger = renter.voucher(9 * EARNED, signer=new_key())
+            with pytest.raises(WrongSigner):
+                await watch.tower.watch(rig.node_key.node, message(renter, stranger))
+            await renter.pay(renter.voucher(EARNED))
+            await watch.employ()
+            await rig.daemon.stop()
+            await renter.close()
+            await watch.claim_late(renter)
+            assert await watch.balance() == EARNED
+
+    run(tmp_path, story, accept_contract_signers=True, max_exposure=Amount(10**18))
