@@ -92,7 +92,7 @@ def list_accounts(conn: Connection, farmer: NodeId | None = None) -> list[Accoun
 
 
 def active_accounts(conn: Connection, farmer: NodeId | None = None) -> dict[NodeId, Account]:
-    """Return of each farmer's channels, or of one's, the one through which it is paid: see `active_account`."""
+    """Return for each farmer, or for one, the channel through which it is paid: see `active_account`."""
     accounts = list_accounts(conn, farmer)
     return {account.farmer: account for account in accounts if account.channel.status is Status.FUNDED}
 
