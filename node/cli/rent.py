@@ -16,7 +16,8 @@ from node.cli.renter import Access, Opened, caps, with_renter
 from node.clock import wall_clock
 
 if TYPE_CHECKING:
-    from node.renter.reports import PaymentResult, TickReport
+    from node.renter.reports import PaymentResult
+    from node.renter.run_reports import TickReport
     from payments.types import Seconds
 
 group = typer.Typer(no_args_is_help=True)

@@ -10,10 +10,12 @@ from node.db.renter_files import FileRecord, FileState, load_file, load_files
 from node.db.renter_purses import load_purses
 from node.db.renter_shards import ShardRecord, ShardState, load_shards
 from node.renter.accounts import usable_prepaid
+from node.renter.checker import Checker
 from node.renter.context import Context
 from node.renter.deletions import Deletions
 from node.renter.errors import UnknownFile
 from node.renter.get import Getter
+from node.renter.health import Condition, Known, file_condition, standing
 from node.renter.payments import Payments
 from node.renter.put import Putter, Wish
 from node.renter.reports import (
@@ -50,6 +52,7 @@ class Files:
         *,
         payments: Payments,
         shelf: Shelf,
+        checker: Checker,
     ) -> None:
         self._context = context
         self._putter = putter
@@ -57,6 +60,7 @@ class Files:
         self._deletions = deletions
         self._payments = payments
         self._shelf = shelf
+        self._checker = checker
 
     async def put(
         self,
@@ -108,12 +112,12 @@ class Files:
         """Return one file with its shards. Raises UnknownFile."""
         file = self._known(name)
         shards = self._shards(file)
-        waiting = self._context.database.read(_unanswered)
-        healthy = [0] * file.segments
-        for shard in shards:
-            healthy[shard.segment] += not shard.lost
+        read = self._context.database.read
+        waiting, known = read(_unanswered), read(self._checker.known)
         return FileHealth(
-            self._info(file), tuple(_shard_info(shard, waiting) for shard in shards), tuple(healthy)
+            file=self._info(file),
+            shards=tuple(_shard_info(shard, waiting, known) for shard in shards),
+            segments=read(lambda conn: self._checker.health(conn, file, known)),
         )
 
     async def rm(self, name: str) -> RemoveReport:
@@ -139,11 +143,12 @@ class Files:
         return tuple(shard for shard in shards if shard.state is ShardState.STORED)
 
     def _info(self, file: FileRecord) -> FileInfo:
-        def work(conn: Connection) -> tuple[tuple[ShardRecord, ...], dict[NodeId, Prepaid]]:
+        def work(conn: Connection) -> tuple[tuple[ShardRecord, ...], dict[NodeId, Prepaid], Condition]:
             prepaid = {purse.farmer: usable_prepaid(purse) for purse in load_purses(conn)}
-            return load_shards(conn, file.file_id), prepaid
+            health = self._checker.health(conn, file, self._checker.known(conn))
+            return load_shards(conn, file.file_id), prepaid, file_condition(health)
 
-        shards, prepaid = self._context.database.read(work)
+        shards, prepaid, condition = self._context.database.read(work)
         stored = [shard for shard in shards if shard.state is ShardState.STORED]
         return FileInfo(
             name=file.name,
@@ -155,6 +160,7 @@ class Files:
             created_at=file.created_at,
             ends_at=Timestamp(min((shard.agreement.end for shard in stored), default=0)),
             safe_until=file_safe_until(file.k, _keepings(file.segments, stored, prepaid)),
+            condition=condition,
         )
 
 
@@ -187,12 +193,13 @@ def _unanswered(conn: Connection) -> dict[bytes, Timestamp]:
     }
 
 
-def _shard_info(shard: ShardRecord, waiting: Mapping[bytes, Timestamp]) -> ShardInfo:
+def _shard_info(shard: ShardRecord, waiting: Mapping[bytes, Timestamp], known: Known) -> ShardInfo:
     return ShardInfo(
         segment=shard.segment,
         index=shard.index,
         farmer=shard.agreement.farmer,
         agreement=shard.agreement_id,
+        standing=standing(shard, known),
         outcome=shard.outcome,
         checked_at=shard.checked_at,
         unanswered_since=waiting.get(shard.agreement_id),

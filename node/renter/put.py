@@ -17,22 +17,19 @@ from node.db import Connection
 from node.db.renter_files import FileRecord, FileState, finish_file, insert_file, load_file
 from node.db.renter_shelf import renew_entry
 from node.erasure import Codec
-from node.errors import NodeError
 from node.manifest import File, Segment, seal_manifest
 from node.master_key import NONCE_SIZE
 from node.renter.accounts import Accounts
 from node.renter.context import Context
-from node.renter.crew import Crew, Supplier, in_order
+from node.renter.crew import Crew
 from node.renter.deletions import Deletions
 from node.renter.errors import NameTaken, NotEnoughFarmers
-from node.renter.faults import to_fault
 from node.renter.peers import Peers
-from node.renter.placement import Candidate, Shape, choose_shape, rank_farmers
-from node.renter.reports import Fault, Progress, QuoteReport, Trouble
+from node.renter.placement import Shape, choose_shape
+from node.renter.reports import Fault, Progress
+from node.renter.suppliers import Suppliers
 from node.renter.upload import Job, Sealer, Uploader
 from node.segments import read_segments
-from node.tasks import all_of
-from payments.errors import PaymentError
 from payments.types import NodeId, Seconds
 
 FILE_ID_BYTES: Final = 16
@@ -70,6 +67,7 @@ class Putter:
         self._peers = peers
         self._accounts = accounts
         self._deletions = deletions
+        self._suppliers = Suppliers(context, peers, accounts)
 
     async def put(self, wish: Wish) -> Stored:
         """Store a file. Raises as `Files.put` does."""
@@ -77,7 +75,7 @@ class Putter:
             file = wish.source
             if isinstance(file, Path):
                 file = stack.enter_context(await asyncio.to_thread(file.open, "rb"))
-            suppliers, faults = await self._suppliers()
+            suppliers, faults = await self._suppliers.find()
             try:
                 shape = choose_shape(len(suppliers), wish.k, wish.n)
             except NotEnoughFarmers as error:
@@ -90,29 +88,6 @@ class Putter:
                 except BaseException:
                     await self._give_up(file_id)
                     raise
-
-    async def _suppliers(self) -> tuple[list[Supplier], tuple[Fault, ...]]:
-        """Find the farmers that answer, and have a funded channel that they accept; the best first."""
-        found = await all_of([self._supplier(report) for report in await self._peers.quotes()])
-        suppliers = [one for one in found if isinstance(one, Supplier)]
-        lapses = self._peers.lapses()
-        candidates = [Candidate(one.farmer, one.price, lapses.get(one.farmer, 0)) for one in suppliers]
-        ranking = rank_farmers(candidates, os.urandom(16))
-        return in_order(suppliers, ranking), tuple(one for one in found if isinstance(one, Fault))
-
-    async def _supplier(self, report: QuoteReport) -> Supplier | Fault:
-        if report.quote is None:
-            return report.fault or Fault(report.farmer, Trouble.BROKE_RULES, "it sent no quote")
-        try:
-            account = await self._accounts.ready(report.farmer)
-        except (NodeError, PaymentError) as error:
-            return to_fault(report.farmer, error)
-        channel, least = account.channel, report.quote.min_deposit
-        if channel.deposit < least or channel.deposit <= channel.earned:
-            held = f"its channel has {channel.deposit - channel.earned} base units left"
-            reason = f"{held}, the farmer wants at least {least} deposited: tithe channel fund"
-            return Fault(report.farmer, Trouble.NO_MONEY, reason)
-        return Supplier(account, report.quote)
 
     async def _begin(self, file_id: bytes, name: str, shape: Shape) -> FileRecord:
         """Claim the name. Raises NameTaken."""

@@ -7,7 +7,7 @@ time, and each is masked only then: memory is that of the segment, its parity an
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,24 +44,28 @@ STALE_TERMS: Final = frozenset({"QUOTE_EXPIRED", "PRICE_TOO_LOW", "TERM_DIFFERS"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What all shards of a put share: the file, the code, for how long, and who wants to hear of progress."""
+    """What all shards share: the file, the code, for how long, and who wants to hear of progress.
+
+    state: what a shard becomes that its farmer has signed for.
+    """
 
     file_id: bytes
     name: str
     codec: Codec
     seconds: Seconds
     sent: Callable[[int], None]
+    state: ShardState = ShardState.STORED
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """An encrypted segment: its id, wrapped key, plaintext length, ciphertext and its n shards, unmasked."""
+    """An encrypted segment: its id, wrapped key, plaintext length and its shards by index, unmasked."""
 
     number: int
     id: bytes
     wrapped_key: bytes
     length: int
-    shards: list[memoryview]
+    shards: Sequence[memoryview] | Mapping[int, memoryview]
 
 
 class Sealer:
@@ -117,14 +121,14 @@ class Uploader:
             while True:
                 supplier = self._crew.members[index]
                 try:
-                    return await self._hand_over(job, sealed, index, supplier)
+                    return await self.hand_over(job, sealed, index, supplier)
                 except (NodeError, PaymentError) as error:
                     self.faults.append(to_fault(supplier.farmer, error))
                 if not self._crew.replace(index, supplier):
                     raise PutFailed(job.name, sealed.number, tuple(self.faults))
 
-    async def _hand_over(self, job: Job, sealed: Sealed, index: int, supplier: Supplier) -> Shard:
-        """Agree with one farmer on one shard and send it."""
+    async def hand_over(self, job: Job, sealed: Sealed, index: int, supplier: Supplier) -> Shard:
+        """Agree with one farmer on one shard and send it. Raises NodeError, PaymentError."""
         mask = Mask(self._context.keys.master.mask_key, sealed.id, index, supplier.farmer)
         shard, tree = await asyncio.to_thread(_mask, mask, sealed.shards[index])
         for last in (False, True):
@@ -192,7 +196,7 @@ class Uploader:
 
         def work(conn: Connection) -> None:
             share_prepaid(conn, record, context.now())
-            countersign_shard(conn, name, countersigned)
+            countersign_shard(conn, name, countersigned, job.state)
 
         await context.database.write(work)
         return Shard(index=index, farmer=terms.farmer, agreement=name, data_root=terms.data_root)

@@ -132,6 +132,7 @@ class Village:
     farmers: list[Neighbour]
     stack: AsyncExitStack
     top_ups: TopUpRules | None = None
+    repair_cap: int | None = None
     renter: Renter = field(init=False)
     database: Database = field(init=False)
 
@@ -146,6 +147,7 @@ class Village:
             locks=self.folder / "locks",
             patience=QUICK,
             top_ups=self.top_ups,
+            repair_cap=self.repair_cap,
         )
         return self.renter
 

@@ -1,0 +1,67 @@
+"""The checker: how every segment stands, by what audits have found."""
+
+from dataclasses import dataclass
+
+from node.db import Connection
+from node.db.renter_files import FileRecord, FileState, load_files
+from node.db.renter_presence import load_away, load_scores
+from node.db.renter_repairs import load_keeps
+from node.db.renter_shards import ShardRecord, ShardState, list_suspects, load_shards
+from node.renter.context import Context
+from node.renter.health import RENEWED, Known, SegmentHealth, segment_health
+from payments.types import Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Sick:
+    """A segment that is not as it should be, and the file it is of."""
+
+    file: FileRecord
+    health: SegmentHealth
+
+
+class Checker:
+    """Looks at shards, files and farmers."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def known(self, conn: Connection) -> Known:
+        """Return what is known beside the shards themselves."""
+        return Known(self._context.now(), load_away(conn), load_scores(conn), load_keeps(conn))
+
+    def health(self, conn: Connection, file: FileRecord, known: Known) -> tuple[SegmentHealth, ...]:
+        """Judge every segment of a file."""
+        shards: list[list[ShardRecord]] = [[] for _ in range(file.segments)]
+        for shard in load_shards(conn, file.file_id):
+            if shard.state is ShardState.STORED:
+                shards[shard.segment].append(shard)
+        return tuple(
+            segment_health(number, file.k, file.n, found, known) for number, found in enumerate(shards)
+        )
+
+    def segment(self, conn: Connection, file: FileRecord, number: int) -> SegmentHealth:
+        """Judge one segment."""
+        shards = load_shards(conn, file.file_id, number)
+        stored = [shard for shard in shards if shard.state is ShardState.STORED]
+        return segment_health(number, file.k, file.n, stored, self.known(conn))
+
+    def suspects(self, conn: Connection) -> list[FileRecord]:
+        """Return the files that may want something: repair, new agreements, an end to half a repair."""
+        named = list_suspects(conn, Timestamp(self._context.now() + RENEWED), load_away(conn))
+        return [file for file in load_files(conn, FileState.STORED) if file.file_id in named]
+
+    def sick(self, conn: Connection, files: list[FileRecord]) -> list[Sick]:
+        """Return the segments of these files that lack shards, those in the greatest danger first.
+
+        Files that are not to be kept any longer are left alone.
+        """
+        known = self.known(conn)
+        found = [
+            Sick(file, health)
+            for file in files
+            if known.kept_until.get(file.file_id, known.now + 1) > known.now
+            for health in self.health(conn, file, known)
+            if health.missing
+        ]
+        return sorted(found, key=lambda one: one.health.slack)
