@@ -22,6 +22,7 @@ from node.db.farmer_agreements import (
     FarmerAgreement,
     RenterSums,
     list_agreements,
+    list_same_shard,
     load_agreement,
     load_sums,
     save_agreement,
@@ -207,12 +208,18 @@ def _reserve(
     if len(waiting) == MAX_WAITING:
         raise TooManyProposals(MAX_WAITING)
     check_exposure(conn, farm, load_sums(conn, terms.renter), now)
-    free = farm.config.capacity - sum(used_bytes(conn))
+    free = farm.config.capacity - sum(used_bytes(conn)) + _given_back(conn, terms)
     if terms.shard_length > free:
         raise CapacityExceeded(terms.shard_length, max(0, free))
     sums = save_agreement(conn, proposed)
     _check_interval(farm, sums, [*waiting, proposed], proposed)
     return proposed
+
+
+def _given_back(conn: Connection, terms: Agreement) -> int:
+    """Bytes that a renewal will give back: it needs no room of its own, once."""
+    same = list_same_shard(conn, terms.renter, terms.data_root)
+    return terms.shard_length if [one.state for one in same] == [AgreementState.STORED] else 0
 
 
 def _check_interval(

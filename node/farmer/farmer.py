@@ -11,7 +11,17 @@ from dataclasses import replace
 from node.agreement import Agreement
 from node.audit import Challenge
 from node.db.farmer import list_books
-from node.farmer import admission, agreements, auditor, downloads, restored, shelf, upkeep, vouchers
+from node.farmer import (
+    admission,
+    agreements,
+    auditor,
+    downloads,
+    renewals,
+    restored,
+    shelf,
+    upkeep,
+    vouchers,
+)
 from node.farmer.alarms import Alarms
 from node.farmer.collector import Collector
 from node.farmer.config import FarmerConfig
@@ -90,7 +100,7 @@ class Farmer:
 
     async def propose(self, node: NodeId, terms: Agreement, renter_signature: bytes) -> AgreementView:
         """POST /v1/agreements."""
-        return await agreements.propose(self.farm, self._offers, node, terms, renter_signature)
+        return await renewals.propose(self.farm, self._offers, node, terms, renter_signature)
 
     def data_root(self, node: NodeId, agreement: bytes) -> bytes:
         """What a shard's upload must be authenticated with. Raises AgreementNotFound."""

@@ -1,5 +1,6 @@
 """The checker: how every segment stands, by what audits have found."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from node.db import Connection
@@ -20,6 +21,14 @@ class Sick:
     health: SegmentHealth
 
 
+def judge(file: FileRecord, stored: Iterable[ShardRecord], known: Known) -> tuple[SegmentHealth, ...]:
+    """Judge every segment of a file by its stored shards."""
+    shards: list[list[ShardRecord]] = [[] for _ in range(file.segments)]
+    for shard in stored:
+        shards[shard.segment].append(shard)
+    return tuple(segment_health(number, file.k, file.n, found, known) for number, found in enumerate(shards))
+
+
 class Checker:
     """Looks at shards, files and farmers."""
 
@@ -32,13 +41,8 @@ class Checker:
 
     def health(self, conn: Connection, file: FileRecord, known: Known) -> tuple[SegmentHealth, ...]:
         """Judge every segment of a file."""
-        shards: list[list[ShardRecord]] = [[] for _ in range(file.segments)]
-        for shard in load_shards(conn, file.file_id):
-            if shard.state is ShardState.STORED:
-                shards[shard.segment].append(shard)
-        return tuple(
-            segment_health(number, file.k, file.n, found, known) for number, found in enumerate(shards)
-        )
+        shards = load_shards(conn, file.file_id)
+        return judge(file, [shard for shard in shards if shard.state is ShardState.STORED], known)
 
     def segment(self, conn: Connection, file: FileRecord, number: int) -> SegmentHealth:
         """Judge one segment."""

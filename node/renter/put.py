@@ -15,6 +15,7 @@ from typing import BinaryIO, Final
 
 from node.db import Connection
 from node.db.renter_files import FileRecord, FileState, finish_file, insert_file, load_file
+from node.db.renter_repairs import set_keep
 from node.db.renter_shelf import renew_entry
 from node.erasure import Codec
 from node.manifest import File, Segment, seal_manifest
@@ -30,7 +31,7 @@ from node.renter.reports import Fault, Progress
 from node.renter.suppliers import Suppliers
 from node.renter.upload import Job, Sealer, Uploader
 from node.segments import read_segments
-from payments.types import NodeId, Seconds
+from payments.types import NodeId, Seconds, Timestamp
 
 FILE_ID_BYTES: Final = 16
 GIVE_UP_SECONDS: Final = 5.0
@@ -39,7 +40,10 @@ GIVE_UP_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is to be put: from where, under which name, in what shape, for how long."""
+    """What is to be put: from where, under which name, in what shape, how long agreements run.
+
+    kept_until: until when they are to be renewed; None: until it is removed.
+    """
 
     source: Path | BinaryIO
     name: str
@@ -48,6 +52,7 @@ class Wish:
     segment_size: int
     seconds: Seconds
     progress: Progress
+    kept_until: Timestamp | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +87,23 @@ class Putter:
                 raise NotEnoughFarmers(error.needed, error.usable, faults) from None
             file_id = os.urandom(FILE_ID_BYTES)
             async with self._context.locks.hold(file_id):
-                record = await self._begin(file_id, wish.name, shape)
+                record = await self._begin(file_id, wish, shape)
                 try:
                     return await self._store(wish, record, _Reader(file), Crew(suppliers, shape.n), faults)
                 except BaseException:
                     await self._give_up(file_id)
                     raise
 
-    async def _begin(self, file_id: bytes, name: str, shape: Shape) -> FileRecord:
+    async def _begin(self, file_id: bytes, wish: Wish, shape: Shape) -> FileRecord:
         """Claim the name. Raises NameTaken."""
+        name = wish.name
         record = FileRecord(file_id, name, FileState.PUTTING, shape.k, shape.n, self._context.now())
 
         def work(conn: Connection) -> None:
             if load_file(conn, name, FileState.PUTTING, FileState.STORED):
                 raise NameTaken(name)
             insert_file(conn, record)
+            set_keep(conn, file_id, wish.kept_until)
 
         await self._context.database.write(work)
         return record

@@ -36,6 +36,7 @@ from node.renter.locks import Locks
 from node.renter.payments import Payments
 from node.renter.peers import Peers
 from node.renter.put import Putter
+from node.renter.renewals import Renewals
 from node.renter.repair import Repairs
 from node.renter.reports import PaymentResult
 from node.renter.run import Run, Sleep
@@ -103,6 +104,7 @@ class Renter:
         self.shelf = Shelf(context, self.peers)
         checker = Checker(context)
         self.repairs = Repairs(context, self.peers, accounts, checker)
+        self.renewals = Renewals(context, self.peers, accounts, checker)
         self.files = Files(
             context,
             Putter(context, self.peers, accounts, self._deletions),
@@ -124,6 +126,7 @@ class Renter:
             shelf=self.shelf,
             top_ups=TopUps(context, self.funding, self.exits, top_ups) if top_ups else None,
             repairs=self.repairs,
+            renewals=self.renewals,
             repair_cap=repair_cap,
         )
 

@@ -14,12 +14,9 @@ from node.renter.errors import UnknownFile
 from node.renter.health import Condition, SegmentHealth, Standing, standing
 from node.renter.peers import Peers
 from node.renter.repair_reports import PlannedRepair
-from node.renter.schedule import DAY
+from node.renter.terms import time_wanted
 from payments.prices import read_price
 from payments.types import Amount, NodeId, Seconds
-
-STORED_FOR: Final = Seconds(90 * DAY)
-"""How long new agreements run at most, where the file is kept that long."""
 
 _LIVE: Final = frozenset({ShardState.PROPOSED, ShardState.REBUILT, ShardState.STORED})
 
@@ -109,8 +106,7 @@ class Cases:
     def seconds(self, file: FileRecord) -> Seconds:
         """How long new agreements of a file are to run."""
         known = self._context.database.read(self._checker.known)
-        until = known.kept_until.get(file.file_id)
-        return STORED_FOR if until is None else Seconds(min(STORED_FOR, max(1, until - known.now)))
+        return time_wanted(known.kept_until.get(file.file_id), known.now)
 
 
 def due(health: SegmentHealth, *, full: bool) -> bool:

@@ -147,7 +147,8 @@ class ChannelInfo:
 class FileInfo:
     """A stored file. `ends_at`: when its first agreement ends; `safe_until`: see node.renter.safety.
 
-    condition: how its worst segment stands.
+    condition: how its worst segment stands. kept_until: until when its agreements are to be renewed; None:
+    until it is removed.
     """
 
     name: str
@@ -160,6 +161,7 @@ class FileInfo:
     ends_at: Timestamp
     safe_until: Timestamp
     condition: Condition
+    kept_until: Timestamp | None
 
 
 @dataclass(frozen=True, slots=True)

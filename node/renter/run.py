@@ -20,6 +20,7 @@ from node.renter.faults import to_fault
 from node.renter.money import list_accounts, load_account
 from node.renter.payments import Payments
 from node.renter.peers import UNKNOWN, Peers
+from node.renter.renewals import Renewals, Renewed
 from node.renter.repair import Repairs
 from node.renter.repair_reports import RepairResult
 from node.renter.reports import Fault, PaymentResult
@@ -53,6 +54,7 @@ class Run:
         accounts: Accounts,
         shelf: Shelf,
         repairs: Repairs,
+        renewals: Renewals,
         top_ups: TopUps | None = None,
         repair_cap: int | None = None,
     ) -> None:
@@ -67,6 +69,7 @@ class Run:
         self._top_ups = top_ups
         self._topping: asyncio.Task[ToppedUp] | None = None
         self._repairs = repairs
+        self._renewals = renewals
         self._repair_cap = repair_cap
         self._repairing: asyncio.Task[object] | None = None
         self._repaired: list[RepairResult] = []
@@ -83,6 +86,7 @@ class Run:
             trouble = str(error)  # audits go on with the deposits known
         topped = self._top_up()
         examined = await self._audits.audit_due()
+        renewed = Renewed() if self._repair_cap is None else await self._renewals.renew()
         repaired = self._repair()
         paid = await self._payments.pay_outstanding(self._done_with())
         await self._deletions.give_up_dead_puts()
@@ -95,11 +99,12 @@ class Run:
             at=now,
             audits=examined.results,
             payments=paid,
-            faults=(*examined.faults, *untold),
+            faults=(*examined.faults, *renewed.faults, *untold),
             trouble=trouble or topped.trouble,
             next_at=Timestamp(latest if wanted is None else max(now + 1, min(wanted, latest))),
             topped_up=topped.amount,
             repairs=repaired,
+            renewed=renewed.count,
         )
 
     async def reconcile(self) -> Reconciled:

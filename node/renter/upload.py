@@ -29,11 +29,10 @@ from node.renter.errors import PutFailed
 from node.renter.faults import to_fault
 from node.renter.peers import Peers
 from node.renter.reports import Fault
-from node.renter.schedule import agreement_end
+from node.renter.terms import agreement_terms
 from node.tasks import all_of
 from node.transport import PeerBrokeRules, PeerRefused
 from payments.errors import PaymentError
-from payments.prices import Quote, step_price
 from payments.types import Seconds
 
 AT_ONCE: Final = 32
@@ -151,23 +150,9 @@ class Uploader:
 
     async def _terms(self, supplier: Supplier, wanted: Seconds, length: int, tree: Tree) -> Agreement:
         now = self._context.now()
-        quote: Quote = await supplier.quote(self._peers, now)
-        end = agreement_end(
-            now, quote.audit_interval, wanted, quote.response_deadline, quote.max_agreement_seconds
-        )
-        return Agreement(
-            renter=self._context.node,
-            farmer=supplier.farmer,
-            shard_length=length,
-            leaf_count=tree.leaf_count,
-            data_root=tree.root,
-            step=step_price(quote.prices, length, quote.audit_interval),
-            audit_interval=quote.audit_interval,
-            response_deadline=quote.response_deadline,
-            grace=quote.grace,
-            download_price=quote.prices.download_per_gb,
-            start=now,
-            end=end,
+        quote = await supplier.quote(self._peers, now)
+        return agreement_terms(
+            quote, self._context.node, now, wanted, shard_length=length, data_root=tree.root
         )
 
     async def _agree(

@@ -11,7 +11,7 @@ from node.db.renter_shards import ShardRecord, ShardState, load_deletions, load_
 from node.manifest import open_manifest
 from node.renter.errors import UnknownFile
 from node.renter.health import Condition, Standing
-from node.renter.repair_reports import Ending
+from node.renter.repair_reports import Ending, RepairResult
 from node.renter.schedule import DAY
 from payments.types import Timestamp
 from tests.node.renter.support import DEADLINE, Neighbour, Village, content, tell
@@ -176,7 +176,7 @@ def test_a_return_in_the_middle_drops_the_rest_and_ends_what_is_too_much(tmp_pat
             assert farmer.wire
             farmer.wire.stalls.append("PUT")
         repair = asyncio.create_task(place.renter.repairs.repair())
-        while not [line for one in fresh if one.wire for line in one.wire.seen if line.startswith("PUT")]:
+        while not any(line.startswith("PUT") for one in fresh if one.wire for line in one.wire.seen):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         for farmer in away:
             await farmer.start()
@@ -308,7 +308,7 @@ def test_a_run_repairs_by_itself_and_says_so(tmp_path: Path) -> None:
         await stored(place)
         rot(*holders(place)[:2])
         await place.renter.audits.audit()
-        results = []
+        results: list[RepairResult] = []
         while len(results) < 2:
             results += (await place.renter.tick()).repairs
         assert [one.ending for one in results] == [Ending.REPAIRED] * 2
