@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Self
 
@@ -38,6 +38,7 @@ from node.renter.peers import Peers
 from node.renter.put import Putter
 from node.renter.renewals import Renewals
 from node.renter.repair import Repairs
+from node.renter.repair_reports import RepairResult
 from node.renter.reports import PaymentResult
 from node.renter.run import Run, Sleep
 from node.renter.run_reports import Reconciled, TickReport
@@ -185,6 +186,15 @@ class Renter:
         Raises ChainError, StorageError.
         """
         return await self._run.reconcile()
+
+    async def repair(
+        self, names: Iterable[str] | None = None, *, full: bool = False
+    ) -> tuple[RepairResult, ...]:
+        """Repair these files, or all, now, and tell farmers what has changed. See `Repairs.repair`."""
+        results = await self.repairs.repair(names, full=full)
+        await self._deletions.tell()
+        await self.shelf.deliver()
+        return results
 
     async def tick(self) -> TickReport:
         """Take one step of `run`."""

@@ -178,7 +178,8 @@ def test_smallest_files_come_back_through_pipes(shop: Market, size: int) -> None
 def test_ls_and_stat_need_no_password(shop: Market) -> None:
     assert "story.bin" in shop.renter("ls", env={"TITHE_PASSWORD_FILE": None}).out
     health = shop.renter("stat", "story.bin", "--json", env={"TITHE_PASSWORD_FILE": None}).json
-    assert health["healthy"] == [FARMERS]
+    (segment,) = health["segments"]
+    assert (segment["healthy"], segment["missing"], health["repairs"]) == (FARMERS, [], [])
     assert "300 kB in 1 segment" in shop.renter("stat", "story.bin").out
 
 
