@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Connection, LargeBinary, Table, delete, insert, select, update
+from sqlalchemy import BigInteger, Connection, LargeBinary, Table, delete, insert, select
 from sqlmodel import Field, SQLModel
 
 from payments.types import Timestamp
@@ -10,7 +10,7 @@ from settlement.tables import table
 
 
 class TrafficRow(SQLModel, table=True):
-    """One segment's repair: when it began, and the bytes it moves (noted before), or has moved (after)."""
+    """One segment's repair: when it began, and the bytes that it was to move."""
 
     __tablename__ = "renter_repair_traffic"
 
@@ -35,15 +35,9 @@ _TRAFFIC: Final[Table] = table(TrafficRow)
 _KEEP: Final[Table] = table(KeepRow)
 
 
-def reserve_traffic(conn: Connection, count: int, now: Timestamp) -> int:
-    """Note bytes that are about to be moved; return the note's number."""
-    found = conn.execute(insert(_TRAFFIC).values(at=now, bytes=count)).inserted_primary_key
-    return int(found[0]) if found else 0
-
-
-def correct_traffic(conn: Connection, number: int, count: int) -> None:
-    """Note what was moved in fact."""
-    conn.execute(update(_TRAFFIC).where(_TRAFFIC.c.id == number).values(bytes=count))
+def reserve_traffic(conn: Connection, count: int, now: Timestamp) -> None:
+    """Note bytes that are about to be moved."""
+    conn.execute(insert(_TRAFFIC).values(at=now, bytes=count))
 
 
 def sum_traffic(conn: Connection, since: Timestamp) -> int:

@@ -9,13 +9,12 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 from hashlib import sha256
 from typing import Any, Final
 
 from node.db import Connection
 from node.db.renter_files import FileRecord
-from node.db.renter_repairs import correct_traffic, reserve_traffic, sum_traffic
+from node.db.renter_repairs import reserve_traffic, sum_traffic
 from node.db.renter_shards import ShardState, load_shards, set_shard_state
 from node.erasure import Codec
 from node.errors import NodeError
@@ -147,25 +146,21 @@ class Repairs:
         wanted = case.health.missing[: len(spare)]
         if not wanted:
             return _result(case, Ending.NO_FARMER, faults=faults)
-        note = await self._reserve(case.bytes(len(wanted)), cap)
-        if isinstance(note, Ending):
-            return _result(case, note)
-        moved = _Moved()
-        try:
-            return await self._rebuild(case, wanted, deque(spare), moved, full=full)
-        finally:
-            await self._context.database.write(partial(correct_traffic, number=note, count=moved.bytes))
+        refusal = await self._reserve(case.bytes(len(wanted)), cap)
+        if refusal is not None:
+            return _result(case, refusal)
+        return await self._rebuild(case, wanted, deque(spare), full=full)
 
     async def _rebuild(
         self,
         case: Case,
         wanted: Sequence[int],
         spare: "deque[Supplier]",
-        moved: _Moved,
         *,
         full: bool,
     ) -> RepairResult:
         """Read k shards, make the wanted ones, bring them to farmers."""
+        moved = _Moved()
         downloader = Downloader(self._context, self._accounts, case.file.name, moved)
         try:
             found = await downloader.fetch(case.health.segment, case.segment, case.candidates)
@@ -228,16 +223,17 @@ class Repairs:
             lambda conn: succeed(conn, master, file.file_id, self._checker.known(conn))
         )
 
-    async def _reserve(self, count: int, cap: int | None) -> int | Ending:
-        """Note the bytes that are about to be moved, as far as the cap allows."""
+    async def _reserve(self, count: int, cap: int | None) -> Ending | None:
+        """Note the bytes that are about to be moved; why not, where the cap does not allow it."""
         if cap is not None and count > cap:
             return Ending.CAP_TOO_SMALL
         now = self._context.now()
 
-        def work(conn: Connection) -> int | Ending:
+        def work(conn: Connection) -> Ending | None:
             if cap is not None and sum_traffic(conn, Timestamp(now - DAY)) + count > cap:
                 return Ending.CAPPED
-            return reserve_traffic(conn, count, now)
+            reserve_traffic(conn, count, now)
+            return None
 
         return await self._context.database.write(work)
 

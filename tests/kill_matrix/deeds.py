@@ -19,7 +19,7 @@ from node.renter.accounts import agreement_path
 from node.renter.errors import NothingToDo
 from node.renter.money import Account, list_accounts
 from node.transport import Target, Transport
-from payments.types import Amount, NodeId, Timestamp
+from payments.types import Amount, NodeId, Seconds, Timestamp
 from settlement.client import Call
 from settlement.deployment import deploy as deploy_contracts
 from settlement.errors import FeeAboveCeiling, Reverted
@@ -29,6 +29,8 @@ from tests.kill_matrix.actors import STORED, Opened
 
 TOKEN: Final = 10**18
 SIZE: Final = 3_000
+BRIEF: Final = "brief "
+"""What the names of files begin with whose agreements end soon."""
 
 
 def serving(opened: Opened) -> list[Account]:
@@ -91,6 +93,36 @@ async def ask(opened: Opened) -> None:
 async def put(opened: Opened, name: str = "") -> None:
     source, called = io.BytesIO(secrets.token_bytes(SIZE)), name or secrets.token_hex(8)
     await opened.renter.files.put(source, called, k=1, n=1, segment_size=SIZE, seconds=STORED)
+
+
+async def put_briefly(opened: Opened, name: str) -> None:
+    """Store a file whose agreements end soon, and want it for ever; the one before is not wanted any more."""
+    for file in opened.renter.files.ls():
+        if file.name.startswith(BRIEF):
+            await opened.renter.files.rm(file.name)
+    source = io.BytesIO(secrets.token_bytes(SIZE))
+    await opened.renter.files.put(source, BRIEF + name, k=1, n=1, seconds=Seconds(3_600))
+    await keep(opened, BRIEF + name)
+
+
+async def put_twice(opened: Opened, name: str) -> None:
+    """Store a file with both farmers."""
+    source = io.BytesIO(secrets.token_bytes(SIZE))
+    await opened.renter.files.put(source, name, k=1, n=2, seconds=STORED)
+
+
+async def keep(opened: Opened, name: str) -> None:
+    await opened.renter.files.keep(name, None)
+
+
+async def renew(opened: Opened) -> None:
+    """Renew what is due, after what a killed one has left is gone on with."""
+    await opened.renter.repair()
+    await opened.renter.renewals.renew()
+
+
+async def repair(opened: Opened, name: str) -> None:
+    await opened.renter.repair([name])
 
 
 async def audit(opened: Opened) -> None:

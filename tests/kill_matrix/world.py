@@ -15,8 +15,9 @@ from typing import Any, Final
 
 from node.demo.offers import farmer_config
 from node.demo.processes import ProcessFarmer
+from node.farmer.config import FarmerConfig
 from node.home import Home
-from payments.types import MAX_AMOUNT, Amount
+from payments.types import MAX_AMOUNT, Address, Amount
 from payments.vouchers import SigningKey, channel_salt
 from settlement.client import Chain
 from settlement.deployment import Deployment, deploy
@@ -55,6 +56,7 @@ class World:
         self.newest = ""
         self.gifts = 0
         self.withdrawn = False
+        self.spare = ""
         self.deployment = asyncio.run(self._found())
         self.seen = SeenChain(
             self.anvil.url, self.deployment.chain_id, self.deployment.contract, self.deployment.token
@@ -71,11 +73,15 @@ class World:
         self.before: Evidence | None = None
         self._farmer: BaseProcess | None = None
         self._orders: Connection | None = None
+        self._spare: BaseProcess | None = None
         self._signatures: set[tuple[Signed, bytes]] = set()
 
     def close(self) -> None:
         """End all processes."""
         self.stop_farmer()
+        if self._spare is not None:
+            self._spare.kill()
+            wait(self._spare)
         self.anvil.stop()
 
     # The farmer
@@ -96,6 +102,19 @@ class World:
         except EOFError:
             return False
         return True
+
+    def start_spare(self) -> str:
+        """Start another farmer, which nobody kills; where it listens."""
+        home = Home(self.folder / "spare")
+        home.root.mkdir(exist_ok=True)
+        asyncio.run(self._set_up(home, new_key().address))
+        replace(FarmerConfig.load(home.farm_config), port=lasting_port()).save(home.farm_config)
+        ours, theirs = self.context.Pipe()
+        role = Role(home.root, self.chain_file, None, self.skew)
+        self._spare = self.context.Process(target=farm, args=(role, self.gas_key.secret, theirs), daemon=True)
+        self._spare.start()
+        theirs.close()
+        return str(ours.recv())
 
     def order(self, what: str) -> bool:
         """Have the farmer do something by itself; whether it has lived to say that it is done."""
@@ -178,7 +197,13 @@ class World:
         return [read_renter(path)] if _complete(path, "renter_shard") else []
 
     def _farmers(self) -> list[Books]:
-        return [read_farmer(self.money)] if _complete(self.money, "farmer_agreement") else []
+        spare = Home(self.folder / "spare").farm_state(self.deployment.folder).money
+        books = {"farmer": self.money, "spare": spare}
+        return [
+            replace(read_farmer(path), name=name)
+            for name, path in books.items()
+            if _complete(path, "farmer_agreement")
+        ]
 
     def tamper(self, path: Path, statement: str, *values: object) -> int:
         """Change a node's books behind its back; how many rows."""
@@ -197,6 +222,10 @@ class World:
                 await give(rpc, key.address, GAS_MONEY)
             await self.give_tokens(chain, self.payer)
             return record
+
+    async def _set_up(self, home: Home, payee: Address) -> None:
+        async with await Chain.connect(self.deployment.url, self.deployment) as chain:
+            ProcessFarmer(home.root.name, home.root, chain, payee, self.gas_key)
 
     async def _fund_coldly(self, life: int) -> None:
         signer = SigningKey(bytes.fromhex((self.renter / "keys").read_text().split()[1]))
