@@ -355,6 +355,37 @@ def test_lost_and_unreachable_shards_are_told(shop: Market) -> None:
     assert out.read_bytes() == CONTENT
 
 
+def test_a_repair_is_planned_and_shown_and_needs_farmers(shop: Market) -> None:
+    renter = shop.renter
+    stat = renter("stat", "story.bin")
+    assert "good: 2 of 3 shards" in stat.out
+    assert "none is due" in stat.out
+    assert "Nothing is to be repaired" in renter("repair", "--dry-run").err
+    (plan,) = renter("repair", "--full", "--dry-run", "--json").json["plans"]
+    assert (plan["file"], plan["health"]["missing"]) == ("story.bin", [plan["health"]["missing"][0]])
+    assert "--yes" in renter("repair", "--full", expect=1).error
+    assert "no funded farmer is left" in renter("repair", "--full", "--yes", expect=1).error
+    assert renter("repair", "--json").json["repairs"] == []
+    (listed,) = renter("ls", "--json").json
+    assert listed["condition"] == "GOOD"
+
+
+def test_until_when_a_file_is_kept_is_the_owners_to_say(shop: Market) -> None:
+    def kept() -> int | None:
+        until: int | None = shop.renter("ls", "--json").json[0]["kept_until"]
+        return until
+
+    assert kept() is None
+    shop.renter("keep", "story.bin", "--for", "400d")
+    until = kept()
+    assert until is not None
+    assert abs(until - time.time() - 400 * 86_400) < 600
+    assert "you remove it" in shop.renter("keep", "story.bin", "--forever").out
+    assert kept() is None
+    assert "--forever" in shop.renter("keep", "story.bin", expect=2).error
+    assert "no file" in shop.renter("keep", "nothing", "--forever", expect=1).error
+
+
 def test_removed_file_is_gone_and_who_could_not_be_told_is_named(shop: Market) -> None:
     told = shop.renter("rm", "story.bin", "--json").json
     assert len(told["pending"]) == 1

@@ -218,8 +218,15 @@ def without_proxy(world: World) -> None:
     world.on_chain(("anvil_setCode", "0x" + PROXY.hex(), "0x"), ("anvil_setNonce", "0x" + PROXY.hex(), "0x0"))
 
 
+def pay_and_put(world: World) -> None:
+    """Store one more file, once nothing is owed any more."""
+    do(world, deeds.audit)
+    put_newest(world)
+
+
 def put_briefly(world: World) -> None:
     """Let an agreement be about to end, of a file that is to be kept; what is owed is paid."""
+    do(world, deeds.audit)
     do(world, deeds.put_briefly, secrets.token_hex(8))
     world.skew += BRIEF
     start(world)
@@ -228,6 +235,7 @@ def put_briefly(world: World) -> None:
 
 def lose_a_shard(world: World) -> None:
     """Store a file with two farmers, and lose sight of what one of them has."""
+    do(world, deeds.audit)
     if not world.spare:
         world.spare = world.start_spare()
         do(world, deeds.meet, world.url)
@@ -569,7 +577,7 @@ STORIES: Final = (
         deeds.deploy,
         prepare=without_proxy,
     ),
-    Story("keep", ("commit node.renter.files:Files.keep",), deeds.keep, newest, prepare=put_newest),
+    Story("keep", ("commit node.renter.files:Files.keep",), deeds.keep, newest, prepare=pay_and_put),
     Story(
         "renew",
         (
