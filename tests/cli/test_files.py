@@ -337,6 +337,27 @@ def test_rent_run_steps_until_it_is_stopped(shop: Market) -> None:
         process.communicate()
 
 
+def test_a_lost_shard_is_made_anew_with_another_farmer(shop: Market) -> None:
+    renter = shop.renter
+    (renter.folder / "mended.bin").write_bytes(CONTENT[:5_000])
+    renter("put", "mended.bin", "--k", "1", "--n", "2")
+    first, second = renter("stat", "mended.bin", "--json").json["shards"]
+    for farm in shop.farms:
+        for path in (farm.tithe.home / "farm" / "shards").rglob(f"{first['agreement'][2:]}.shard"):
+            path.unlink()
+    renter("audit", "mended.bin", expect=1)
+    assert "weak" in renter("ls").out
+    assert "1 shard to be made anew" in renter("stat", "mended.bin").out
+    (told,) = renter("repair", "--yes", "--json").json["repairs"]
+    assert (told["ending"], told["rebuilt"]) == ("REPAIRED", 1)
+    holders = {shard["farmer"] for shard in renter("stat", "mended.bin", "--json").json["shards"]}
+    assert second["farmer"] in holders
+    assert first["farmer"] not in holders
+    renter("get", "mended.bin", "-o", "mended.back")
+    assert (renter.folder / "mended.back").read_bytes() == CONTENT[:5_000]
+    renter("rm", "mended.bin")
+
+
 def test_lost_and_unreachable_shards_are_told(shop: Market) -> None:
     lost, gone = shop.farms[1], shop.farms[2]
     for shard in (lost.tithe.home / "farm" / "shards").rglob("*.shard"):
