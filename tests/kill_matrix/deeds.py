@@ -55,6 +55,13 @@ async def fund(opened: Opened) -> None:
     await funding.fund(await funding.plan(amount=Amount(held + 10 * TOKEN)))
 
 
+async def fund_one(opened: Opened, url: str) -> None:
+    """Open a channel to the farmer that listens there."""
+    peer = await opened.renter.peers.add(url)
+    funding = opened.renter.funding
+    await funding.fund(await funding.plan([peer.node], amount=Amount(10 * TOKEN)))
+
+
 async def fund_dearly(opened: Opened) -> None:
     """Try to fund while gas is above the ceiling: the wish stays."""
     with suppress(FeeAboveCeiling):

@@ -238,9 +238,7 @@ def lose_a_shard(world: World) -> None:
     do(world, deeds.audit)
     if not world.spare:
         world.spare = world.start_spare()
-        do(world, deeds.meet, world.url)
-        do(world, deeds.meet, world.spare)
-        do(world, deeds.fund)
+        do(world, deeds.fund_one, world.spare)
     world.newest = secrets.token_hex(8)
     do(world, deeds.put_twice, world.newest)
     file = "(SELECT file_id FROM renter_file WHERE name = ?)"
