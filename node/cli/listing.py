@@ -67,7 +67,7 @@ def stat(
     """Show a file's health: its segments, and each shard, its farmer, its last audit.
 
     A shard counts unless its farmer failed an audit, has not answered for longer than
-    the grace, or has an agreement that ends and was not renewed.
+    the grace, was forgotten, or has an agreement that ends and was not renewed.
 
     For example:
 

@@ -5,7 +5,7 @@ and stays until the farmer has confirmed its deletion, so that nothing is paid f
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
@@ -204,12 +204,18 @@ def load_farmer_shards(conn: Connection, farmer: NodeId) -> tuple[ShardRecord, .
     return _shards(conn, select(_SHARDS).where(_SHARDS.c.farmer == farmer))
 
 
-def list_suspects(conn: Connection, ending_by: Timestamp, away: Iterable[bytes]) -> set[bytes]:
-    """Return files with shards that may not count: lost, under agreements `away`, ending, half repaired."""
+def list_suspects(
+    conn: Connection, ending_by: Timestamp, away: Iterable[bytes], peers: Collection[NodeId]
+) -> set[bytes]:
+    """Return files with shards that may not count.
+
+    Those that are lost, under agreements `away`, ending, with farmers that are no `peers`, half repaired.
+    """
     stored, ends = _SHARDS.c.state == ShardState.STORED.value, _SHARDS.c.end <= ending_by
     unfinished = _SHARDS.c.state.in_([ShardState.PROPOSED.value, ShardState.REBUILT.value])
     failed = _SHARDS.c.outcome == Outcome.FAILED.value
-    found = select(_SHARDS.c.file_id).where(unfinished | (stored & (failed | ends))).distinct()
+    forgotten = _SHARDS.c.farmer.not_in(peers)
+    found = select(_SHARDS.c.file_id).where(unfinished | (stored & (failed | ends | forgotten))).distinct()
     files = set(conn.execute(found).scalars())
     for agreement_id in away:
         mine = select(_SHARDS.c.file_id).where(_SHARDS.c.agreement_id == agreement_id, stored)

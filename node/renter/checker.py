@@ -4,13 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from node.db import Connection
-from node.db.renter_files import FileRecord, FileState, load_files
+from node.db.renter_files import FileRecord, FileState, load_file_by_id
+from node.db.renter_peers import load_peers
 from node.db.renter_presence import load_away, load_scores
 from node.db.renter_repairs import load_keeps
 from node.db.renter_shards import ShardRecord, ShardState, list_suspects, load_shards
 from node.renter.context import Context
 from node.renter.health import RENEWED, Known, SegmentHealth, segment_health
-from payments.types import Timestamp
+from payments.types import NodeId, Timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,13 @@ class Checker:
 
     def known(self, conn: Connection) -> Known:
         """Return what is known beside the shards themselves."""
-        return Known(self._context.now(), load_away(conn), load_scores(conn), load_keeps(conn))
+        return Known(
+            now=self._context.now(),
+            peers=_peers(conn),
+            away=load_away(conn),
+            scores=load_scores(conn),
+            kept_until=load_keeps(conn),
+        )
 
     def health(self, conn: Connection, file: FileRecord, known: Known) -> tuple[SegmentHealth, ...]:
         """Judge every segment of a file."""
@@ -52,8 +59,10 @@ class Checker:
 
     def suspects(self, conn: Connection) -> list[FileRecord]:
         """Return the files that may want something: repair, new agreements, an end to half a repair."""
-        named = list_suspects(conn, Timestamp(self._context.now() + RENEWED), load_away(conn))
-        return [file for file in load_files(conn, FileState.STORED) if file.file_id in named]
+        soon = Timestamp(self._context.now() + RENEWED)
+        named = list_suspects(conn, soon, load_away(conn), _peers(conn))
+        files = (load_file_by_id(conn, file_id) for file_id in sorted(named))
+        return [file for file in files if file is not None and file.state is FileState.STORED]
 
     def sick(self, conn: Connection, files: list[FileRecord]) -> list[Sick]:
         """Return the segments of these files that lack shards, those in the greatest danger first.
@@ -69,3 +78,7 @@ class Checker:
             if health.missing
         ]
         return sorted(found, key=lambda one: one.health.slack)
+
+
+def _peers(conn: Connection) -> frozenset[NodeId]:
+    return frozenset(peer.node for peer in load_peers(conn))

@@ -1,12 +1,12 @@
 """Health: which shards of a segment count, when it is to be repaired, and which segment is worst off. Pure.
 
 A shard counts as healthy until its farmer has failed an audit of it, has left our audits unanswered for
-longer than the agreed grace, or has an agreement that ends soon and was not renewed. A segment is to be
-repaired when fewer shards are healthy than its threshold: 52 for 29 of 80, the same share of n - k, rounded
-up, for every other code, so always at least one more than k where the code has any to spare.
+longer than the agreed grace, is forgotten, or has an agreement that ends soon and was not renewed. A segment
+is to be repaired when fewer shards are healthy than its threshold: 52 for 29 of 80, the same share of n - k,
+rounded up, for every other code, so always at least one more than k where the code has any to spare.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -32,7 +32,7 @@ class Standing(Enum):
     AWAY = "away"
     """Its farmer does not answer, for less than the grace: it counts as healthy."""
     MISSING = "missing"
-    """Its farmer has not answered for longer than the grace."""
+    """Its farmer has not answered for longer than the grace, or was forgotten."""
     ENDING = "ending"
     """Its agreement is over, or soon, and was not renewed."""
     LOST = "lost"
@@ -58,12 +58,14 @@ class Condition(Enum):
 class Known:
     """What is known beside the shards themselves.
 
-    away: since when an agreement's audits go unanswered, for those that do. scores: how often each farmer
+    peers: the farmers we know; those that were forgotten are asked nothing any more. away: since when an
+    agreement's audits go unanswered, for those that do. scores: how often each farmer
     answers, from 0 to 1; one that is not here has never been asked. kept_until: until when each file is
     to be kept, for those that have an end.
     """
 
     now: Timestamp
+    peers: Collection[NodeId]
     away: Mapping[bytes, Timestamp]
     scores: Mapping[NodeId, float]
     kept_until: Mapping[bytes, Timestamp]
@@ -104,6 +106,8 @@ def standing(shard: ShardRecord, known: Known) -> Standing:
         return Standing.LOST
     if wanted_longer(shard, known) and known.now >= _given_up_from(shard):
         return Standing.ENDING
+    if shard.agreement.farmer not in known.peers:
+        return Standing.MISSING
     since = known.away.get(shard.agreement_id)
     if since is None:
         return Standing.HEALTHY

@@ -90,7 +90,7 @@ class Run:
         repaired = self._repair()
         paid = await self._payments.pay_outstanding(self._done_with())
         await self._deletions.give_up_dead_puts()
-        untold = await self._deletions.tell()
+        untold = await self._deletions.tell_on()
         await self._shelf.deliver()
         now = self._context.now()
         wanted = self._audits.next_at()

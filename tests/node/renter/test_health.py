@@ -26,6 +26,7 @@ from payments.types import Amount, NodeId, Seconds, Timestamp
 GRACE = 7 * DAY
 LIFE = 90 * DAY
 NOW = Timestamp(1_000_000)
+PEERS = frozenset(NodeId(bytes([number]) * 32) for number in range(10))
 
 
 def shard(index: int, *, farmer: int | None = None, start: int = NOW, life: int = LIFE) -> ShardRecord:
@@ -53,9 +54,10 @@ def known(
     away: dict[bytes, Timestamp] | None = None,
     scores: dict[NodeId, float] | None = None,
     until: int | None = None,
+    peers: frozenset[NodeId] = PEERS,
 ) -> Known:
     keeps = {} if until is None else {b"f" * 16: Timestamp(until)}
-    return Known(Timestamp(now), away or {}, scores or {}, keeps)
+    return Known(Timestamp(now), peers, away or {}, scores or {}, keeps)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +80,11 @@ def test_a_silent_farmer_is_missing_only_after_the_grace() -> None:
     assert standing(one, known()) is Standing.HEALTHY
     assert standing(one, known(NOW + GRACE, since)) is Standing.AWAY
     assert standing(one, known(NOW + GRACE + 1, since)) is Standing.MISSING
+
+
+def test_a_forgotten_farmer_is_missing_until_it_is_met_again() -> None:
+    one = shard(1)
+    assert standing(one, known(peers=PEERS - {one.agreement.farmer})) is Standing.MISSING
 
 
 def test_a_failed_audit_loses_a_shard_at_once_and_other_outcomes_do_not() -> None:
