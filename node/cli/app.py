@@ -8,7 +8,22 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import Abort, TyperException
 
-from node.cli import backup, chain, channel, demo, farm, files, peers, relay, rent, tower, wallet
+from node.cli import (
+    backup,
+    chain,
+    channel,
+    demo,
+    durability,
+    farm,
+    files,
+    keep,
+    listing,
+    peers,
+    relay,
+    rent,
+    tower,
+    wallet,
+)
 from node.cli.errors import DONE, INTERRUPTED, USAGE, exit_code, one_line
 from node.cli.identifiers import public_text
 from node.cli.session import token_seen
@@ -82,7 +97,22 @@ def root(
         os.environ[VARIABLE] = home
 
 
-for group in (demo, chain, wallet, peers, channel, files, rent, farm, relay, tower, backup):
+for group in (
+    demo,
+    chain,
+    wallet,
+    peers,
+    channel,
+    files,
+    listing,
+    keep,
+    durability,
+    rent,
+    farm,
+    relay,
+    tower,
+    backup,
+):
     group.add_to(app)
 
 

@@ -19,7 +19,7 @@ from node.clock import wall_clock
 
 if TYPE_CHECKING:
     from node.export import Label
-    from node.renter.reports import Reconciled
+    from node.renter.run_reports import Reconciled
 
 group = typer.Typer()
 farm = typer.Typer()

@@ -1,4 +1,4 @@
-"""`tithe put, get, ls, stat, rm, audit`: the renter's files."""
+"""`tithe put, get, rm, audit`: the renter's files."""
 
 import sys
 from pathlib import Path
@@ -17,9 +17,7 @@ from node.cli.output import (
     progress,
     safe,
     say,
-    short,
     show_facts,
-    show_table,
     waiting,
 )
 from node.cli.passwords import Passwords
@@ -28,12 +26,9 @@ from node.cli.renter import Access, Opened, with_renter
 if TYPE_CHECKING:
     from node.renter.reports import (
         AuditReport,
-        FileHealth,
-        FileInfo,
         GetReport,
         PutReport,
         RemoveReport,
-        ShardInfo,
     )
 
 STREAM = "-"
@@ -42,7 +37,7 @@ PANEL = "Store files"
 
 def add_to(app: typer.Typer) -> None:
     """Put these commands into the command line."""
-    for command in (put, get, ls, stat, rm, audit):
+    for command in (put, get, rm, audit):
         app.command(rich_help_panel=PANEL)(command)
 
 
@@ -63,8 +58,14 @@ def put(
         typer.Option("--n", metavar="N", min=1, help="So many farmers get a shard each.", show_default=False),
     ] = None,
     span: Annotated[
-        str, typer.Option("--for", metavar="DURATION", help="How long the agreements run.")
-    ] = "90d",
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="DURATION",
+            help="Keep it so long. Default: until you remove it.",
+            show_default=False,
+        ),
+    ] = None,
     segment_size: Annotated[
         str | None,
         typer.Option(
@@ -84,15 +85,16 @@ def put(
     By default 29 of 80, or the same share of the farmers that you have funded; a
     file of at most 4 KiB is kept whole by 20 farmers. Farmers that are too slow are
     replaced where you have funded more. A put that was killed goes on when it is
-    repeated within an hour. Shows until when the file is safe if you never audit it again: to keep it, let
-    tithe rent run audit and pay.
+    repeated within an hour. Shows until when the file is safe if you never audit it
+    again: to keep it, let tithe rent run audit, pay, repair, and renew the
+    agreements, of 90 days or --for.
 
     For example:
 
         tithe put holiday.mp4
         tar c photos | tithe put - --as photos.tar --for 365d
     """
-    seconds = parse_duration(span)
+    seconds = None if span is None else parse_duration(span)
     piece = None if segment_size is None else parse_size(segment_size)
     streamed = str(file) == STREAM
     if not streamed and not file.is_file():
@@ -131,8 +133,8 @@ def put(
     )
     if report.resumed:
         note(f"{counted(report.resumed, 'segment')} of it had been stored before the last put was ended.")
-    if stored.ends_at < stored.created_at + seconds:
-        note(f"Some farmers offer less than {duration(seconds)}: store it again before it ends.")
+    if seconds is not None and stored.ends_at < stored.created_at + seconds:
+        note(f"Some farmers offer less than {duration(seconds)}: tithe rent run renews in time.")
 
 
 def _why_no_file(path: Path) -> str:
@@ -217,97 +219,6 @@ def get(
         note(f"{told}.")
     else:
         say(f"{told}: {safe(str(target))}")
-
-
-def ls(chain: ChainName = None, as_json: Json = False) -> None:
-    """List the stored files, and until when they are safe.
-
-    For example:
-
-        tithe ls
-    """
-
-    async def work(opened: Opened) -> "tuple[FileInfo, ...]":
-        return opened.renter.files.ls()
-
-    infos = with_renter(chain, Access(chain_may_be_away=True), work)
-    if as_json:
-        print_json(infos)
-    elif not infos:
-        note("Nothing is stored: tithe put FILE")
-    else:
-        show_table(
-            ("file", ">size", "shape", "stored", "agreed until", "safe until"),
-            [
-                (
-                    info.name,
-                    size(info.size),
-                    f"{info.k} of {info.n}",
-                    moment(info.created_at),
-                    moment(info.ends_at),
-                    moment(info.safe_until) if info.safe_until else "NOT SAFE",
-                )
-                for info in infos
-            ],
-        )
-
-
-def stat(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A stored file.")],
-    chain: ChainName = None,
-    as_json: Json = False,
-) -> None:
-    """Show a file's health: each shard, its farmer, its last audit.
-
-    For example:
-
-        tithe stat holiday.mp4
-    """
-
-    async def work(opened: Opened) -> "FileHealth":
-        return opened.renter.files.stat(name)
-
-    health = with_renter(chain, Access(chain_may_be_away=True), work)
-    if as_json:
-        print_json(health)
-        return
-    info = health.file
-    worst = min(health.healthy, default=info.n)
-    show_facts(
-        [
-            ("file", info.name),
-            ("size", f"{size(info.size)} in {counted(info.segments, 'segment')}"),
-            ("SHA-256", info.sha256.hex()),
-            ("health", f"{worst} of {info.n} shards of the worst segment, {info.k} are needed"),
-            ("agreed until", moment(info.ends_at)),
-            (
-                "safe until",
-                f"{moment(info.safe_until)} without tithe rent run" if info.safe_until else "NOT SAFE",
-            ),
-        ]
-    )
-    show_table(
-        (">segment", ">shard", "farmer", "last audit", "when", "agreed until"),
-        [
-            (
-                str(shard.segment),
-                str(shard.index),
-                short(shard.farmer),
-                *_last_audit(shard),
-                moment(shard.ends_at),
-            )
-            for shard in health.shards
-        ],
-    )
-
-
-def _last_audit(shard: "ShardInfo") -> tuple[str, str]:
-    """What the last audit came to, and when; one that is not answered yet comes first."""
-    if shard.unanswered_since is not None:
-        return "no answer yet", moment(shard.unanswered_since)
-    if shard.outcome is None or shard.checked_at is None:
-        return "none yet", ""
-    return shard.outcome.name, moment(shard.checked_at)
 
 
 def rm(

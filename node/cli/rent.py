@@ -1,13 +1,15 @@
 """`tithe rent`: keeping files. Audit and pay on schedule, or pay ahead for the time away."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli.amounts import cell, coins, counted, duration, moment, parse_duration
+from node.cli.amounts import cell, coins, counted, duration, moment, parse_duration, parse_size
 from node.cli.audit_report import count_outcomes
 from node.cli.errors import NotDone, Unusable
 from node.cli.faults import tell_fault, warn_of
+from node.cli.keep import tell_repair
 from node.cli.options import ChainName, Json, PasswordFd, PasswordFile, WalletName, Yes
 from node.cli.output import confirm, note, print_json, print_line, safe, say, short, show_table, waiting, warn
 from node.cli.passwords import Passwords
@@ -16,7 +18,8 @@ from node.cli.renter import Access, Opened, caps, with_renter
 from node.clock import wall_clock
 
 if TYPE_CHECKING:
-    from node.renter.reports import PaymentResult, TickReport
+    from node.renter.reports import PaymentResult
+    from node.renter.run_reports import TickReport
     from payments.types import Seconds
 
 group = typer.Typer(no_args_is_help=True)
@@ -49,6 +52,10 @@ def run_(
             "--top-up-day", metavar="TOKENS", help="... and so much in 24 hours.", show_default=False
         ),
     ] = None,
+    repair_cap: Annotated[
+        str,
+        typer.Option("--repair-cap", metavar="SIZE", help="Repairs move so much in 24 hours; 0: no repairs."),
+    ] = "20GB",
     wallet: WalletName = None,
     chain: ChainName = None,
     password_file: PasswordFile = None,
@@ -60,6 +67,9 @@ def run_(
     Leave it running: farmers who are not paid delete after the grace. With --json
     each step is one line, an object of its own. With --top-up-cap your wallet pays
     for 30 days more when a channel lasts for less than 7, all in one transaction.
+
+    It renews agreements before they end. Where too many shards are missing it makes
+    new ones, with other farmers, of k that it reads and pays for.
 
     For example:
 
@@ -79,7 +89,7 @@ def run_(
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         if not as_json:
-            note("It audits and pays on schedule until Ctrl-C.")
+            note("It audits, pays, repairs and renews on schedule until Ctrl-C.")
         copying = asyncio.create_task(keep_copies(opened.copies))
         try:
             return opened, await opened.renter.run(
@@ -90,11 +100,13 @@ def run_(
 
     passwords = Passwords(password_file, password_fd)
     access = Access(passwords, signs=True)
+    cap = parse_size(repair_cap)
     if top_up_cap is not None:
         access = payer_access(passwords, wallet, None, unsigned=False, signs=True)
     elif top_up_day is not None or wallet is not None:
         raise Unusable("--top-up-day and --wallet go with --top-up-cap")
-    opened, payments = with_renter(chain, access, work, caps(top_up_cap, top_up_day))
+    access = replace(access, reads=cap > 0)
+    opened, payments = with_renter(chain, access, work, caps(top_up_cap, top_up_day), cap or None)
     if as_json:
         print_line({"payments": payments})
     else:
@@ -160,11 +172,15 @@ def _tell_tick(tick: "TickReport", opened: Opened, *, as_json: bool) -> None:
         return
     wait = duration(max(0, tick.next_at - wall_clock()))
     if tick.audits:
-        counted = ", ".join(f"{count} {name.lower()}" for name, count in count_outcomes(tick.audits).items())
+        outcomes = ", ".join(f"{count} {name.lower()}" for name, count in count_outcomes(tick.audits).items())
         earned = coins(sum(one.earned for one in tick.audits), opened.token)
-        say(f"{moment(tick.at)}  {counted}; {earned} earned; next look in {wait}")
+        say(f"{moment(tick.at)}  {outcomes}; {earned} earned; next look in {wait}")
     if tick.topped_up:
         say(f"{moment(tick.at)}  {coins(tick.topped_up, opened.token)} put into channels")
+    if tick.renewed:
+        say(f"{moment(tick.at)}  {counted(tick.renewed, 'agreement')} renewed")
+    for repair in tick.repairs:
+        tell_repair(repair, opened.token)
     if tick.trouble:
         warn(f"{moment(tick.at)}  {safe(tick.trouble)}")
     for audit in tick.audits:

@@ -83,9 +83,16 @@ def caps(cap: str | None, daily: str | None) -> Caps | None:
 
 
 def with_renter(
-    chain: str | None, access: Access, work: Callable[[Opened], Awaitable[T]], top_ups: Caps | None = None
+    chain: str | None,
+    access: Access,
+    work: Callable[[Opened], Awaitable[T]],
+    top_ups: Caps | None = None,
+    repair_cap: int | None = None,
 ) -> T:
-    """Open the renter on the chain to use, and run `work` with it; `top_ups`: what its run may put in."""
+    """Open the renter on the chain to use, and run `work` with it.
+
+    top_ups: what its run may put in. repair_cap: bytes that its run's repairs may move in 24 hours.
+    """
     from node.renter.renter import TABLES, Renter
     from settlement.copies import Copies
     from settlement.database import Database
@@ -101,7 +108,7 @@ def with_renter(
         try:
             rules = _rules(top_ups, token.decimals)
             async with await Renter.open(
-                database, connected, keys, locks=state.locks, top_ups=rules
+                database, connected, keys, locks=state.locks, top_ups=rules, repair_cap=repair_cap
             ) as renter:
                 return await work(Opened(renter, connected, token, copies))
         finally:

@@ -71,6 +71,7 @@ class FarmerAgreementRow(SQLModel, table=True):
         Index("farmer_agreement_by_renter", "renter", "state"),
         Index("farmer_agreement_by_end", "state", "end_at"),
         Index("farmer_agreement_by_upload", "state", "upload_by"),
+        Index("farmer_agreement_by_root", "renter", "data_root"),
     )
 
     id: bytes = Field(sa_type=LargeBinary, primary_key=True)
@@ -182,6 +183,16 @@ def list_agreements(
         return [_read(row) for row in _list_of_renter(conn, state=state.value, renter=renter, most=limit)]
     query = select(_AGREEMENT).where(_AGREEMENT.c.state == state.value).limit(limit)
     return [_read(tuple(row)) for row in conn.execute(query)]
+
+
+def list_same_shard(conn: Connection, renter: NodeId, data_root: bytes) -> list[FarmerAgreement]:
+    """Return a renter's agreements about the same bytes that hold room on the disk, stored ones first."""
+    states = [AgreementState.STORED.value, AgreementState.PROPOSED.value]
+    query = select(_AGREEMENT).where(
+        _AGREEMENT.c.renter == renter, _AGREEMENT.c.data_root == data_root, _AGREEMENT.c.state.in_(states)
+    )
+    found = [_read(tuple(row)) for row in conn.execute(query)]
+    return sorted(found, key=lambda one: one.state is not AgreementState.STORED)
 
 
 def list_overdue(conn: Connection, now: Timestamp) -> list[FarmerAgreement]:

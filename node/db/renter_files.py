@@ -94,6 +94,11 @@ def finish_file(conn: Connection, file: FileRecord) -> None:
     )
 
 
+def set_manifest(conn: Connection, file_id: bytes, manifest: bytes) -> None:
+    """Replace a file's sealed manifest."""
+    conn.execute(update(_FILES).where(_FILES.c.file_id == file_id).values(manifest=manifest))
+
+
 def set_file_state(conn: Connection, file_id: bytes, state: FileState) -> None:
     """Move a file on."""
     conn.execute(update(_FILES).where(_FILES.c.file_id == file_id).values(state=state.value))

@@ -37,6 +37,8 @@ class ShardState(Enum):
 
     PROPOSED = "proposed"
     """The agreement may have reached the farmer; there is no countersignature yet."""
+    REBUILT = "rebuilt"
+    """Countersigned, to replace another one; its file's manifest does not name it yet."""
     STORED = "stored"
     """Countersigned: audited and paid for."""
     DELETING = "deleting"
@@ -129,14 +131,13 @@ def propose_shard(conn: Connection, shard: ShardRecord) -> None:
         set_shard_state(conn, [shard.agreement_id], ShardState.PROPOSED)
 
 
-def countersign_shards(conn: Connection, signatures: Mapping[bytes, bytes]) -> None:
-    """Declare shards stored: their farmers have signed for them. By agreement."""
+def countersign_shards(
+    conn: Connection, signatures: Mapping[bytes, bytes], state: ShardState = ShardState.STORED
+) -> None:
+    """Declare shards stored, or rebuilt: their farmers have signed for them. By agreement."""
     _countersign.many(
         conn,
-        (
-            {"key": name, "to": ShardState.STORED.value, "signature": signature}
-            for name, signature in signatures.items()
-        ),
+        ({"key": name, "to": state.value, "signature": signature} for name, signature in signatures.items()),
     )
 
 
@@ -148,7 +149,7 @@ def set_shard_state(conn: Connection, agreement_ids: Iterable[bytes], state: Sha
 
 def delete_later(conn: Connection, file_id: bytes) -> int:
     """Mark every shard of a file for deletion; return how many."""
-    waiting = [ShardState.PROPOSED.value, ShardState.STORED.value]
+    waiting = [one.value for one in (ShardState.PROPOSED, ShardState.REBUILT, ShardState.STORED)]
     return conn.execute(
         update(_SHARDS)
         .where(_SHARDS.c.file_id == file_id, _SHARDS.c.state.in_(waiting))
@@ -197,9 +198,11 @@ def load_shard(conn: Connection, agreement_id: bytes) -> ShardRecord | None:
     return found[0] if found else None
 
 
-def load_shards(conn: Connection, file_id: bytes) -> tuple[ShardRecord, ...]:
-    """Return the shards of a file in any state, by segment and index."""
+def load_shards(conn: Connection, file_id: bytes, segment: int | None = None) -> tuple[ShardRecord, ...]:
+    """Return the shards of a file, or of one of its segments, in any state, by segment and index."""
     query = select(_SHARDS).where(_SHARDS.c.file_id == file_id)
+    if segment is not None:
+        query = query.where(_SHARDS.c.segment == segment)
     return _shards(
         conn, query.order_by(_SHARDS.c.segment, _SHARDS.c.shard, _SHARDS.c.start, _SHARDS.c.agreement_id)
     )
@@ -236,6 +239,25 @@ def load_audited_shards(
 def load_farmer_shards(conn: Connection, farmer: NodeId) -> tuple[ShardRecord, ...]:
     """Return the shards at one farmer, in any state."""
     return _shards(conn, select(_SHARDS).where(_SHARDS.c.farmer == farmer))
+
+
+def list_suspects(
+    conn: Connection, ending_by: Timestamp, away: Iterable[bytes], peers: Collection[NodeId]
+) -> set[bytes]:
+    """Return files with shards that may not count.
+
+    Those that are lost, under agreements `away`, ending, with farmers that are no `peers`, half repaired.
+    """
+    stored, ends = _SHARDS.c.state == ShardState.STORED.value, _SHARDS.c.end <= ending_by
+    unfinished = _SHARDS.c.state.in_([ShardState.PROPOSED.value, ShardState.REBUILT.value])
+    failed = _SHARDS.c.outcome == Outcome.FAILED.value
+    forgotten = _SHARDS.c.farmer.not_in(peers)
+    found = select(_SHARDS.c.file_id).where(unfinished | (stored & (failed | ends | forgotten))).distinct()
+    files = set(conn.execute(found).scalars())
+    for agreement_id in away:
+        mine = select(_SHARDS.c.file_id).where(_SHARDS.c.agreement_id == agreement_id, stored)
+        files.update(conn.execute(mine).scalars())
+    return files
 
 
 def load_deletions(conn: Connection) -> tuple[ShardRecord, ...]:

@@ -23,6 +23,7 @@ from node.db.farmer_agreements import (
     FarmerAgreement,
     RenterSums,
     list_agreements,
+    list_same_shard,
     load_agreement,
     load_sums,
     save_agreement,
@@ -267,10 +268,18 @@ def _reserve(
     if len(waiting) == MAX_WAITING:
         raise TooManyProposals(MAX_WAITING)
     check_exposure(conn, farm, load_sums(conn, terms.renter), proposed.since)
-    find_room(conn, farm, terms.shard_length)
+    if not _renews(conn, terms):
+        find_room(conn, farm, terms.shard_length)
     sums = save_agreement(conn, proposed)
     _check_interval(farm, sums, [*waiting, proposed], proposed)
     return proposed
+
+
+def _renews(conn: Connection, terms: Agreement) -> bool:
+    """Whether a renewal will give back the room that it takes: it needs none of its own, once."""
+    return [one.state for one in list_same_shard(conn, terms.renter, terms.data_root)] == [
+        AgreementState.STORED
+    ]
 
 
 def _check_interval(

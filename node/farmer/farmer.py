@@ -14,6 +14,7 @@ from node.farmer import (
     agreements,
     auditor,
     downloads,
+    renewals,
     restored,
     shelf,
     taken_back,
@@ -101,7 +102,7 @@ class Farmer:
 
     async def propose(self, node: NodeId, terms: Agreement, renter_signature: bytes) -> AgreementView:
         """POST /v1/agreements."""
-        return await agreements.propose(self.farm, self._offers, node, terms, renter_signature)
+        return await renewals.propose(self.farm, self._offers, node, terms, renter_signature)
 
     def data_root(self, node: NodeId, agreement: bytes) -> bytes:
         """What a shard's upload must be authenticated with. Raises AgreementNotFound."""

@@ -10,6 +10,8 @@
                       await send(plan)
     renter.files      await put(source, name, k=, n=, segment_size=, seconds=, progress=)
                       await get(name, out, offset=, length=, progress=)   ls()   stat(name)   await rm(name)
+                      await keep(name, until)
+    renter.repairs    plan(names=None, full=)   await repair(names=None, full=, cap=)
     renter.audits     await audit(names=None, rounds=1)
     renter.payments   await pay_outstanding(farmers=None)   await prepay(seconds)
 

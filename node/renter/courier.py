@@ -9,20 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from node.agreement import Agreement, agreement_id, sign_agreement, verify_farmer
+from node.agreement import agreement_id, sign_agreement, verify_farmer
 from node.db.renter_shards import ShardRecord, ShardState, propose_shard, set_shard_state
 from node.erasure import Codec
 from node.manifest import Shard
-from node.merkle import leaf_count
 from node.messages import AgreementMessage, AgreementState, AgreementView, ProposeAgreement
 from node.renter.accounts import Accounts, agreement_path
 from node.renter.channels import FORGOTTEN
 from node.renter.context import Context
 from node.renter.crew import Supplier
 from node.renter.peers import Peers
-from node.renter.schedule import agreement_end
+from node.renter.terms import agreement_terms
 from node.transport import PeerBrokeRules, PeerRefused
-from payments.prices import step_price
 from payments.types import Seconds
 
 STALE_TERMS: Final = frozenset({"QUOTE_EXPIRED", "PRICE_TOO_LOW", "TERM_DIFFERS"})
@@ -31,13 +29,17 @@ STALE_TERMS: Final = frozenset({"QUOTE_EXPIRED", "PRICE_TOO_LOW", "TERM_DIFFERS"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What all shards of a put share: the file, the code, for how long, and who wants to hear of progress."""
+    """What all shards share: the file, the code, for how long, and who wants to hear of progress.
+
+    state: what a shard becomes that its farmer has signed for.
+    """
 
     file_id: bytes
     name: str
     codec: Codec
     seconds: Seconds
     sent: Callable[[int], None]
+    state: ShardState = ShardState.STORED
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,22 +92,8 @@ class Courier:
         """Sign the agreement about a masked shard. Raises as `Supplier.quote`."""
         context, supplier, now = self._context, place.supplier, self._context.now()
         quote = await supplier.quote(self._peers, now)
-        end = agreement_end(
-            now, quote.audit_interval, job.seconds, quote.response_deadline, quote.max_agreement_seconds
-        )
-        terms = Agreement(
-            renter=context.node,
-            farmer=quote.farmer,
-            shard_length=len(shard),
-            leaf_count=leaf_count(len(shard)),
-            data_root=root,
-            step=step_price(quote.prices, len(shard), quote.audit_interval),
-            audit_interval=quote.audit_interval,
-            response_deadline=quote.response_deadline,
-            grace=quote.grace,
-            download_price=quote.prices.download_per_gb,
-            start=now,
-            end=end,
+        terms = agreement_terms(
+            quote, context.node, now, job.seconds, shard_length=len(shard), data_root=root
         )
         record = ShardRecord(
             agreement_id=agreement_id(context.domain, terms),

@@ -5,7 +5,7 @@ is audited or paid for meanwhile.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from node.db import Connection
@@ -26,6 +26,8 @@ from node.transport import PeerRefused
 from payments.types import NodeId
 
 AT_ONCE: Final = 32
+PAUSE: Final = 3_600
+"""Seconds until a run tries again to tell a farmer that could not be told: it may be gone for good."""
 GONE: Final = frozenset({"AGREEMENT_NOT_FOUND", "AGREEMENT_OVER"})
 
 
@@ -36,6 +38,7 @@ class Deletions:
         self._context = context
         self._peers = peers
         self._slots = asyncio.Semaphore(AT_ONCE)
+        self._resting: dict[NodeId, int] = {}
 
     async def give_up(self, file_id: bytes) -> int:
         """Give a file up, its shards to be deleted; how many there are."""
@@ -65,12 +68,20 @@ class Deletions:
                     given_up += 1
         return given_up
 
+    async def tell_on(self) -> tuple[Fault, ...]:
+        """Tell farmers again, but none that could not be told in the last hour; who could not be told now."""
+        now = self._context.now()
+        faults = await self._tell_all(lambda shard: self._resting.get(shard.agreement.farmer, 0) <= now)
+        self._resting.update({fault.farmer: now + PAUSE for fault in faults})
+        return faults
+
     async def tell(self, file_id: bytes | None = None) -> tuple[Fault, ...]:
         """Tell farmers of unconfirmed deletions, of one file or all; who could not be told."""
-        waiting = self._context.database.read(load_deletions)
-        mine = [shard for shard in waiting if file_id in (None, shard.file_id)]
+        return await self._tell_all(lambda shard: file_id in (None, shard.file_id))
+
+    async def _tell_all(self, chosen: Callable[[ShardRecord], bool]) -> tuple[Fault, ...]:
         by_farmer: dict[NodeId, list[ShardRecord]] = {}
-        for shard in mine:
+        for shard in filter(chosen, self._context.database.read(load_deletions)):
             by_farmer.setdefault(shard.agreement.farmer, []).append(shard)
         faults = await all_of(self._tell(farmer, its) for farmer, its in by_farmer.items())
         return tuple(fault for fault in faults if fault is not None)

@@ -8,12 +8,16 @@ from node.db import Connection
 from node.db.renter_audits import load_open_audits
 from node.db.renter_files import FileRecord, FileState, load_file, load_files
 from node.db.renter_purses import load_purses
+from node.db.renter_repairs import set_keep
 from node.db.renter_shards import ShardRecord, ShardState, load_shards
+from node.db.renter_shelf import renew_entry
 from node.renter.accounts import usable_prepaid
+from node.renter.checker import Checker, judge
 from node.renter.context import Context
 from node.renter.deletions import Deletions
 from node.renter.errors import UnknownFile
 from node.renter.get import Getter, Wanted
+from node.renter.health import Known, file_condition, standing
 from node.renter.payments import Payments
 from node.renter.put import Putter, Wish
 from node.renter.reports import (
@@ -27,14 +31,12 @@ from node.renter.reports import (
     no_progress,
 )
 from node.renter.safety import Keeping, Prepaid, file_safe_until
-from node.renter.schedule import DAY
 from node.renter.shelf import Shelf
+from node.renter.terms import STORED_FOR
 from node.segments import SEGMENT_SIZE
 from payments.prices import step_rate
 from payments.types import Amount, NodeId, Seconds, Timestamp
 
-DEFAULT_SECONDS: Final = Seconds(90 * DAY)
-"""How long a file is stored for, where the user does not say; farmers may offer less."""
 _NEVER: Final = Prepaid(Seconds(0), Timestamp(0))
 
 
@@ -50,6 +52,7 @@ class Files:
         *,
         payments: Payments,
         shelf: Shelf,
+        checker: Checker,
     ) -> None:
         self._context = context
         self._putter = putter
@@ -57,6 +60,7 @@ class Files:
         self._deletions = deletions
         self._payments = payments
         self._shelf = shelf
+        self._checker = checker
 
     async def put(
         self,
@@ -66,11 +70,12 @@ class Files:
         k: int | None = None,
         n: int | None = None,
         segment_size: int = SEGMENT_SIZE,
-        seconds: Seconds = DEFAULT_SECONDS,
+        seconds: Seconds | None = None,
         progress: Progress = no_progress,
     ) -> PutReport:
-        """Store a file, or a stream to its end, with n farmers for `seconds`; any k of them give it back.
+        """Store a file, or a stream to its end, with n farmers; any k of them give it back.
 
+        It is kept for `seconds`, or until it is removed, by a run that renews agreements (see `keep`).
         n and k: see node.renter.placement. Succeeds only when all n have signed for every segment; farmers
         that fail are replaced by spare ones. `file.safe_until` in the report says until when it is safe
         if nobody audits and pays: see node.renter.safety.
@@ -78,7 +83,8 @@ class Files:
         Raises NameTaken, NotEnoughFarmers, ImpossibleShape, PutFailed, MalformedManifest (the name),
         SegmentSizeOutOfRange, StorageError, OSError.
         """
-        wish = Wish(source, name, k, n, segment_size, seconds, progress)
+        until = None if seconds is None else Timestamp(self._context.now() + seconds)
+        wish = Wish(source, name, k, n, segment_size, seconds or STORED_FOR, progress, until)
         stored = await self._putter.put(wish)
         await self._shelf.deliver(stored.file.file_id)  # who does not take it now is given it by `rent run`
         shards = self._shards(stored.file)
@@ -127,12 +133,26 @@ class Files:
         file = self._known(name)
         shards = self._shards(file)
         waiting = self._context.database.read(_unanswered)
-        healthy = [0] * file.segments
-        for shard in shards:
-            healthy[shard.segment] += not shard.lost
+        known = self._context.database.read(self._checker.known)
         return FileHealth(
-            self._info(file), tuple(_shard_info(shard, waiting) for shard in shards), tuple(healthy)
+            file=self._info(file),
+            shards=tuple(_shard_info(shard, waiting, known) for shard in shards),
+            segments=judge(file, shards, known),
         )
+
+    async def keep(self, name: str, until: Timestamp | None) -> None:
+        """Have a file kept until then, or until it is removed, by a run that renews agreements.
+
+        What is agreed already stays agreed. Raises UnknownFile.
+        """
+        file = self._known(name)
+
+        def work(conn: Connection) -> None:
+            set_keep(conn, file.file_id, until)
+            renew_entry(conn, file.file_id, self._context.now())
+
+        await self._context.database.write(work)
+        await self._shelf.deliver()
 
     async def rm(self, name: str) -> RemoveReport:
         """Remove a file: pay its farmers what they earned, then have its shards deleted. Raises UnknownFile.
@@ -156,14 +176,15 @@ class Files:
         shards = self._context.database.read(lambda conn: load_shards(conn, file.file_id))
         return tuple(shard for shard in shards if shard.state is ShardState.STORED)
 
-    def _info(self, file: FileRecord, known: tuple[ShardRecord, ...] | None = None) -> FileInfo:
-        """Describe a file; `known` are its shards where they have just been read."""
+    def _info(self, file: FileRecord, shards: tuple[ShardRecord, ...] | None = None) -> FileInfo:
+        """Describe a file; `shards` are its own where they have just been read."""
 
-        def work(conn: Connection) -> tuple[tuple[ShardRecord, ...], dict[NodeId, Prepaid]]:
+        def work(conn: Connection) -> tuple[tuple[ShardRecord, ...], dict[NodeId, Prepaid], Known]:
             prepaid = {purse.farmer: usable_prepaid(purse) for purse in load_purses(conn)}
-            return load_shards(conn, file.file_id) if known is None else known, prepaid
+            found = load_shards(conn, file.file_id) if shards is None else shards
+            return found, prepaid, self._checker.known(conn)
 
-        shards, prepaid = self._context.database.read(work)
+        shards, prepaid, known = self._context.database.read(work)
         stored = [shard for shard in shards if shard.state is ShardState.STORED]
         return FileInfo(
             name=file.name,
@@ -175,6 +196,8 @@ class Files:
             created_at=file.created_at,
             ends_at=Timestamp(min((shard.agreement.end for shard in stored), default=0)),
             safe_until=file_safe_until(file.k, _keepings(file.segments, stored, prepaid)),
+            condition=file_condition(judge(file, stored, known)),
+            kept_until=known.kept_until.get(file.file_id),
         )
 
 
@@ -207,12 +230,13 @@ def _unanswered(conn: Connection) -> dict[bytes, Timestamp]:
     }
 
 
-def _shard_info(shard: ShardRecord, waiting: Mapping[bytes, Timestamp]) -> ShardInfo:
+def _shard_info(shard: ShardRecord, waiting: Mapping[bytes, Timestamp], known: Known) -> ShardInfo:
     return ShardInfo(
         segment=shard.segment,
         index=shard.index,
         farmer=shard.agreement.farmer,
         agreement=shard.agreement_id,
+        standing=standing(shard, known),
         outcome=shard.outcome,
         checked_at=shard.checked_at,
         unanswered_since=waiting.get(shard.agreement_id),

@@ -24,6 +24,7 @@ from node.db.renter_audits import (
     update_audit,
 )
 from node.db.renter_peers import count_lapse
+from node.db.renter_presence import record_presence
 from node.db.renter_purses import Purse, load_purse, load_purses, save_purse
 from node.db.renter_shards import mark_audited, record_checks
 from node.db.restoration import is_frozen
@@ -257,6 +258,7 @@ def close_audit(conn: Connection, audit: AuditRecord, decisions: Iterable[Decisi
     verdicts = [_LAPSES[decision.outcome] for decision in known if decision.outcome in _LAPSES]
     if purse is not None and verdicts:
         count_lapse(conn, purse.farmer, passed=all(verdicts))
+        record_presence(conn, purse.farmer, known)
 
 
 # What the farmer holds

@@ -17,6 +17,7 @@ from typing import BinaryIO, Final
 
 from node.db import Connection
 from node.db.renter_files import FileRecord, FileState, finish_file, insert_file, load_file
+from node.db.renter_repairs import set_keep
 from node.db.renter_segments import delete_segments
 from node.db.renter_shelf import renew_entry
 from node.erasure import MAX_SHARDS, Codec
@@ -37,7 +38,7 @@ from node.renter.suppliers import Suppliers
 from node.renter.upload import Uploader
 from node.segments import read_exactly, read_segments
 from node.tasks import all_of, end
-from payments.types import NodeId, Seconds
+from payments.types import NodeId, Seconds, Timestamp
 
 FILE_ID_BYTES: Final = 16
 GIVE_UP_SECONDS: Final = 5.0
@@ -48,7 +49,10 @@ UNDER_WAY: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is to be put: from where, under which name, in what shape, for how long."""
+    """What is to be put: from where, under which name, in what shape, how long agreements run.
+
+    kept_until: until when they are to be renewed; None: until it is removed.
+    """
 
     source: Path | BinaryIO
     name: str
@@ -57,6 +61,7 @@ class Wish:
     segment_size: int
     seconds: Seconds
     progress: Progress
+    kept_until: Timestamp | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +178,16 @@ class Putter:
 
         await all_of(carry() for _ in range(UNDER_WAY))
         await kept.forget(len(segments))
-        stored = await self._finish(record, reader, [segments[number] for number in sorted(segments)])
+        whole = [segments[number] for number in sorted(segments)]
+        stored = await self._finish(record, reader, whole, wish.kept_until)
         wish.progress(stored.size, stored.size)
         if uploader.dropped:
             self._tell_later(record.file_id)
         return Stored(stored, crew.farmers, tuple(uploader.faults), kept.used)
 
-    async def _finish(self, record: FileRecord, reader: "_Reader", segments: list[Segment]) -> FileRecord:
+    async def _finish(
+        self, record: FileRecord, reader: "_Reader", segments: list[Segment], kept_until: Timestamp | None
+    ) -> FileRecord:
         """Seal the manifest and declare the file stored: from here on it is acknowledged."""
         digest = reader.digest()
         manifest = File(record.name, reader.size, digest, record.created_at, tuple(segments))
@@ -194,6 +202,7 @@ class Putter:
 
         def work(conn: Connection) -> None:
             finish_file(conn, stored)
+            set_keep(conn, stored.file_id, kept_until)
             delete_segments(conn, stored.file_id)
             renew_entry(conn, stored.file_id, self._context.now())
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Self
 
@@ -13,7 +13,9 @@ from node.db import (
     renter_audits,
     renter_files,
     renter_peers,
+    renter_presence,
     renter_purses,
+    renter_repairs,
     renter_segments,
     renter_shards,
     renter_shelf,
@@ -23,6 +25,7 @@ from node.db import (
 from node.renter.accounts import Accounts
 from node.renter.audits import Audits
 from node.renter.channels import Channels
+from node.renter.checker import Checker
 from node.renter.context import Context, Keys
 from node.renter.deletions import Deletions
 from node.renter.examiner import Examiner
@@ -34,8 +37,12 @@ from node.renter.locks import Locks
 from node.renter.payments import Payments
 from node.renter.peers import Peers
 from node.renter.put import Putter
-from node.renter.reports import PaymentResult, Reconciled, TickReport
+from node.renter.renewals import Renewals
+from node.renter.repair import Repairs
+from node.renter.repair_reports import RepairResult
+from node.renter.reports import PaymentResult
 from node.renter.run import Run, Sleep
+from node.renter.run_reports import Reconciled, TickReport
 from node.renter.shelf import Shelf
 from node.renter.top_ups import TopUpRules, TopUps
 from node.transport import Patience, Transport
@@ -54,6 +61,8 @@ TABLES: Final[tuple[type[SQLModel], ...]] = (
     *renter_shards.TABLES,
     *renter_segments.TABLES,
     *renter_shelf.TABLES,
+    *renter_presence.TABLES,
+    *renter_repairs.TABLES,
     *restoration.TABLES,
     *renter_top_ups.TABLES,
 )
@@ -68,7 +77,8 @@ class Renter:
     """A renter on one chain. `database` (opened with TABLES) and `chain` stay the caller's to close.
 
     `locks` is a folder that all processes of this renter share; None when there is only one. `top_ups`: what
-    `run` may put into channels by itself; None: nothing.
+    `run` may put into channels by itself; None: nothing. `repair_cap`: bytes that its repairs may move in 24
+    hours; None: it repairs and renews nothing.
     """
 
     def __init__(
@@ -81,6 +91,7 @@ class Renter:
         locks: Path | None = None,
         patience: Patience | None = None,
         top_ups: TopUpRules | None = None,
+        repair_cap: int | None = None,
     ) -> None:
         self._transport = Transport(keys.node, clock, patience)
         self._outbox = Outbox(database, chain)
@@ -95,6 +106,9 @@ class Renter:
         self._deletions = Deletions(context, self.peers)
         self.shelf = Shelf(context, self.peers)
         self._putter = Putter(context, self.peers, accounts, self._deletions)
+        checker = Checker(context)
+        self.repairs = Repairs(context, self.peers, accounts, checker)
+        self.renewals = Renewals(context, self.peers, accounts, checker)
         self.files = Files(
             context,
             self._putter,
@@ -102,6 +116,7 @@ class Renter:
             self._deletions,
             payments=self.payments,
             shelf=self.shelf,
+            checker=checker,
         )
         self.audits = Audits(context, Examiner(context, accounts, self.channels), self.payments)
         self._run = Run(
@@ -114,6 +129,9 @@ class Renter:
             accounts=accounts,
             shelf=self.shelf,
             top_ups=TopUps(context, self.funding, self.exits, top_ups) if top_ups else None,
+            repairs=self.repairs,
+            renewals=self.renewals,
+            repair_cap=repair_cap,
         )
 
     @classmethod
@@ -127,9 +145,19 @@ class Renter:
         locks: Path | None = None,
         patience: Patience | None = None,
         top_ups: TopUpRules | None = None,
+        repair_cap: int | None = None,
     ) -> Self:
         """Make a renter and finish what a killed process left behind. Raises StorageError."""
-        renter = cls(database, chain, keys, clock=clock, locks=locks, patience=patience, top_ups=top_ups)
+        renter = cls(
+            database,
+            chain,
+            keys,
+            clock=clock,
+            locks=locks,
+            patience=patience,
+            top_ups=top_ups,
+            repair_cap=repair_cap,
+        )
         await renter.recover()
         return renter
 
@@ -162,6 +190,15 @@ class Renter:
         Raises ChainError, StorageError.
         """
         return await self._run.reconcile()
+
+    async def repair(
+        self, names: Iterable[str] | None = None, *, full: bool = False
+    ) -> tuple[RepairResult, ...]:
+        """Repair these files, or all, now, and tell farmers what has changed. See `Repairs.repair`."""
+        results = await self.repairs.repair(names, full=full)
+        await self._deletions.tell()
+        await self.shelf.deliver()
+        return results
 
     async def tick(self) -> TickReport:
         """Take one step of `run`."""

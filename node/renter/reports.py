@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from node.audit import Outcome
+from node.renter.health import Condition, SegmentHealth, Standing
 from payments.channel import Channel
 from payments.prices import Quote
 from payments.types import Amount, ChannelId, NodeId, Seconds, Timestamp
@@ -144,7 +145,11 @@ class ChannelInfo:
 
 @dataclass(frozen=True, slots=True)
 class FileInfo:
-    """A stored file. `ends_at`: when its first agreement ends; `safe_until`: see node.renter.safety."""
+    """A stored file. `ends_at`: when its first agreement ends; `safe_until`: see node.renter.safety.
+
+    condition: how its worst segment stands. kept_until: until when its agreements are to be renewed; None:
+    until it is removed.
+    """
 
     name: str
     size: int
@@ -155,6 +160,8 @@ class FileInfo:
     created_at: Timestamp
     ends_at: Timestamp
     safe_until: Timestamp
+    condition: Condition
+    kept_until: Timestamp | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +194,7 @@ class GetReport:
 
 @dataclass(frozen=True, slots=True)
 class ShardInfo:
-    """One shard of a file. `outcome` is that of its last decided audit, None before the first.
+    """One shard of a file, and how it stands. `outcome`: its last decided audit's, None before the first.
 
     unanswered_since: when the audit was opened that its farmer has not answered yet, if there is one.
     """
@@ -196,6 +203,7 @@ class ShardInfo:
     index: int
     farmer: NodeId
     agreement: bytes
+    standing: Standing
     outcome: Outcome | None
     checked_at: Timestamp | None
     unanswered_since: Timestamp | None
@@ -204,11 +212,16 @@ class ShardInfo:
 
 @dataclass(frozen=True, slots=True)
 class FileHealth:
-    """A file, its shards, and for each segment how many shards are not known to be lost."""
+    """A file, its shards, and how each of its segments stands."""
 
     file: FileInfo
     shards: tuple[ShardInfo, ...]
-    healthy: tuple[int, ...]
+    segments: tuple[SegmentHealth, ...]
+
+    @property
+    def healthy(self) -> tuple[int, ...]:
+        """How many shards of each segment count."""
+        return tuple(segment.healthy for segment in self.segments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,34 +274,3 @@ class AuditReport:
     def count(self, outcome: Outcome) -> int:
         """Count the results with this outcome."""
         return sum(result.outcome is outcome for result in self.results)
-
-
-@dataclass(frozen=True, slots=True)
-class TickReport:
-    """One step of `rent run`: audits and payments made in it, troubles met, when the next step is due.
-
-    `trouble` is a sentence where the chain could not be read, or a top-up was not made. `topped_up`: tokens
-    put into channels since the last step.
-    """
-
-    at: Timestamp
-    audits: tuple[AuditResult, ...]
-    payments: tuple[PaymentResult, ...]
-    faults: tuple[Fault, ...]
-    trouble: str
-    next_at: Timestamp
-    topped_up: Amount = Amount(0)  # noqa: RUF009 - a NewType is no call at run time
-
-
-@dataclass(frozen=True, slots=True)
-class Reconciled:
-    """How far a restored renter is.
-
-    found, removed: files that the copy did not know, or knew and that are removed by now. frozen: channels
-    in which nothing is signed, since their farmers have not answered. faults: who did not, and why.
-    """
-
-    found: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-    frozen: tuple[ChannelId, ...] = ()
-    faults: tuple[Fault, ...] = ()

@@ -20,7 +20,11 @@ from node.renter.faults import to_fault
 from node.renter.money import list_accounts, load_account
 from node.renter.payments import Payments
 from node.renter.peers import UNKNOWN, Peers
-from node.renter.reports import Fault, PaymentResult, Reconciled, TickReport
+from node.renter.renewals import Renewals, Renewed
+from node.renter.repair import Repairs
+from node.renter.repair_reports import RepairResult
+from node.renter.reports import Fault, PaymentResult
+from node.renter.run_reports import Reconciled, TickReport
 from node.renter.shelf import Shelf
 from node.renter.top_ups import ToppedUp, TopUps
 from node.tasks import all_of, end
@@ -49,7 +53,10 @@ class Run:
         deletions: Deletions,
         accounts: Accounts,
         shelf: Shelf,
+        repairs: Repairs,
+        renewals: Renewals,
         top_ups: TopUps | None = None,
+        repair_cap: int | None = None,
     ) -> None:
         self._context = context
         self._peers = peers
@@ -61,6 +68,11 @@ class Run:
         self._shelf = shelf
         self._top_ups = top_ups
         self._topping: asyncio.Task[ToppedUp] | None = None
+        self._repairs = repairs
+        self._renewals = renewals
+        self._repair_cap = repair_cap
+        self._repairing: asyncio.Task[object] | None = None
+        self._repaired: list[RepairResult] = []
 
     async def tick(self) -> TickReport:
         """Take one step: open transactions, the chain's news, what is due, payments at the end, deletions."""
@@ -74,9 +86,11 @@ class Run:
             trouble = str(error)  # audits go on with the deposits known
         topped = self._top_up()
         examined = await self._audits.audit_due()
+        renewed = Renewed() if self._repair_cap is None else await self._renewals.renew()
+        repaired = self._repair()
         paid = await self._payments.pay_outstanding(self._done_with())
         await self._deletions.give_up_dead_puts()
-        untold = await self._deletions.tell()
+        untold = await self._deletions.tell_on()
         await self._shelf.deliver()
         now = self._context.now()
         wanted = self._audits.next_at()
@@ -85,10 +99,12 @@ class Run:
             at=now,
             audits=examined.results,
             payments=paid,
-            faults=(*examined.faults, *untold),
+            faults=(*examined.faults, *renewed.faults, *untold),
             trouble=trouble or topped.trouble,
             next_at=Timestamp(latest if wanted is None else max(now + 1, min(wanted, latest))),
             topped_up=topped.amount,
+            repairs=repaired,
+            renewed=renewed.count,
         )
 
     async def reconcile(self) -> Reconciled:
@@ -133,6 +149,18 @@ class Run:
         except (ChainError, SignerError) as error:
             return ToppedUp(trouble=str(error))
 
+    def _repair(self) -> tuple[RepairResult, ...]:
+        """Say what was repaired since the last step, and look for more: audits do not wait for it."""
+        if self._repair_cap is None:
+            return ()
+        if self._repairing is None or self._repairing.done():
+            if self._repairing is not None:
+                self._repairing.result()
+            work = self._repairs.repair(cap=self._repair_cap, on_result=self._repaired.append)
+            self._repairing = asyncio.create_task(work)
+        told, self._repaired[:] = tuple(self._repaired), []
+        return told
+
     async def run(
         self, stop: asyncio.Event, sleep: Sleep, on_tick: Callable[[TickReport], None]
     ) -> tuple[PaymentResult, ...]:
@@ -144,9 +172,8 @@ class Run:
         return await self._payments.pay_outstanding()
 
     async def close(self) -> None:
-        """End what goes on beside the steps: a top-up that is queued is sent by the next run."""
-        if self._topping is not None:
-            await end([self._topping])
+        """End what goes on beside the steps: the next run sends what is queued and repairs the rest."""
+        await end([task for task in (self._topping, self._repairing) if task is not None])
 
     def _done_with(self) -> set[NodeId]:
         """Farmers that are owed something and store nothing that is to be audited any more."""

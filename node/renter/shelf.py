@@ -21,6 +21,7 @@ from node.db.renter_files import (
     set_file_state,
 )
 from node.db.renter_peers import PeerRecord, load_peer, load_peers, save_peer
+from node.db.renter_repairs import load_keeps, set_keep
 from node.db.renter_shards import ShardRecord, ShardState, delete_later, insert_shards, load_shards
 from node.db.renter_shelf import list_due, load_version, note_kept, save_version
 from node.db.restoration import ask_later, list_unasked, mark_restored, note_asked
@@ -181,6 +182,7 @@ def _content(conn: Connection, entry: bytes) -> dict[str, Any]:
         "size": file.size,
         "sha256": file.sha256.hex(),
         "created_at": file.created_at,
+        "kept_until": load_keeps(conn).get(entry),
         "shape": [file.k, file.n, file.segments],
         "manifest": file.manifest.hex(),
         "shards": [_pack(shard) for shard in shards],
@@ -251,6 +253,7 @@ def _take_file(conn: Connection, context: Context, entry: bytes, content: dict[s
     )
     shards = [_unpack(context, entry, *packed) for packed in content["shards"]]
     insert_file(conn, file)
+    set_keep(conn, entry, content.get("kept_until"))
     if shards:
         insert_shards(conn, shards)
 

@@ -192,7 +192,8 @@ class Uploader:
 
         def work(conn: Connection) -> None:
             share_prepaid_among(conn, [one.record for one in signed], now)
-            countersign_shards(conn, {one.record.agreement_id: one.signature for one in signed})
+            signatures = {one.record.agreement_id: one.signature for one in signed}
+            countersign_shards(conn, signatures, job.state)
             if sealed is not None:
                 insert_segment(conn, _segment_record(job, sealed, now))
 

@@ -102,6 +102,14 @@ class Window:
             yield chunk[max(0, part.start - at) : part.stop - at]
             at += len(chunk)
 
+    def shards(self) -> dict[int, memoryview]:
+        """Return the shards that have come of a whole segment, k or more: padding is zeros, and nobody's."""
+        (stripe,) = self.stripes
+        found, segment = self.found[stripe], self.segment
+        padding = memoryview(bytes(stripe.length))
+        empty = range(-(-segment.ciphertext_length // stripe.length), segment.k)
+        return dict.fromkeys(empty, padding) | found
+
     def close(self) -> None:
         """Give the memory back; whoever still has a view of it cannot use it any more."""
         self.found = {}

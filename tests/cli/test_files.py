@@ -183,7 +183,8 @@ def test_smallest_files_come_back_through_pipes(shop: Market, size: int) -> None
 def test_ls_and_stat_need_no_password(shop: Market) -> None:
     assert "story.bin" in shop.renter("ls", env={"TITHE_PASSWORD_FILE": None}).out
     health = shop.renter("stat", "story.bin", "--json", env={"TITHE_PASSWORD_FILE": None}).json
-    assert health["healthy"] == [FARMERS]
+    (segment,) = health["segments"]
+    assert (segment["healthy"], segment["missing"], health["repairs"]) == (FARMERS, [], [])
     assert "300 kB in 1 segment" in shop.renter("stat", "story.bin").out
 
 
@@ -366,6 +367,27 @@ def test_rent_run_steps_until_it_is_stopped(shop: Market) -> None:
         process.communicate()
 
 
+def test_a_lost_shard_is_made_anew_with_another_farmer(shop: Market) -> None:
+    renter = shop.renter
+    (renter.folder / "mended.bin").write_bytes(CONTENT[:5_000])
+    renter("put", "mended.bin", "--k", "1", "--n", "2")
+    first, second = renter("stat", "mended.bin", "--json").json["shards"]
+    for farm in shop.farms:
+        for path in (farm.tithe.home / "farm" / "shards").rglob(f"{first['agreement'][2:]}.shard"):
+            path.unlink()
+    renter("audit", "mended.bin", expect=1)
+    assert "weak" in renter("ls").out
+    assert "1 shard to be made anew" in renter("stat", "mended.bin").out
+    (told,) = renter("repair", "--yes", "--json").json["repairs"]
+    assert (told["ending"], told["rebuilt"]) == ("REPAIRED", 1)
+    holders = {shard["farmer"] for shard in renter("stat", "mended.bin", "--json").json["shards"]}
+    assert second["farmer"] in holders
+    assert first["farmer"] not in holders
+    renter("get", "mended.bin", "-o", "mended.back")
+    assert (renter.folder / "mended.back").read_bytes() == CONTENT[:5_000]
+    renter("rm", "mended.bin")
+
+
 def test_lost_and_unreachable_shards_are_told(shop: Market) -> None:
     lost, gone = shop.farms[1], shop.farms[2]
     for shard in (lost.tithe.home / "farm" / "shards").rglob("*.shard"):
@@ -382,6 +404,37 @@ def test_lost_and_unreachable_shards_are_told(shop: Market) -> None:
     out = shop.renter.folder / "rescued.bin"
     shop.renter("get", "story.bin", "-o", out)
     assert out.read_bytes() == CONTENT
+
+
+def test_a_repair_is_planned_and_shown_and_needs_farmers(shop: Market) -> None:
+    renter = shop.renter
+    stat = renter("stat", "story.bin")
+    assert "good: 2 of 3 shards" in stat.out
+    assert "none is due" in stat.out
+    assert "Nothing is to be repaired" in renter("repair", "--dry-run").err
+    (plan,) = renter("repair", "--full", "--dry-run", "--json").json["plans"]
+    assert (plan["file"], plan["health"]["missing"]) == ("story.bin", [plan["health"]["missing"][0]])
+    assert "--yes" in renter("repair", "--full", expect=1).error
+    assert "no funded farmer is left" in renter("repair", "--full", "--yes", expect=1).error
+    assert renter("repair", "--json").json["repairs"] == []
+    (listed,) = renter("ls", "--json").json
+    assert listed["condition"] == "GOOD"
+
+
+def test_until_when_a_file_is_kept_is_the_owners_to_say(shop: Market) -> None:
+    def kept() -> int | None:
+        until: int | None = shop.renter("ls", "--json").json[0]["kept_until"]
+        return until
+
+    assert kept() is None
+    shop.renter("keep", "story.bin", "--for", "400d")
+    until = kept()
+    assert until is not None
+    assert abs(until - time.time() - 400 * 86_400) < 600
+    assert "you remove it" in shop.renter("keep", "story.bin", "--forever").out
+    assert kept() is None
+    assert "--forever" in shop.renter("keep", "story.bin", expect=2).error
+    assert "no file" in shop.renter("keep", "nothing", "--forever", expect=1).error
 
 
 def test_removed_file_is_gone_and_who_could_not_be_told_is_named(shop: Market) -> None:

@@ -39,6 +39,8 @@ from tests.kill_matrix.actors import PATIENCE, STORED, Opened
 TOKEN: Final = 10**18
 SIZE: Final = 3_000
 ROUNDS: Final = 100
+BRIEF: Final = "brief "
+"""What the names of files begin with whose agreements end soon."""
 
 
 def serving(opened: Opened) -> list[Account]:
@@ -61,6 +63,13 @@ async def fund(opened: Opened) -> None:
     held = max((one.channel.deposit for one in serving(opened)), default=0)
     funding = opened.renter.funding
     await funding.fund(await funding.plan(amount=Amount(held + 10 * TOKEN)))
+
+
+async def fund_one(opened: Opened, url: str) -> None:
+    """Open a channel to the farmer that listens there."""
+    peer = await opened.renter.peers.add(url)
+    funding = opened.renter.funding
+    await funding.fund(await funding.plan([peer.node], amount=Amount(10 * TOKEN)))
 
 
 async def fund_dearly(opened: Opened) -> None:
@@ -101,6 +110,36 @@ async def ask(opened: Opened) -> None:
 async def put(opened: Opened, name: str = "") -> None:
     source, called = io.BytesIO(secrets.token_bytes(SIZE)), name or secrets.token_hex(8)
     await opened.renter.files.put(source, called, k=1, n=1, segment_size=SIZE, seconds=STORED)
+
+
+async def put_briefly(opened: Opened, name: str) -> None:
+    """Store a file whose agreements end soon, and want it for ever; the one before is not wanted any more."""
+    for file in opened.renter.files.ls():
+        if file.name.startswith(BRIEF):
+            await opened.renter.files.rm(file.name)
+    source = io.BytesIO(secrets.token_bytes(SIZE))
+    await opened.renter.files.put(source, BRIEF + name, k=1, n=1, seconds=Seconds(3_600))
+    await keep(opened, BRIEF + name)
+
+
+async def put_twice(opened: Opened, name: str) -> None:
+    """Store a file with both farmers."""
+    source = io.BytesIO(secrets.token_bytes(SIZE))
+    await opened.renter.files.put(source, name, k=1, n=2, seconds=STORED)
+
+
+async def keep(opened: Opened, name: str) -> None:
+    await opened.renter.files.keep(name, None)
+
+
+async def renew(opened: Opened) -> None:
+    """Renew what is due, after what a killed one has left is gone on with."""
+    await opened.renter.repair()
+    await opened.renter.renewals.renew()
+
+
+async def repair(opened: Opened, name: str) -> None:
+    await opened.renter.repair([name])
 
 
 async def audit(opened: Opened) -> None:

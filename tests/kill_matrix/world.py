@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from node.demo.offers import farmer_config
 from node.demo.processes import ProcessFarmer
+from node.farmer.config import FarmerConfig
 from node.home import Home
 from node.identity import NodeKey
-from payments.types import MAX_AMOUNT, Amount
+from payments.types import MAX_AMOUNT, Address, Amount
 from payments.vouchers import SigningKey, channel_salt
 from settlement.client import Chain
 from settlement.copies import copy_database
@@ -65,6 +66,7 @@ class World:
         self.tower_gas_key = new_key()
         self.tower_port = lasting_port()
         self.tower_skew = 0
+        self.spare = ""
         self.deployment = asyncio.run(self._found())
         self.seen = SeenChain(
             self.anvil.url, self.deployment.chain_id, self.deployment.contract, self.deployment.token
@@ -83,12 +85,14 @@ class World:
         self.url = ""
         self.before: Evidence | None = None
         self._farmer = DaemonProcess(self.context, farm)
+        self._spare = DaemonProcess(self.context, farm)
         self._signatures: set[tuple[Signed, bytes]] = set()
 
     def close(self) -> None:
         """End all processes."""
         self.stop_farmer()
         self.tower.stop()
+        self._spare.stop()
         self.anvil.stop()
 
     # The farmer
@@ -99,6 +103,17 @@ class World:
         url = self._farmer.start(role, self.gas_key.secret, meddler=meddler)
         self.url = url or self.url
         return url is not None
+
+    def start_spare(self) -> str:
+        """Start another farmer, which nobody kills; where it listens."""
+        home = Home(self.folder / "spare")
+        home.root.mkdir(exist_ok=True)
+        asyncio.run(self._set_up(home, new_key().address))
+        replace(FarmerConfig.load(home.farm_config), port=lasting_port()).save(home.farm_config)
+        role = Role(home.root, self.chain_file, None, self.skew)
+        url = self._spare.start(role, self.gas_key.secret)
+        assert url is not None
+        return url
 
     def order(self, what: str) -> bool:
         """Have the farmer do something by itself; whether it has lived to say that it is done."""
@@ -202,7 +217,13 @@ class World:
         return [read_renter(path)] if _complete(path, "renter_shard") else []
 
     def _farmers(self) -> list[Books]:
-        return [read_farmer(self.money)] if _complete(self.money, "farmer_agreement") else []
+        spare = Home(self.folder / "spare").farm_state(self.deployment.folder).money
+        books = {"farmer": self.money, "spare": spare}
+        return [
+            replace(read_farmer(path), name=name)
+            for name, path in books.items()
+            if _complete(path, "farmer_agreement")
+        ]
 
     def tamper(self, path: Path, statement: str, *values: object) -> int:
         """Change a node's books behind its back; how many rows."""
@@ -221,6 +242,10 @@ class World:
                 await give(rpc, key.address, GAS_MONEY)
             await self.give_tokens(chain, self.payer)
             return record
+
+    async def _set_up(self, home: Home, payee: Address) -> None:
+        async with await Chain.connect(self.deployment.url, self.deployment) as chain:
+            ProcessFarmer(home.root.name, home.root, chain, payee, self.gas_key)
 
     async def _fund_coldly(self, life: int) -> None:
         signer = SigningKey(bytes.fromhex((self.renter / "keys").read_text().split()[1]))

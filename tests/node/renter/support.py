@@ -135,6 +135,7 @@ class Village:
     top_ups: TopUpRules | None = None
     books: Place | None = None
     """Where the renter's books are, if not in its folder."""
+    repair_cap: int | None = None
     renter: Renter = field(init=False)
     database: Database = field(init=False)
 
@@ -150,6 +151,7 @@ class Village:
             locks=self.folder / "locks",
             patience=QUICK,
             top_ups=self.top_ups,
+            repair_cap=self.repair_cap,
         )
         return self.renter
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from node.db.farmer import list_books
 from node.db.renter_audits import load_open_audits
 from node.db.renter_shards import load_farmer_shards
-from node.renter.reports import TickReport
 from node.renter.run import IDLE_SECONDS
+from node.renter.run_reports import TickReport
 from tests.node.renter.support import DEADLINE, INTERVAL, Neighbour, Village, content, tell
 
 DATA = content(40_000)

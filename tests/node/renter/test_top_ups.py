@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from node.db.renter_top_ups import sum_top_ups
-from node.renter.reports import TickReport
+from node.renter.run_reports import TickReport
 from node.renter.targets import within
 from node.renter.top_ups import DAY, TopUpRules
 from payments.types import Amount, Seconds
