@@ -209,7 +209,7 @@ class Transport:
         With a `proposal` that is agreed on first, and only then the bytes leave.
         """
         proposed = dump(proposal) if proposal else b""
-        request = _Request("PUT", path, answer.limit, data_root, shard, progress, proposed)
+        request = _Request("PUT", path, answer.limit, data_root, shard, progress, proposal=proposed)
         return _parse(target.node, answer, await self._perform(target, request))
 
     async def read(

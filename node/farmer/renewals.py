@@ -30,9 +30,9 @@ async def propose(
     held = farm.database.read(lambda conn: _held(conn, terms))
     if held is None:
         return proposed
-    name, length = agreement_id(farm.domain, terms), terms.shard_length
+    upload = agreements.Upload(agreement_id(farm.domain, terms), terms.shard_length, _pieces(farm, held))
     try:
-        return await agreements.receive(farm, node, name, length=length, chunks=_pieces(farm, held))
+        return await agreements.receive(farm, node, upload)
     except NodeError as fault:  # it is to be sent after all
         log.warning("renewal_failed code=%s agreement=%s", fault.code, held.id.hex())
         return proposed

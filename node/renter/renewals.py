@@ -17,7 +17,7 @@ from node.db.renter_repairs import load_keeps
 from node.db.renter_shards import (
     ShardRecord,
     ShardState,
-    countersign_shard,
+    countersign_shards,
     load_shards,
     propose_shard,
     set_shard_state,
@@ -162,7 +162,7 @@ class Renewals:
             set_shard_state(conn, [record.agreement_id], ShardState.DELETING)
         else:
             share_prepaid(conn, record, self._context.now())
-            countersign_shard(conn, record.agreement_id, signature, ShardState.REBUILT)
+            countersign_shards(conn, {record.agreement_id: signature}, ShardState.REBUILT)
 
     async def _succeed(self, file_id: bytes) -> int:
         master = self._context.keys.master

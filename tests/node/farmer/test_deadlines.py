@@ -202,7 +202,7 @@ def test_what_is_worse_while_a_payer_closes_is_said_to_be(
     changes: dict[str, object], fault: str | None, code: str, level: Level
 ) -> None:
     vitals = replace(HEALTHY, **changes)  # type: ignore[arg-type]
-    (finding,) = examine(CONFIG, vitals, Condition(running=True, chain_fault=fault))
+    (finding,) = examine(CONFIG, vitals, Condition(True, SOUND, chain_fault=fault))
     assert (finding.code, finding.level) == (code, level)
 
 
