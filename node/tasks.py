@@ -44,6 +44,15 @@ async def end(tasks: Iterable["asyncio.Task[Any]"]) -> None:
         await asyncio.wait(running)
 
 
+async def finish(task: "asyncio.Future[T]") -> T:
+    """Wait for what must not be left half done: whoever is cancelled meanwhile waits for its end too."""
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+
+
 async def repeat(
     name: str,
     step: Callable[[], Awaitable[object]],

@@ -27,7 +27,7 @@ from node.renter.reads import Reads
 from node.renter.reports import Fault, Progress
 from node.renter.window import Memory, Window, cost_of
 from node.segments import Part, parts_covering
-from node.tasks import end
+from node.tasks import end, finish
 from payments.types import Amount
 
 T = TypeVar("T")
@@ -232,10 +232,5 @@ def _hash_kept(output: Output) -> Digest:
 
 
 async def _beside(work: Callable[..., T], *arguments: object) -> T:
-    """Run something beside the event loop; whoever is cancelled waits for its end, as it uses our memory."""
-    task = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
+    """Run something beside the event loop, to its end: it uses our memory."""
+    return await finish(asyncio.ensure_future(asyncio.to_thread(work, *arguments)))

@@ -18,6 +18,7 @@ from node.renter.accounts import ARREARS, UNAGREED, Accounts, agreement_path
 from node.renter.context import Context
 from node.renter.errors import NoOpenChannel
 from node.renter.money import Account, Payment
+from node.tasks import finish
 from node.transport import PeerRefused
 from payments.prices import read_price
 from payments.types import NodeId
@@ -95,7 +96,7 @@ class Reads:
                     if not verify_range(data, leaves, terms.shard_length, proof, terms.data_root):
                         raise WrongShard(terms.farmer, offset, length, terms.data_root)
                     listener.take(data)
-                    await asyncio.shield(self._book(payment))
+                    await finish(self._book(payment))
                     return
 
     async def settle(self) -> None:
@@ -115,7 +116,7 @@ class Reads:
         return await self._accounts.reconciled(account)
 
     def _book(self, payment: Payment) -> "asyncio.Task[None]":
-        """Book a step that has come; it is queued before this channel's next voucher can be."""
+        """Book a step that has come: before anybody's next voucher in this channel."""
 
         async def work() -> None:
             rise = await self._accounts.record_read(payment)

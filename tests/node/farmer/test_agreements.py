@@ -397,6 +397,7 @@ def test_shards_the_books_do_not_know_are_left_alone(
             await rig.daemon.stop()
             for ending in ("", "-wal", "-shm"):
                 (tmp_path / f"money.db{ending}").unlink(missing_ok=True)
+            (tmp_path / "copies").rename(tmp_path / "copies before")
             await rig.restart()
             assert "shards_unknown count=1" in caplog.text
             assert files(rig) == [".shard", ".tree"]

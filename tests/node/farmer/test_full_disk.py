@@ -12,6 +12,7 @@ from tests.disks import files_of_at_most
 from tests.node.farmer.support import Renter, Rig, content, refusal, run
 
 DATA = content(60_000)
+OTHER = content(60_000, "another shard")
 PAID = 10**6
 
 
@@ -37,8 +38,8 @@ ACTS: dict[str, Act] = {
     "voucher": lambda scene: scene.renter.pay(scene.renter.voucher(2 * PAID)),
     "audit": audit,
     "agreement": lambda scene: scene.renter.propose(scene.wanted),
-    "shard": lambda scene: scene.renter.upload(scene.proposed, DATA),
-    "read": lambda scene: scene.renter.read(scene.stored, 0, 9, scene.renter.voucher(100 * PAID)),
+    "shard": lambda scene: scene.renter.upload(scene.proposed, OTHER),
+    "read": lambda scene: scene.renter.read(scene.stored, 0, 1024, scene.renter.voucher(2_000 * PAID)),
 }
 
 
@@ -48,7 +49,7 @@ def test_nothing_is_acknowledged_that_is_not_on_disk(tmp_path: Path, act: Act) -
         async with rig.renter() as renter:
             stored = await renter.store(DATA)
             before = await renter.pay(renter.voucher(PAID))
-            proposed, wanted = [await renter.agree(DATA, step=stored.step + n) for n in (1, 2)]
+            proposed, wanted = [await renter.agree(OTHER, step=stored.step + n) for n in (1, 2)]
             await renter.propose(proposed)
             scene = Scene(renter, stored, proposed, wanted)
             with files_of_at_most(4_096):

@@ -192,6 +192,7 @@ def test_a_cancelled_get_leaves_no_file(tmp_path: Path) -> None:
     assert not [path for path in tmp_path.iterdir() if "out" in path.name]
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_what_a_get_has_paid_is_no_more_than_asked(tmp_path: Path) -> None:
     async def story(place: Village) -> None:
         await stored(place, k=2, n=5)

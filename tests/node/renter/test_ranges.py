@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from node.db.stats import Statistics
-from node.renter import download, pace
 from node.renter.errors import FileUnavailable, RangeOutOfFile
 from tests.node.renter.support import Village, content, tell
 
@@ -29,13 +28,6 @@ async def read(place: Village, offset: int, length: int | None) -> bytes:
     return out.getvalue()
 
 
-@pytest.fixture
-def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slow machine is no reason to ask other farmers."""
-    monkeypatch.setattr(download, "QUIET_SECONDS", 60.0)
-    monkeypatch.setattr(pace, "LEAST", 60.0)
-
-
 def counters(place: Village) -> list[Statistics]:
     return [one.farmer.farm.stats for one in place.farmers]
 
@@ -45,7 +37,7 @@ def sold(counted: list[Statistics]) -> int:
     return sum(one.totals.get("bytes_sold", 0) for one in counted)
 
 
-@pytest.mark.usefixtures("_unhurried")
+@pytest.mark.usefixtures("unhurried")
 def test_any_range_comes_back_and_reads_no_more_than_its_chunks(tmp_path: Path) -> None:
     dice = random.Random(7)
     edges = [(0, 1), (65_535, 2), (SEGMENT - 1, 2), (len(DATA) - 1, 1), (0, 0), (len(DATA), 0), (5, None)]
@@ -65,7 +57,7 @@ def test_any_range_comes_back_and_reads_no_more_than_its_chunks(tmp_path: Path) 
     tell(tmp_path, story, farmers=6)
 
 
-@pytest.mark.usefixtures("_unhurried")
+@pytest.mark.usefixtures("unhurried")
 def test_a_range_whose_farmers_are_gone_is_decoded_from_the_same_range_of_k_others(tmp_path: Path) -> None:
     async def story(place: Village) -> None:
         await stored(place)
