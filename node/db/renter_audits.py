@@ -165,6 +165,13 @@ def load_open_audits(conn: Connection, channel_id: ChannelId | None = None) -> t
     return _load_audits(conn, query)
 
 
+def find_audit(conn: Connection, channel_id: ChannelId, total: Amount) -> AuditRecord | None:
+    """The newest audit of a channel whose conditional voucher is of this total."""
+    query = select(_AUDITS).where(_AUDITS.c.channel_id == channel_id, _AUDITS.c.total == total)
+    found = _load_audits(conn, query.order_by(_AUDITS.c.opened_at.desc()).limit(1))
+    return found[0] if found else None
+
+
 def load_decisions(conn: Connection, audit_id: bytes) -> tuple[Decision, ...]:
     """The outcomes known of an audit's items."""
     query = select(_ITEMS).where(_ITEMS.c.audit_id == audit_id, _ITEMS.c.outcome.is_not(None))

@@ -26,7 +26,16 @@ from node.messages import (
 from node.renter.arrears import book_as_paid, prepaid_of, total_due, unpaid_time
 from node.renter.context import Context
 from node.renter.errors import NotReconciled, UnknownChannel
-from node.renter.money import Account, list_accounts, load_account, recall_paid, recall_proven, reissue
+from node.renter.money import (
+    Account,
+    find_claimed,
+    list_accounts,
+    load_account,
+    pass_audit,
+    recall_paid,
+    recall_proven,
+    reissue,
+)
 from node.renter.peers import Peers
 from node.renter.reports import ChannelInfo
 from node.transport import PeerBrokeRules, PeerRefused
@@ -40,6 +49,7 @@ from settlement.watcher import News, Watcher
 
 FORGOTTEN: Final = frozenset({"UNKNOWN_CHANNEL", "NO_CHANNEL"})
 """The farmer does not know the channel: it was never presented, or the farmer lost its books."""
+ON_CHAIN: Final = "proven to the contract"
 MOST_LIVES: Final = 64
 """Salts tried when a channel is adopted."""
 
@@ -60,8 +70,9 @@ class Channels:
         news = await self._watcher.poll()
         await self._watcher.acknowledge(news.effects)
         await self._adopt()
-        if self._context.database.read(awaits_chain):
-            await self._context.database.write(note_chain_read)
+        database, now = self._context.database, self._context.now()
+        if database.read(_has_news):
+            await database.write(lambda conn: _believe(conn, now))
         return news
 
     def list(self) -> tuple[ChannelInfo, ...]:
@@ -218,6 +229,18 @@ class Channels:
                 found.append(Purse(channel.id, farmer, life))
         if found:
             await context.database.write(lambda conn: _save_new(conn, found))
+
+
+def _has_news(conn: Connection) -> bool:
+    return bool(find_claimed(conn)) or awaits_chain(conn)
+
+
+def _believe(conn: Connection, now: Timestamp) -> None:
+    """Pass what a farmer has proven to the contract only; a restored renter has read the chain now."""
+    for audit in find_claimed(conn):
+        pass_audit(conn, audit.audit_id, now, ON_CHAIN)
+    if awaits_chain(conn):
+        note_chain_read(conn)
 
 
 def _infos(conn: Connection, context: Context) -> Iterable[ChannelInfo]:

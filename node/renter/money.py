@@ -16,6 +16,7 @@ from node.db.renter_audits import (
     AuditRecord,
     Decision,
     decide_items,
+    find_audit,
     group_decisions,
     insert_audit,
     load_audit,
@@ -245,6 +246,21 @@ def pass_audit(conn: Connection, audit_id: bytes, now: Timestamp, reason: str) -
     passed = [Decision(item.agreement, Outcome.PASSED, reason, now) for item in audit.challenge.items]
     close_audit(conn, replace(audit, tries=(*audit.tries, Try(now, Answer.PROVEN))), passed)
     return Amount(after.earned - account.channel.earned)
+
+
+def find_claimed(conn: Connection) -> list[AuditRecord]:
+    """Find the audits that were proven to the contract and not to us.
+
+    A channel out of which more was claimed than was ever paid or accepted has paid a conditional voucher, and
+    the contract asks for its proof.
+    """
+    found = []
+    for account in list_accounts(conn):
+        channel, purse = account.channel, account.purse
+        if channel.claimed > max(purse.paid_total, channel.accepted):
+            audit = find_audit(conn, channel.id, channel.claimed)
+            found += [audit] if audit else []
+    return found
 
 
 def close_audit(conn: Connection, audit: AuditRecord, decisions: Iterable[Decision]) -> None:

@@ -85,20 +85,25 @@ def _is_signed(evidence: Evidence, voucher: Signed, signer: bytes) -> bool:
 
 
 def one_audit_one_increment(evidence: Evidence) -> Breaches:
-    """ONE_AUDIT_ONE_INCREMENT: a channel has earned its passed audits, each once, and paid reads."""
+    """ONE_AUDIT_ONE_INCREMENT: a channel has earned its passed audits, each once, and paid reads.
+
+    More may have been claimed by the proof of an open audit that the renter has not heard of yet.
+    """
     for renter in evidence.renters:
         conditions = Counter(audit.condition for audit in renter.audits)
         if any(times > 1 for times in conditions.values()):
             yield f"{renter.name} has asked for one proof twice"
-        audited = Counter[bytes]()
+        audited, waiting = Counter[bytes](), Counter[bytes]()
         for audit in renter.audits:
             audited[audit.channel] += sum(audit.passed.values())
+            waiting[audit.channel] += audit.step if audit.open else 0
             if audit.passed and sum(audit.passed.values()) != audit.step:
                 yield f"{renter.name} passed a part of an audit"
         for channel, side in renter.sides.items():
             reads = sum(price for farmer in evidence.farmers for price in farmer.reads.get(channel, ()))
             earned, least = max(side.accepted, side.claimed), audited[channel]
-            if not least <= earned <= least + reads + evidence.extras:
+            proven = waiting[channel] if side.claimed > side.accepted else 0
+            if not least <= earned <= least + reads + evidence.extras + proven:
                 yield f"{renter.name} says {earned} is earned: audits {least}, reads {reads}"
 
 

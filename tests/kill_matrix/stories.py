@@ -745,6 +745,7 @@ STORIES: Final = (
         "repair",
         (
             "commit node.renter.repair:Repairs._reserve",
+            "commit node.renter.upload:Uploader._redirect",
             "commit node.renter.repair:Repairs._succeed",
         ),
         deeds.repair,

@@ -8,7 +8,7 @@ import pytest
 
 from node.audit import Outcome
 from node.db.farmer import list_books
-from node.db.renter_audits import load_open_audits
+from node.db.renter_audits import find_audit, load_decisions, load_open_audits
 from node.db.renter_shards import load_farmer_shards
 from node.renter.errors import FileUnavailable, UnknownFile
 from node.renter.reports import AuditReport, Trouble
@@ -153,6 +153,35 @@ def test_an_absent_farmer_is_offline_and_catches_up_later(tmp_path: Path) -> Non
         assert still_open(place) == 0
 
     tell(tmp_path, story, farmers=2)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["open", "given up"])
+def test_proof_that_only_the_contract_has_seen_passes_the_audit(tmp_path: Path, *, late: bool) -> None:
+    async def story(place: Village) -> None:
+        await stored(place, n=1)
+        (farmer,) = place.farmers
+        assert farmer.wire
+        farmer.wire.lose_answers.append(AUDIT)
+        await place.renter.audits.audit()
+        if late:
+            place.clock.pass_time(DEADLINE)
+            assert of(await place.renter.audits.audit(), farmer) == {"OFFLINE": 3}
+        assert place.earned(farmer.node) == 0
+        (info,) = place.renter.channels.list()
+        await place.renter.exits.send(await place.renter.exits.plan_close([info.channel.id]))
+        await farmer.farmer.follow()
+        await farmer.farmer.collect(everything=True)
+        await place.renter.channels.refresh()
+        total = Amount(step(place, farmer.node))
+        assert place.renter.channels.show(info.channel.id).channel.claimed == total
+        assert still_open(place) == 0
+        audit = place.database.read(lambda conn: find_audit(conn, info.channel.id, total))
+        assert audit is not None
+        decisions = place.database.read(lambda conn: load_decisions(conn, audit.audit_id))
+        assert [one.outcome for one in decisions] == [Outcome.PASSED] * 3
+        assert place.renter.peers.lapses()[farmer.node] == 0
+
+    tell(tmp_path, story, farmers=1, wired=True)
 
 
 def test_an_absent_farmer_is_given_up_when_its_window_has_closed(tmp_path: Path) -> None:
