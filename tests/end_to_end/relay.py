@@ -14,6 +14,8 @@ from typing import Self
 
 CHUNK = 65_536
 HEAD_END = b"\r\n\r\n"
+GO_ON = b"HTTP/1.1 100 "
+"""Asks for the body of a request: not its answer yet."""
 
 
 class Moment(Enum):
@@ -130,7 +132,7 @@ class Relay:
                 continue
             caught.append(trap)
             if trap.moment is not Moment.ASKED:
-                await _send(onward, await _whole(data, reader))
+                await _pass_whole(data, reader, onward)
             if trap.moment is not Moment.ANSWERED:
                 await trap.spring()
                 return
@@ -148,7 +150,7 @@ class Relay:
 
 async def _answer(answers: asyncio.StreamReader, writer: asyncio.StreamWriter, caught: list[Trap]) -> None:
     while data := await answers.read(CHUNK):
-        if caught:
+        if caught and not (data.startswith(GO_ON) and data.endswith(HEAD_END)):
             await caught[0].spring()
             return
         await _send(writer, data)
@@ -159,20 +161,22 @@ async def _send(writer: asyncio.StreamWriter, data: bytes) -> None:
     await writer.drain()
 
 
-async def _whole(data: bytes, reader: asyncio.StreamReader) -> bytes:
-    """Read the rest of a request that has begun."""
+async def _pass_whole(data: bytes, reader: asyncio.StreamReader, onward: asyncio.StreamWriter) -> None:
+    """Pass on a request that has begun, to its end: its body may wait until it is asked for."""
+    await _send(onward, data)
     while HEAD_END not in data:
-        data += await _more(reader)
+        data += await _pass_more(reader, onward)
     head = data[: data.index(HEAD_END)]
     length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
     whole = len(head) + len(HEAD_END) + (int(length[1]) if length else 0)
-    while len(data) < whole:
-        data += await _more(reader)
-    return data
+    passed = len(data)
+    while passed < whole:
+        passed += len(await _pass_more(reader, onward))
 
 
-async def _more(reader: asyncio.StreamReader) -> bytes:
+async def _pass_more(reader: asyncio.StreamReader, onward: asyncio.StreamWriter) -> bytes:
     data = await reader.read(CHUNK)
     if not data:
         raise EOFError
+    await _send(onward, data)
     return data
