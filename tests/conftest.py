@@ -6,6 +6,7 @@ from contextlib import closing
 import pytest
 from hypothesis import settings
 
+from node.transport import Patience
 from tests.databases import Kind, Place, place_of
 from tests.postgresql import Server, running
 
@@ -27,6 +28,14 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """Each kind of database in turn."""
     with closing(place_of(request)) as found:
         yield found
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow machine is no reason to ask others, or again: what is paid for is known to the unit."""
+    monkeypatch.setattr("node.renter.download.QUIET_SECONDS", 60.0)
+    monkeypatch.setattr("node.renter.pace.LEAST", 60.0)
+    monkeypatch.setattr("tests.node.renter.support.QUICK", Patience(connect=30, stall=60))
 
 
 @pytest.hookimpl(trylast=True)

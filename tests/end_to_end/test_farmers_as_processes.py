@@ -229,6 +229,7 @@ async def put_again(village: Village, source: Path) -> None:
         check_all(opened, village.farmers)
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_farmers_of_the_embedded_chain_go_on_from_disk(source: Path) -> None:
     shape = Shape(farmers=N, k=K, n=N)
 

@@ -12,7 +12,8 @@ from node.db.renter_files import FileState, load_files
 from node.db.renter_shards import load_deletions, load_farmer_shards
 from node.renter import TABLES, Renter
 from settlement.database import Database
-from tests.node.renter.support import QUICK, Village, content, outcomes, tell
+from tests.node.renter import support
+from tests.node.renter.support import Village, content, outcomes, tell
 
 DATA = content(200_000)
 
@@ -26,7 +27,7 @@ async def second_renter(place: Village) -> tuple[Renter, Database]:
         place.keys,
         clock=place.clock,
         locks=place.folder / "locks",
-        patience=QUICK,
+        patience=support.QUICK,
     )
     return renter, database
 
