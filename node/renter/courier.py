@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from node.agreement import agreement_id, sign_agreement, verify_farmer
+from node.agreement import Agreement, agreement_id, sign_agreement, verify_farmer
 from node.db.renter_shards import ShardRecord, ShardState, propose_shard, set_shard_state
 from node.erasure import Codec
 from node.manifest import Shard
@@ -79,6 +79,27 @@ class Signed:
         return Shard(index, terms.farmer, self.record.agreement_id, terms.data_root)
 
 
+def sign_terms(context: Context, terms: Agreement, file_id: bytes, segment: int, index: int) -> ShardRecord:
+    """Sign an agreement about a shard; it is to be written down before it leaves."""
+    return ShardRecord(
+        agreement_id=agreement_id(context.domain, terms),
+        file_id=file_id,
+        segment=segment,
+        index=index,
+        state=ShardState.PROPOSED,
+        agreement=terms,
+        renter_signature=sign_agreement(context.domain, terms, context.keys.signer),
+        paid_until=terms.start,
+    )
+
+
+def to_proposal(record: ShardRecord) -> ProposeAgreement:
+    """Say to a farmer what was signed."""
+    return ProposeAgreement(
+        agreement=AgreementMessage.of(record.agreement), renter_signature=record.renter_signature
+    )
+
+
 class Courier:
     """Goes to farmers. `dropped`: whether agreements were given up, of which farmers are to be told."""
 
@@ -95,16 +116,7 @@ class Courier:
         terms = agreement_terms(
             quote, context.node, now, job.seconds, shard_length=len(shard), data_root=root
         )
-        record = ShardRecord(
-            agreement_id=agreement_id(context.domain, terms),
-            file_id=job.file_id,
-            segment=place.segment,
-            index=place.index,
-            state=ShardState.PROPOSED,
-            agreement=terms,
-            renter_signature=sign_agreement(context.domain, terms, context.keys.signer),
-            paid_until=terms.start,
-        )
+        record = sign_terms(context, terms, job.file_id, place.segment, place.index)
         return Parcel(supplier, record, shard)
 
     async def send(self, job: Job, parcel: Parcel) -> Signed:
@@ -146,16 +158,13 @@ class Courier:
         """Propose and upload; the farmer's signature, verified."""
         record = parcel.record
         terms, name = record.agreement, record.agreement_id
-        proposal = ProposeAgreement(
-            agreement=AgreementMessage.of(terms), renter_signature=record.renter_signature
-        )
         view = await self._context.transport.upload(
             self._accounts.target(terms.farmer),
             agreement_path(name, "shard"),
             parcel.shard,
             data_root=terms.data_root,
             answer=AgreementView,
-            proposal=proposal,
+            proposal=to_proposal(record),
             progress=job.sent,
         )
         if view.agreement_id != name:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from node.agreement import Agreement, agreement_id, sign_agreement, verify_farmer
+from node.agreement import Agreement, verify_farmer
 from node.db import Connection
 from node.db.renter_repairs import load_keeps
 from node.db.renter_shards import (
@@ -23,10 +23,11 @@ from node.db.renter_shards import (
     set_shard_state,
 )
 from node.errors import NodeError
-from node.messages import AgreementMessage, AgreementState, AgreementView, ProposeAgreement
+from node.messages import AgreementState, AgreementView
 from node.renter.accounts import Accounts, share_prepaid
 from node.renter.checker import Checker
 from node.renter.context import Context
+from node.renter.courier import sign_terms, to_proposal
 from node.renter.crew import Supplier
 from node.renter.faults import to_fault
 from node.renter.health import Known, to_be_renewed
@@ -127,16 +128,7 @@ class Renewals:
             data_root=before.data_root,
         )
         _check_price(before, terms)
-        record = ShardRecord(
-            agreement_id=agreement_id(context.domain, terms),
-            file_id=shard.file_id,
-            segment=shard.segment,
-            index=shard.index,
-            state=ShardState.PROPOSED,
-            agreement=terms,
-            renter_signature=sign_agreement(context.domain, terms, context.keys.signer),
-            paid_until=terms.start,
-        )
+        record = sign_terms(context, terms, shard.file_id, shard.segment, shard.index)
         await context.database.write(lambda conn: propose_shard(conn, record))
         signature = None
         try:
@@ -147,10 +139,7 @@ class Renewals:
     async def _propose(self, record: ShardRecord) -> bytes:
         """Return the farmer's signature. Raises NotRenewed where it wants the shard sent."""
         terms = record.agreement
-        message = ProposeAgreement(
-            agreement=AgreementMessage.of(terms), renter_signature=record.renter_signature
-        )
-        target = self._accounts.target(terms.farmer)
+        target, message = self._accounts.target(terms.farmer), to_proposal(record)
         view = await self._context.transport.post(target, "/v1/agreements", message, AgreementView)
         if view.state is not AgreementState.STORED or view.farmer_signature is None:
             raise NotRenewed("it does not find the shard that it keeps, and wants it sent")
