@@ -6,12 +6,12 @@ leaf count fix their number. Hashing the leaves and folding the siblings in give
 not those of the agreement. A range ends where a leaf ends; the proof of a whole shard is empty.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from node.errors import LeavesOutOfBounds
-from node.merkle import HASH_SIZE, LEAF_SIZE, Tree, TreeBuilder, leaf_count, level_above
+from node.merkle import HASH_SIZE, LEAF_SIZE, Tree, TreeBuilder, leaf_count, level_above, path_sides
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,18 @@ def prove_range(tree: Tree, leaves: LeafRange) -> bytes:
     """Return the siblings of a range in a row. Raises LeavesOutOfBounds for another tree's range."""
     if leaves.leaves != tree.leaf_count:
         raise LeavesOutOfBounds(leaves.first, leaves.stop - leaves.first, tree.leaf_count)
-    first, stop, proof = leaves.first, leaves.stop, []
-    for level, (left, right) in zip(tree.levels, leaves.sides(), strict=False):
-        if left:
-            proof.append(level[(first - 1) * HASH_SIZE : first * HASH_SIZE])
-        if right:
-            proof.append(level[stop * HASH_SIZE : (stop + 1) * HASH_SIZE])
-        first, stop = first >> 1, (stop + 1) >> 1
+    return join_paths(leaves, tree.path(leaves.first), tree.path(leaves.stop - 1))
+
+
+def join_paths(leaves: LeafRange, first: Sequence[bytes], last: Sequence[bytes]) -> bytes:
+    """Return a range's siblings: the left ones from its first leaf's path, the right ones from its last's."""
+    proof, first_path, last_path = [], iter(first), iter(last)
+    lefts = path_sides(leaves.first, leaves.leaves)
+    rights = path_sides(leaves.stop - 1, leaves.leaves)
+    for (left, right), on_left, on_right in zip(leaves.sides(), lefts, rights, strict=True):
+        before = next(first_path) if on_left is not None else b""
+        behind = next(last_path) if on_right is not None else b""
+        proof += [before] * left + [behind] * right
     return b"".join(proof)
 
 

@@ -162,6 +162,11 @@ class Tree:
         return cls(tuple(levels))
 
     @staticmethod
+    def size(leaves: int) -> int:
+        """Count the bytes that `to_bytes` writes for so many leaves. Raises CorruptTree below one."""
+        return _HEADER_SIZE + sum(_level_sizes(leaves))
+
+    @staticmethod
     def path_offsets(index: int, leaves: int) -> tuple[int, ...]:
         """Where the hashes of `path(index)` begin in what `to_bytes` writes: whoever proves reads only those.
 

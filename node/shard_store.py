@@ -16,7 +16,7 @@ from typing import Final
 from node.aside import Aside
 from node.errors import CorruptTree
 from node.incoming_shard import INCOMING, IncomingShard
-from node.leaf_ranges import LeafRange, prove_range
+from node.leaf_ranges import LeafRange, join_paths
 from node.merkle import HASH_SIZE, LEAF_SIZE, Tree, TreeBuilder, leaf_count, verify_path
 from node.store_faults import (
     NamedFaults,
@@ -130,33 +130,23 @@ class ShardStore:
             )
         finally:
             os.close(fd)
-        paths = self._cached_paths(shard, indices, leaf_count(shard_length))
-        if paths is None or not _lead_to(data_root, indices, leaves, leaf_count(shard_length), paths):
-            tree = self._sound_tree(shard, self._cached_tree(shard), data_root)
-            paths = _sound_paths(tree, indices, leaves, data_root)
-        if paths is None:
-            raise ShardDamaged(shard, "a leaf is not what its tree says")
-        return leaves, paths
+        return leaves, self._paths(shard, indices, leaves, leaf_count(shard_length), data_root)
 
     def prove_range(
         self, shard: bytes, leaves: LeafRange, shard_length: int, data_root: bytes
     ) -> tuple[bytes, bytes]:
         """Read a range of leaves and the hashes that prove it against `data_root`.
 
-        Touches those leaves and the cached tree only. Both edges are checked, so the hashes are good ones;
-        what lies between is whatever the disk holds. Raises ShardMissing, and ShardDamaged where an edge is
-        not what the root commits to.
+        Touches those leaves, and of the cached tree the paths of the edges. Both edges are checked, so the
+        hashes are good ones; what lies between is whatever the disk holds. Raises ShardMissing, and
+        ShardDamaged where an edge is not what the root commits to.
         """
         offset = leaves.first * LEAF_SIZE
         data = self.read(shard, offset, min(leaves.stop * LEAF_SIZE, shard_length) - offset)
-        tree = self._cached_tree(shard)
         edges = sorted({leaves.first, leaves.stop - 1})
         outer = [data[(index - leaves.first) * LEAF_SIZE :][:LEAF_SIZE] for index in edges]
-        if tree is None or _sound_paths(tree, edges, outer, data_root) is None:
-            tree = self._sound_tree(shard, tree, data_root)
-            if _sound_paths(tree, edges, outer, data_root) is None:
-                raise ShardDamaged(shard, "a leaf is not what its tree says")
-        return data, prove_range(tree, leaves)
+        paths = self._paths(shard, edges, outer, leaves.leaves, data_root)
+        return data, join_paths(leaves, paths[0], paths[-1])
 
     def rebuild(self, shard: bytes) -> Tree:
         """Compute the tree of the bytes that are on disk. Raises ShardMissing, ShardDamaged."""
@@ -257,6 +247,18 @@ class ShardStore:
             raise ShardDamaged(shard, f"its file ends before byte {offset + length}")
         return data
 
+    def _paths(
+        self, shard: bytes, indices: Sequence[int], leaves: Sequence[bytes], count: int, data_root: bytes
+    ) -> tuple[tuple[bytes, ...], ...]:
+        """Give the paths by which these leaves lead to the root. Raises ShardDamaged where one does not."""
+        paths = self._cached_paths(shard, indices, count)
+        if paths is None or not _lead_to(data_root, indices, leaves, count, paths):
+            tree = self._sound_tree(shard, self._cached_tree(shard), data_root)
+            paths = _sound_paths(tree, indices, leaves, data_root)
+        if paths is None:
+            raise ShardDamaged(shard, "a leaf is not what its tree says")
+        return paths
+
     def _cached_paths(
         self, shard: bytes, indices: Sequence[int], leaves: int
     ) -> tuple[tuple[bytes, ...], ...] | None:
@@ -267,7 +269,7 @@ class ShardStore:
             return None
         header = Tree.header(leaves)
         try:
-            if os.pread(fd, len(header), 0) != header:
+            if os.pread(fd, len(header), 0) != header or os.fstat(fd).st_size != Tree.size(leaves):
                 return None
             return tuple(
                 [
