@@ -5,6 +5,7 @@ whoever calls it; an EIP-3009 authorization and a Permit2 transfer carry a `Fund
 nonce or witness. Digests are packed by hand, as those of vouchers are.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -172,8 +173,6 @@ def sign_permit(
 ) -> SplitSignature:
     """Sign as the owner; a key that is elsewhere needs the token's `domain` in words."""
     digest = permit_digest(separator, permit)
-    if domain is None:
-        return split_signature(key.sign(digest))
     message = {
         "owner": permit.owner,
         "spender": permit.spender,
@@ -181,7 +180,7 @@ def sign_permit(
         "nonce": permit.nonce,
         "deadline": permit.deadline,
     }
-    return split_signature(key.sign_typed(TypedData(domain, (PERMIT_TYPE,), message, digest)))
+    return _sign_for_token(key, digest, domain, PERMIT_TYPE, message)
 
 
 def sign_authorization(
@@ -189,8 +188,6 @@ def sign_authorization(
 ) -> SplitSignature:
     """Sign as the payer; a key that is elsewhere needs the token's `domain` in words."""
     digest = authorization_digest(separator, it)
-    if domain is None:
-        return split_signature(key.sign(digest))
     message = {
         "from": it.payer,
         "to": it.receiver,
@@ -199,7 +196,15 @@ def sign_authorization(
         "validBefore": it.valid_before,
         "nonce": it.nonce,
     }
-    return split_signature(key.sign_typed(TypedData(domain, (RECEIVE_TYPE,), message, digest)))
+    return _sign_for_token(key, digest, domain, RECEIVE_TYPE, message)
+
+
+def _sign_for_token(
+    key: SigningKey, digest: bytes, domain: DomainFields | None, kind: str, message: Mapping[str, object]
+) -> SplitSignature:
+    if domain is None:
+        return split_signature(key.sign(digest))
+    return split_signature(key.sign_typed(TypedData(domain, (kind,), message, digest)))
 
 
 def sign_transfer(chain_id: int, it: WitnessedTransfer, key: SigningKey) -> bytes:
