@@ -35,7 +35,7 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow machine is no reason to ask others, or again: what is paid for is known to the unit."""
     monkeypatch.setattr("node.renter.download.QUIET_SECONDS", 60.0)
     monkeypatch.setattr("node.renter.pace.LEAST", 60.0)
-    monkeypatch.setattr("tests.node.renter.support.QUICK", Patience(connect=30, stall=60))
+    monkeypatch.setattr("tests.node.renter.support.QUICK", Patience(connect=15, stall=15, pause=0.1))
 
 
 @pytest.hookimpl(trylast=True)

@@ -204,6 +204,7 @@ def test_an_absent_farmer_is_given_up_when_its_window_has_closed(tmp_path: Path)
     tell(tmp_path, story, farmers=2)
 
 
+@pytest.mark.hurried
 def test_a_silent_farmer_fails_after_three_tries(tmp_path: Path) -> None:
     async def story(place: Village) -> None:
         await stored(place, n=1)

@@ -148,6 +148,7 @@ def test_bytes_changed_on_the_way_are_noticed(tmp_path: Path) -> None:
     tell(tmp_path, story, farmers=2, wired=True)
 
 
+@pytest.mark.hurried
 def test_a_stalled_farmer_does_not_hold_up_a_read(tmp_path: Path) -> None:
     async def story(place: Village) -> None:
         await stored(place, k=1, n=2)
@@ -192,7 +193,6 @@ def test_a_cancelled_get_leaves_no_file(tmp_path: Path) -> None:
     assert not [path for path in tmp_path.iterdir() if "out" in path.name]
 
 
-@pytest.mark.usefixtures("unhurried")
 def test_what_a_get_has_paid_is_no_more_than_asked(tmp_path: Path) -> None:
     async def story(place: Village) -> None:
         await stored(place, k=2, n=5)

@@ -1,8 +1,11 @@
 """Who is slow: held against the others, never by a number of seconds alone."""
 
+import pytest
+
 from node.renter.pace import FORGIVEN, LEAST, Pace
 from payments.types import NodeId
 
+pytestmark = pytest.mark.hurried
 ONE, OTHER = NodeId(b"1" * 32), NodeId(b"2" * 32)
 
 

@@ -37,7 +37,6 @@ def sold(counted: list[Statistics]) -> int:
     return sum(one.totals.get("bytes_sold", 0) for one in counted)
 
 
-@pytest.mark.usefixtures("unhurried")
 def test_any_range_comes_back_and_reads_no_more_than_its_chunks(tmp_path: Path) -> None:
     dice = random.Random(7)
     edges = [(0, 1), (65_535, 2), (SEGMENT - 1, 2), (len(DATA) - 1, 1), (0, 0), (len(DATA), 0), (5, None)]
@@ -57,7 +56,6 @@ def test_any_range_comes_back_and_reads_no_more_than_its_chunks(tmp_path: Path) 
     tell(tmp_path, story, farmers=6)
 
 
-@pytest.mark.usefixtures("unhurried")
 def test_a_range_whose_farmers_are_gone_is_decoded_from_the_same_range_of_k_others(tmp_path: Path) -> None:
     async def story(place: Village) -> None:
         await stored(place)

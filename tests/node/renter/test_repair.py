@@ -113,7 +113,6 @@ def test_the_dead_are_replaced_and_the_file_outlives_all_its_first_farmers(tmp_p
     tell(tmp_path, story, farmers=6)
 
 
-@pytest.mark.usefixtures("unhurried")
 def test_a_return_in_the_middle_drops_the_rest_and_ends_what_is_too_much(tmp_path: Path) -> None:
     async def story(place: Village) -> None:
         await place.fund()

@@ -5,8 +5,6 @@ import io
 from functools import partial
 from pathlib import Path
 
-import pytest
-
 from node.db.farmer import list_books
 from node.db.renter_files import FileState, load_files
 from node.db.renter_shards import load_deletions, load_farmer_shards
@@ -32,7 +30,6 @@ async def second_renter(place: Village) -> tuple[Renter, Database]:
     return renter, database
 
 
-@pytest.mark.usefixtures("unhurried")
 def test_reads_and_audits_of_two_programs_add_up(tmp_path: Path) -> None:
     async def story(place: Village) -> None:
         await place.fund()
