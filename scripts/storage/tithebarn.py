@@ -31,6 +31,8 @@ from settlement.rpc import Rpc
 
 HOSTED: Final = 8
 """Farmers in a process, at most."""
+BLOCK_SECONDS: Final = 12.0
+"""As on the chains that people use; farmers look as often."""
 DEPOSIT: Final = 10 * 10**18
 HOST, RENTER = "scripts.storage.host", "scripts.storage.renter"
 
@@ -65,7 +67,7 @@ class Tithebarn:
     def __init__(self, stack: ExitStack, folder: Path, farmers: int, shape: tuple[int, int] | None) -> None:
         self._shape = shape or (None, None)
         folder.mkdir()
-        chain = stack.enter_context(LocalChain.start(ChainKind.ANVIL))
+        chain = stack.enter_context(LocalChain.start(ChainKind.ANVIL, block_time=BLOCK_SECONDS))
         self._chain_file = folder / "chain.json"
         asyncio.run(_deploy(chain.url, self._chain_file))
         self._households = _settle(folder, farmers)
