@@ -8,7 +8,7 @@ import typer
 from node.cli import exports
 from node.cli.amounts import counted, moment
 from node.cli.errors import NotDone, Unusable
-from node.cli.farm_offer import load_config
+from node.cli.farm_owner import load_config
 from node.cli.faults import warn_of
 from node.cli.options import ChainName, Json, PasswordFd, PasswordFile
 from node.cli.output import note, print_json, safe, say, short, waiting

@@ -1,7 +1,7 @@
 """The options that many commands share, each spelled and explained once."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -50,3 +50,13 @@ WalletName = Annotated[
         autocompletion=wallet_names,
     ),
 ]
+
+
+def amount_option(flag: str, what: str) -> Any:  # noqa: ANN401 - typer's own marker
+    """An option that takes an amount of tokens."""
+    return typer.Option(flag, metavar="TOKENS", help=what, show_default=False)
+
+
+def duration_option(flag: str, what: str) -> Any:  # noqa: ANN401 - typer's own marker
+    """An option that takes a duration."""
+    return typer.Option(flag, metavar="DURATION", help=what, show_default=False)
