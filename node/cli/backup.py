@@ -8,6 +8,7 @@ import typer
 from node.cli import exports
 from node.cli.amounts import counted, moment
 from node.cli.errors import NotDone, Unusable
+from node.cli.export_keys import KeySource
 from node.cli.farm_owner import load_config
 from node.cli.faults import warn_of
 from node.cli.options import ChainName, Json, PasswordFd, PasswordFile
@@ -145,7 +146,7 @@ def restore(
     if [file is not None, source is not None, copy].count(True) != 1:
         raise Unusable("name one of FILE, --from URL and --copy")
     passwords, place = Passwords(password_file, password_fd), home()
-    keys = exports.KeySource(passwords, phrase_file, path)
+    keys = KeySource(passwords, phrase_file, path)
     label: Label | None = None
     now = wall_clock()
     if file is not None:
@@ -193,7 +194,7 @@ def farm_restore(
     """
     if (file is None) != copy:
         raise Unusable("name either FILE or --copy")
-    keys = exports.KeySource(Passwords(password_file, password_fd))
+    keys = KeySource(Passwords(password_file, password_fd))
     label: Label | None = None
     if file is not None:
         label = exports.restore(

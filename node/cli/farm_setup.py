@@ -162,7 +162,7 @@ def _join(place: Home, record: Path) -> None:
 
 def _own_payee(passwords: Passwords, *, as_json: bool) -> "Address":
     """Return the default wallet's address; a wallet is made where there is none."""
-    from node.cli.wallet import DEFAULT_NAME, make_wallet
+    from node.cli.new_wallets import DEFAULT_NAME, make_wallet
 
     if not home().wallet_names():
         if not as_json:
