@@ -122,7 +122,12 @@ def restore(
     ] = None,
     path: Annotated[
         str | None,
-        typer.Option("--path", metavar="PATH", help="Account of the phrase.", show_default=False),
+        typer.Option(
+            "--path",
+            metavar="PATH",
+            help="Account of the phrase; the first is m/44'/60'/0'/0/0.",
+            show_default=False,
+        ),
     ] = None,
     chain: ChainName = None,
     password_file: PasswordFile = None,

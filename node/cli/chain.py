@@ -13,13 +13,7 @@ from node.cli.deploy import public_record, tell_record
 from node.cli.identifiers import public_url, show_address
 from node.cli.options import ChainName, Json
 from node.cli.output import note, print_json, safe, say, show_facts, show_table
-from node.cli.session import (
-    chain_name,
-    chain_names,
-    home,
-    on_chain,
-    run,
-)
+from node.cli.session import chain_name, chain_names, home, on_chain, run
 from node.clock import wall_clock
 
 if TYPE_CHECKING:

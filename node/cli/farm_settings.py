@@ -11,7 +11,7 @@ from node.cli.farm_offer import Capacity
 from node.cli.farm_owner import load_config
 from node.cli.identifiers import show_address
 from node.cli.keys import resolve_owner
-from node.cli.options import ChainName, Json, amount_option, duration_option
+from node.cli.options import HOST, PORT, ChainName, Json, Urls, amount_option, duration_option
 from node.cli.output import note, print_json, show_facts
 from node.cli.session import home, on_chain, token_info
 from payments.types import MAX_AMOUNT
@@ -32,14 +32,9 @@ def settings(
             "--payee", metavar="WALLET|ADDRESS", help="Who is paid. For new channels.", show_default=False
         ),
     ] = None,
-    host: Annotated[str | None, typer.Option("--host", help="Where to listen.", show_default=False)] = None,
-    port: Annotated[
-        int | None, typer.Option("--port", min=0, max=65535, help="Where to listen.", show_default=False)
-    ] = None,
-    url: Annotated[
-        list[str] | None,
-        typer.Option("--url", metavar="URL", help="How others reach this farmer.", show_default=False),
-    ] = None,
+    host: Annotated[str | None, HOST] = None,
+    port: Annotated[int | None, PORT] = None,
+    url: Urls = None,
     capacity: Capacity = None,
     keep_free: Annotated[
         str | None,

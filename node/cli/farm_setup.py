@@ -22,7 +22,7 @@ from node.cli.gifts import give_gas
 from node.cli.identifiers import show_address
 from node.cli.key_files import create_keystore, create_node_key, keystore_address, load_node_key
 from node.cli.keys import resolve_owner
-from node.cli.options import ChainName, Json, PasswordFd, PasswordFile
+from node.cli.options import HOST, PORT, ChainName, Json, PasswordFd, PasswordFile, Urls
 from node.cli.output import note, print_json, show_facts
 from node.cli.passwords import Passwords
 from node.cli.session import deployment, home, on_chain, run, token_info
@@ -62,14 +62,9 @@ def init(
             show_default=False,
         ),
     ] = None,
-    host: Annotated[str, typer.Option("--host", help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", metavar="N", min=0, max=65535, help="Where to listen; 0: any.")
-    ] = DEFAULT_PORT,
-    url: Annotated[
-        list[str] | None,
-        typer.Option("--url", metavar="URL", help="How others reach it, if not there.", show_default=False),
-    ] = None,
+    host: Annotated[str, HOST] = "127.0.0.1",
+    port: Annotated[int, PORT] = DEFAULT_PORT,
+    url: Urls = None,
     capacity: Capacity = None,
     storage: StoragePrice = None,
     download: DownloadPrice = None,

@@ -50,6 +50,12 @@ WalletName = Annotated[
         autocompletion=wallet_names,
     ),
 ]
+HOST = typer.Option("--host", metavar="HOST", help="Where to listen.")
+PORT = typer.Option("--port", metavar="N", min=0, max=65535, help="Where to listen; 0: any.")
+Urls = Annotated[
+    list[str] | None,
+    typer.Option("--url", metavar="URL", help="How others reach it, if not there.", show_default=False),
+]
 
 
 def amount_option(flag: str, what: str) -> Any:  # noqa: ANN401 - typer's own marker

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from settlement.wallet import WalletEntry
 
 group = typer.Typer(no_args_is_help=True)
-Name = Annotated[str, typer.Argument(help="What to call it here.", show_default=True)]
+Name = Annotated[str, typer.Argument(metavar="[NAME]", help="What to call it here.", show_default=True)]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -145,7 +145,7 @@ def import_(
 def external(
     signer_url: Annotated[str, typer.Argument(metavar="URL", help="Where the signer listens.")],
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="The account it signs for.")],
-    name: Annotated[str, typer.Option("--name", help="What to call it here.")] = DEFAULT_NAME,
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="What to call it here.")] = DEFAULT_NAME,
     as_json: Json = False,
 ) -> None:
     """Use an account whose key another program keeps, such as clef: it asks you before it signs.
