@@ -1,4 +1,4 @@
-"""A farmer as its owner has it: settings, books and daemon; does it run, what troubles it, claim now."""
+"""A farmer's owner and its running daemon: is it running, what troubles it, claim now."""
 
 import os
 import socket
