@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from node.cli.errors import NotDone
 from node.cli.key_files import load_node_key
 from node.cli.session import home
 from node.clock import wall_clock
@@ -16,9 +17,12 @@ from node.home import read_json
 
 if TYPE_CHECKING:
     from node.api.owner import ClaimReport
+    from node.daemon import FarmerDaemon
     from node.farmer.config import FarmerConfig
     from node.home import Home
     from node.transport import Target
+    from payments.vouchers import SigningKey
+    from settlement.client import Chain
     from settlement.database import Database
     from settlement.deployment import Deployment
 
@@ -26,6 +30,16 @@ CLAIM_SECONDS = 900.0
 """A claim waits for its confirmations."""
 LISTENS_SECONDS = 2.0
 """For a connection to this machine."""
+
+
+def load_config() -> "FarmerConfig":
+    """Read the farmer's configuration. Raises NotDone where there is none, DamagedFile."""
+    from node.farmer.config import FarmerConfig
+
+    try:
+        return FarmerConfig.load(home().farm_config)
+    except FileNotFoundError:
+        raise NotDone("no farmer is set up here: tithe farm init") from None
 
 
 @contextmanager
@@ -47,6 +61,24 @@ def try_books(place: "Home", config: "FarmerConfig", record: "Deployment") -> No
     """Open the books once, so that a database that cannot be used is named at once. Raises StorageError."""
     with open_books(place, config, record):
         pass
+
+
+def make_daemon(
+    place: "Home",
+    config: "FarmerConfig",
+    record: "Deployment",
+    key: "SigningKey | None",
+    chain: "Chain",
+    *,
+    accept_loss: bool = False,
+) -> "FarmerDaemon":
+    """Put a farmer of this home together."""
+    from node.daemon import FarmerDaemon, Places
+
+    state = place.farm_state(record.folder)
+    places = Places(state.money, state.stats, place.farm_shards, place.farm_config, place.farm_running)
+    node_key = load_node_key(place.farm_node_key)
+    return FarmerDaemon(config, record, places, node_key, gas_key=key, chain=chain, accept_loss=accept_loss)
 
 
 def running_target() -> "Target | None":

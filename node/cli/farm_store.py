@@ -6,8 +6,7 @@ import typer
 
 from node.cli.amounts import counted, moment, size
 from node.cli.errors import NotDone, Unusable
-from node.cli.farm_offer import load_config
-from node.cli.farm_owner import open_books, running_target
+from node.cli.farm_owner import load_config, open_books, running_target
 from node.cli.key_files import load_node_key
 from node.cli.options import ChainName, Json
 from node.cli.output import note, print_json, say, show_facts, show_table, waiting

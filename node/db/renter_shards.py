@@ -113,6 +113,11 @@ class ShardRecord:
     checked_at: Timestamp | None = None
 
     @property
+    def stored(self) -> bool:
+        """Whether its farmer has signed for it, its manifest names it and nobody has given it up."""
+        return self.state is ShardState.STORED
+
+    @property
     def lost(self) -> bool:
         """Whether its farmer has failed an audit of it or refused a paid read: it earns nothing further."""
         return self.outcome is Outcome.FAILED
