@@ -147,6 +147,22 @@ async def check_alarm(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     assert f"tithebarn_claimable {EARNED}\n" in render(near, SOUND)
 
 
+def test_a_farmer_that_starts_claims_at_once_from_a_channel_it_knew_to_be_closing(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            await renter.pay(renter.voucher(EARNED))
+            await renter.close()
+            await rig.farmer.follow()
+            while not (await rig.farmer.vitals()).waiting:  # noqa: ASYNC110 - above both ceilings
+                await asyncio.sleep(0.01)
+            rig.config = replace(rig.config, deadline_gas_fee=CONFIG.deadline_gas_fee)
+            await rig.restart()
+            async with asyncio.timeout(60):
+                await until_paid(rig, EARNED)
+
+    run(tmp_path, story, max_gas_fee=1, deadline_gas_fee=1)
+
+
 def test_a_farmer_that_stands_still_is_told_of_a_close_request_it_has_not_seen(tmp_path: Path) -> None:
     async def story(rig: Rig) -> None:
         async with rig.renter() as renter:
