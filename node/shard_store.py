@@ -191,10 +191,12 @@ class ShardStore:
         Raises StoreFault.
         """
         found = self.trash.find(shard)
-        if found is not None:
-            with self.naming_faults():
-                self.trash.give_back(found, self.path(shard))
-        return found is not None
+        if found is None:
+            return False
+        path = self.path(shard)
+        with self.naming_faults():
+            self.make_parent(path)
+            return self.trash.give_back(found, path)
 
     def write_tree(self, shard: bytes, tree: Tree) -> None:
         """Cache a tree beside its shard, whole or not at all. Raises OSError."""

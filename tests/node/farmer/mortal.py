@@ -234,7 +234,7 @@ async def take_back(barn: Barn) -> None:
 
 
 async def scan(barn: Barn) -> None:
-    await Scanner(barn.farm.hoard).finish()
+    await Scanner(barn.farm.hoard).hurry()
     await barn.farm.stats.flush()
 
 

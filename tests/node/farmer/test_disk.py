@@ -15,6 +15,7 @@ from node.farmer.trash import Refusal, take_back
 from node.messages import AgreementState
 from node.store_faults import ShardsGone, StoreAway, StoreOfAnother
 from payments.types import Address, Timestamp
+from settlement.errors import StorageFull
 from tests.node.farmer.support import Renter, Rig, build, content, kept_files, refusal, run
 from tests.node.farmer.test_deadlines import HEALTHY
 
@@ -172,6 +173,49 @@ def test_a_start_moves_what_a_crash_left_in_its_place(tmp_path: Path, state: Agr
             assert (held.trash.shards, held.quarantine.shards) == (not lost, lost)
 
     run(tmp_path, story)
+
+
+def test_what_cannot_be_written_down_goes_back_into_the_trash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            terms = await renter.store(DATA)
+            await renter.delete(terms)
+            name, farm = renter.name(terms), rig.farmer.farm
+
+            async def full(*_: object) -> None:
+                raise StorageFull(farm.database.name)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(farm.database, "write", full)
+                with pytest.raises(StorageFull):
+                    await rig.farmer.restore_trash([name])
+            assert kept_files(rig.places.shards) == []
+            assert rig.farmer.holdings().trash.shards == 1
+            (done,) = await rig.farmer.restore_trash([name])
+            assert done.refusal is None
+            assert (await renter.agreement(terms)).state is AgreementState.STORED
+
+    run(tmp_path, story)
+
+
+def test_the_owners_scan_leaves_the_slow_one_alone_and_has_no_debts(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            for seed in "ab":
+                await renter.store(content(50_000, seed))
+            await rig.farmer.scan(1.0)
+            half = rig.farmer.holdings().scan
+            assert half.bytes == 50_000
+            assert await rig.farmer.hurry_scan(60.0, half.began + 1) == half
+            whole = await rig.farmer.hurry_scan(60.0, half.began)
+            assert (whole.bytes, whole.running) == (100_000, False)
+            rig.clock.now += DAY
+            await rig.farmer.scan(1.0)
+            assert rig.farmer.holdings().scan.bytes == 50_000
+
+    run(tmp_path, story, scan_rate=5_000)
 
 
 def test_books_from_a_copy_find_in_the_trash_what_they_still_owe(tmp_path: Path) -> None:
