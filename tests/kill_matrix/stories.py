@@ -751,6 +751,7 @@ STORIES: Final = (
             "commit node.renter.repair:Repairs._reserve",
             "commit node.renter.upload:Uploader._redirect",
             "commit node.renter.repair:Repairs._succeed",
+            "commit node.renter.repair:Repairs._mend",
         ),
         deeds.repair,
         newest,
