@@ -182,8 +182,11 @@ def _scan_now(database: "Database", store: "ShardStore", record: "Deployment", *
     store.marker.claim(load_node_key(home().farm_node_key).node)
     statistics = Statistics(home().farm_state(record.folder).stats)
 
+    longest = load_config().offer.max_agreement_seconds
+    hoard = Hoard(database, store, statistics, wall_clock, longest)
+
     async def work() -> "Scan":
-        found = await Scanner(Hoard(database, store, statistics, wall_clock)).hurry()
+        found = await Scanner(hoard).hurry()
         await statistics.flush()
         return found
 

@@ -146,10 +146,12 @@ class Scanner:
         return None
 
     async def _verify(self, shard: bytes) -> None:
-        """Read one shard that is owed to a renter, and give it up if it is damaged. Raises StoreAway."""
+        """Read one shard that is owed to a renter, and give it up if it is damaged. Raises StoreFault."""
         hoard = self._hoard
         record = hoard.database.read(lambda conn: load_agreement(conn, shard))
         length, damaged = 0, 0
+        if record is None:
+            await asyncio.to_thread(_drop_stranger, hoard, shard)
         if record is not None and record.state is AgreementState.STORED:
             length = record.agreement.shard_length
             try:
@@ -168,3 +170,19 @@ class Scanner:
             bytes=scan.bytes + length,
             damaged=scan.damaged + damaged,
         )
+
+
+def _drop_stranger(hoard: Hoard, shard: bytes) -> None:
+    """Put a shard that the books do not know into the trash once no agreement can be about it any more.
+
+    Until then they may be an old copy, and its renter may show them the agreement. Raises StoreFault.
+    """
+    now = hoard.clock()
+    with hoard.store.naming_faults():
+        try:
+            written = hoard.store.path(shard).stat().st_mtime
+        except FileNotFoundError:
+            return
+    if now >= written + hoard.longest:
+        hoard.store.put_aside(shard, hoard.store.trash, now)
+        log.info("stranger_dropped shard=%s", shard.hex())

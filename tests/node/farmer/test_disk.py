@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from node.db import Connection
 from node.db.farmer_agreements import load_agreement, save_agreement
@@ -313,6 +314,33 @@ def test_a_scan_finds_damage_goes_on_after_a_restart_and_begins_again_a_day_late
             assert rig.farmer.holdings().scan.shards == 2
 
     run(tmp_path, story, scan_rate=5_000)
+
+
+def test_a_shard_that_the_books_forgot_goes_when_its_agreement_must_be_over(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            terms = await renter.store(DATA)
+            name, farm = renter.name(terms), rig.farmer.farm
+
+            def forget(conn: Connection) -> None:
+                record = load_agreement(conn, name)
+                assert record is not None
+                save_agreement(conn, replace(record, state=AgreementState.LOST))  # for the sums
+                conn.execute(text("DELETE FROM farmer_agreement WHERE id = :name"), {"name": name})
+
+            await farm.database.write(forget)
+            assert (await refusal(renter.delete(terms))).error == "AGREEMENT_NOT_FOUND"
+            await rig.restart()
+            rig.clock.now += rig.config.offer.max_agreement_seconds - DAY
+            await rig.farmer.hurry_scan(60.0, 0)
+            assert list(rig.farmer.farm.store.shards()) == [name]
+            rig.clock.now += 2 * DAY
+            await rig.farmer.hurry_scan(60.0, 0)
+            assert list(rig.farmer.farm.store.shards()) == []
+            held = rig.farmer.holdings()
+            assert (held.trash.shards, held.quarantine.shards, held.lost) == (1, 0, 0)
+
+    run(tmp_path, story)
 
 
 def test_a_scan_reads_no_faster_than_it_may(tmp_path: Path) -> None:
