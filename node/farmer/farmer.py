@@ -4,6 +4,7 @@ Knows nothing of HTTP. A request arrives here authenticated, as the id of the no
 the core; what is returned is on disk.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from node.agreement import Agreement
@@ -18,6 +19,7 @@ from node.farmer import (
     restored,
     shelf,
     taken_back,
+    trash,
     upkeep,
     vouchers,
 )
@@ -31,7 +33,7 @@ from node.farmer.farm import Farm
 from node.farmer.follower import Follower
 from node.farmer.holdings import Holdings, read_holdings
 from node.farmer.offer import Offers
-from node.farmer.scanner import Scanner
+from node.farmer.scanner import Scan, Scanner
 from node.farmer.status import FarmerStatus, read_status
 from node.farmer.towers import TowerPost
 from node.farmer.vitals import Books, Vitals, read_vitals
@@ -205,6 +207,15 @@ class Farmer:
     async def scan(self, seconds: float) -> None:
         """Look for damaged shards, for as much as so many seconds allow."""
         await self._scanner.step(self.farm.config.scan_rate * seconds)
+
+    async def hurry_scan(self, seconds: float, began: int) -> Scan:
+        """Look for damaged shards without a limit, at the owner's wish; see Scanner.hurry."""
+        return await self._scanner.hurry(seconds, began=began)
+
+    async def restore_trash(self, shards: Collection[bytes]) -> tuple[trash.TakenBack, ...]:
+        """Take ended shards back into business, at the owner's wish."""
+        farm = self.farm
+        return await trash.take_back(farm.database, farm.store, farm.now(), shards)
 
     async def tell_towers(self) -> None:
         """Bring the watchtowers up to date."""
