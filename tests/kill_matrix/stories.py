@@ -493,6 +493,10 @@ STORIES: Final = (
         farmer=True,
         prepare=earn,
     ),
+    Story("have it read all", ("send node.cli.farm_owner:ask_scan",), deeds.own_scan, home),
+    Story("read all", ("answer scan",), deeds.own_scan, home, farmer=True),
+    Story("have it take back", ("send node.cli.farm_owner:ask_take_back",), deeds.own_trash, home),
+    Story("take back for the owner", ("answer restore_trash",), deeds.own_trash, home, farmer=True),
     Story(
         "tell the tower",
         ("send node.farmer.towers:TowerPost._serve",),
@@ -553,7 +557,7 @@ STORIES: Final = (
     ),
     Story(
         "take it back from the trash",
-        ("commit node.farmer.trash:take_back",),
+        ("commit node.farmer.trash:_book",),
         deeds.restore_trash,
         lambda world: (world.money, world.home.farm_shards),
         prepare=put_delete_and_stop,
@@ -747,6 +751,7 @@ STORIES: Final = (
             "commit node.renter.repair:Repairs._reserve",
             "commit node.renter.upload:Uploader._redirect",
             "commit node.renter.repair:Repairs._succeed",
+            "commit node.renter.repair:Repairs._mend",
         ),
         deeds.repair,
         newest,

@@ -1,8 +1,22 @@
 """Books of earlier versions are brought up to date; those of later ones are left alone."""
 
 import pytest
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    inspect,
+    text,
+)
+from sqlmodel import SQLModel
 
+from node.db.renter_files import FileRow
+from node.db.renter_shards import ShardRow
 from payments.types import Address
 from settlement.client import Call
 from settlement.errors import StorageTooNew, StorageTooOld
@@ -67,6 +81,25 @@ def test_first_version_is_brought_up_to_date_and_keeps_what_it_holds(place: Plac
     new = database.write_sync(lambda conn: add_wish(conn, "gift", SENDER, Call(SENDER, b"", 6), 77))
     assert database.read(list_open)[1] == new
     assert new.queued_at == 77
+
+
+def test_indices_of_a_table_that_has_been_in_use_are_those_of_a_new_one(place: Place) -> None:
+    tables: list[type[SQLModel]] = [FileRow, ShardRow]
+    database = place.open(tables)
+    new = database.read(indices)
+    for name in new & {"renter_shard_by_outcome", "renter_shard_by_end", "renter_shard_by_farmer"}:
+        database.write_sync(lambda conn, name=name: conn.execute(text(f"DROP INDEX {name}")))  # type: ignore[misc]
+    for column in ("state", "farmer"):
+        old = text(f"CREATE INDEX ix_renter_shard_{column} ON renter_shard ({column})")
+        database.write_sync(lambda conn, old=old: conn.execute(old))  # type: ignore[misc]
+    database.write_sync(lambda conn: conn.execute(text("UPDATE schema_version SET version = 2")))
+    assert database.read(indices) != new
+    database.close()
+    assert place.open(tables).read(indices) == new
+
+
+def indices(conn: Connection) -> set[str]:
+    return {str(index["name"]) for index in inspect(conn).get_indexes("renter_shard")}
 
 
 @on_both
