@@ -70,7 +70,7 @@ class Tithebarn:
         chain = stack.enter_context(LocalChain.start(ChainKind.ANVIL, block_time=BLOCK_SECONDS))
         self._chain_file = folder / "chain.json"
         asyncio.run(_deploy(chain.url, self._chain_file))
-        self._households = _settle(folder, farmers)
+        self._households = _share_out(folder, farmers)
         stack.callback(self._end)
         self._begin(self._households)
         (folder / "renter").mkdir()
@@ -165,7 +165,7 @@ class Tithebarn:
                 house.child.end()
 
 
-def _settle(folder: Path, farmers: int) -> list[Household]:
+def _share_out(folder: Path, farmers: int) -> list[Household]:
     """Share farmers out to processes: one alone in the first."""
     sizes = [1, *([HOSTED] * ((farmers - 1) // HOSTED)), (farmers - 1) % HOSTED]
     ports, number = iter(lasting_ports(farmers)), 0
