@@ -279,6 +279,16 @@ class FeeAboveCeiling(TransactionError):
         self.ceiling = ceiling
 
 
+class TransactionTooLarge(TransactionError):
+    """No chain takes a transaction like that: it was not signed."""
+
+    def __init__(self, what: str, size: int, limit: int) -> None:
+        super().__init__(f"the transaction takes {size} {what}, no chain takes more than {limit}: not sent")
+        self.what = what
+        self.size = size
+        self.limit = limit
+
+
 class TransactionFailed(TransactionError):
     """It is in a block and reverted."""
 

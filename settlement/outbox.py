@@ -35,6 +35,7 @@ from settlement.errors import (
     TransactionFailed,
     TransactionPending,
     TransactionReplaced,
+    TransactionTooLarge,
 )
 from settlement.fees import DEFAULT_CEILING, Fees, affordable, raised
 from settlement.outbox_store import Attempt, Phase, Queued, empty_transfer
@@ -44,6 +45,7 @@ from settlement.transactions import (
     TRANSFER_GAS,
     Transaction,
     check_funds,
+    check_size,
     sign_beside,
 )
 
@@ -94,9 +96,10 @@ class Outbox:
     async def submit(self, purpose: str, call: Call, key: SigningKey) -> int:
         """Queue a call and try to send it; its id, or that of the same call open for the same purpose.
 
-        Raises Reverted where the contract refuses it now, SignerError where the key's owner does. Without gas
-        money, above the fee ceiling, without a chain or an answer of the signer it stays queued, and `wait`
-        says so. One that is being cancelled is wanted again.
+        Raises Reverted where the contract refuses it now, TransactionTooLarge where every chain would,
+        SignerError where the key's owner does. Without gas money, above the fee ceiling, without a chain or
+        an answer of the signer it stays queued, and `wait` says so. One that is being cancelled is wanted
+        again.
         """
         self._keys[key.address] = key
         async with self._lock:
@@ -184,7 +187,9 @@ class Outbox:
                 if queued.phase in SENT:
                     await self._follow(queued)
                 else:
-                    with contextlib.suppress(Reverted, SignerError):  # kept as its problem
+                    with contextlib.suppress(
+                        Reverted, TransactionTooLarge, SignerError
+                    ):  # kept as its problem
                         await self._send(queued)
 
     async def _send(self, queued: Queued) -> None:
@@ -194,12 +199,17 @@ class Outbox:
             return
         rpc = self._chain.rpc
         try:
+            check_size(queued.call.data)
             needed = await self._chain.simulate(queued.call, queued.sender)
-            gas = min(needed + needed // 5, max(needed, MAX_TRANSACTION_GAS))
+            check_size(queued.call.data, needed)
+            gas = min(needed + needed // 5, MAX_TRANSACTION_GAS)
             fees = affordable(await rpc.fees(), self._ceiling)
             await check_funds(rpc, queued.sender, gas * fees.cap + queued.call.value)
         except Reverted as err:
             await self._end(replace(queued, phase=Phase.REVERTED, problem=str(err)))
+            raise
+        except TransactionTooLarge as err:
+            await self._end(replace(queued, phase=Phase.CANCELLED, problem=str(err)))
             raise
         except ChainError as err:
             await self._postpone(queued, err)

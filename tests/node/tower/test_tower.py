@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from node.audit import Challenge, Item, Proof, make_item_proof
+from node.errors import ChallengeTooLarge
 from node.hex import to_hex
 from node.identity import NodeKey
-from node.messages import SignedVoucherMessage, TermsMessage
+from node.merkle import LEAF_SIZE, build_tree
+from node.messages import ChallengeMessage, ProofMessage, ProvenMessage, SignedVoucherMessage, TermsMessage
 from node.tower.errors import NotServed, UnproductiveProof, WatchedByAnother, WatchRefused
 from node.tower.tower import Tower
 from node.tower_daemon import TowerDaemon, open_tower_books
@@ -171,6 +174,37 @@ def test_what_is_not_the_farmers_or_not_signed_is_refused(tmp_path: Path) -> Non
             await rig.farmer.tell_towers()
             (trouble,) = rig.farmer.trouble
             assert trouble.startswith("watchtower 0x")
+
+    run(tmp_path, story)
+
+
+def proof_over(renter: Renter, items: int, *, flip: bool = False) -> WatchChannel:
+    """A conditional voucher with its proof over so many shards of four leaves; `flip`: with wrong ones."""
+    data = content(4 * LEAF_SIZE)
+    tree = build_tree(data)
+    asked = tuple(Item(number.to_bytes(32, "big"), tree.root, 4, (0, 1, 2, 3)) for number in range(items))
+    challenge = Challenge(os.urandom(32), asked)
+
+    def read(index: int) -> bytes:
+        return bytes(LEAF_SIZE) if flip else data[index * LEAF_SIZE :][:LEAF_SIZE]
+
+    proof = Proof(tuple(make_item_proof(item, tree, read) for item in asked))
+    proven = ProvenMessage(
+        voucher=SignedVoucherMessage.of(renter.conditional(challenge, EARNED)),
+        challenge=ChallengeMessage.of(challenge),
+        proof=ProofMessage.of(proof),
+    )
+    return WatchChannel(terms=TermsMessage.of(renter.terms), paid=None, proven=proven)
+
+
+def test_proofs_that_no_claim_carries_or_that_prove_nothing_are_refused(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        node = rig.node_key.node
+        async with rig.renter() as renter, watching(rig) as watch:
+            with pytest.raises(ChallengeTooLarge):
+                await watch.tower.watch(node, proof_over(renter, 100))
+            assert await refusal(watch, node, proof_over(renter, 1, flip=True)) is UnproductiveProof
+            assert (await watch.tower.watch(node, proof_over(renter, 20))).proven == EARNED
 
     run(tmp_path, story)
 
