@@ -20,7 +20,7 @@ from node.db.tower import Watched, count_watched, forget_watched, list_watched, 
 from node.errors import ChallengeTooLarge, EmptyChallenge
 from node.messages import ProvenMessage
 from node.packed_proof import pack_proof
-from node.tower.errors import NothingToWatch, NotServed, TooManyWatched, UnproductiveProof, WatchedByAnother
+from node.tower.errors import NothingToWatch, NotServed, TooManyWatched, UnproductiveProof
 from node.watch_messages import WatchChannel, WatchedChannel
 from payments.errors import SignatureError, WrongSigner
 from payments.types import ZERO32, Amount, ChannelId, NodeId, Timestamp
@@ -80,11 +80,9 @@ class Tower:
                 await self._check_signer(brought.terms, signed)
 
         def step(conn: Connection) -> Watched:
-            known = load_watched(conn, brought.channel_id)
+            known = load_watched(conn, node, brought.channel_id)
             if known is None and count_watched(conn, node) >= MAX_CHANNELS:
                 raise TooManyWatched(MAX_CHANNELS)
-            if known is not None and known.farmer != node:
-                raise WatchedByAnother(brought.channel_id)
             newest = brought if known is None else _newest(known, brought)
             if newest != known:
                 save_watched(conn, newest)
@@ -177,15 +175,16 @@ class Tower:
         watched = self.database.read(lambda conn: list(list_watched(conn)))
         head = await self.chain.head()
         now = Timestamp(max(head.timestamp, self.clock()))
-        due = []
+        due: dict[ChannelId, Claim] = {}
         states = await self.chain.channel_states([one.channel_id for one in watched])
         for one, state in zip(watched, states, strict=True):
-            claim = self._claim(one, state)
+            claim, name = self._claim(one, state), one.channel_id
             if claim is None and state.closes_at and now >= state.closes_at + KEPT_SECONDS:
-                await self.database.write(partial(forget_watched, channel=one.channel_id))
+                await self.database.write(partial(forget_watched, channel=name))
             if claim is not None and _late(one.terms, state, now):
-                due.append(claim)
-        return due
+                best = max((due.get(name, claim), claim), key=lambda it: it.voucher.total)
+                due[name] = best
+        return list(due.values())
 
     def _claim(self, one: Watched, state: ChannelState) -> Claim | None:
         """Choose what brings most: the proven voucher, unless the contract has refused its proof."""
