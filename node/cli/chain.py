@@ -12,7 +12,7 @@ from node.cli import local
 from node.cli.amounts import duration, moment, parse_duration, parse_number
 from node.cli.errors import NotDone
 from node.cli.gifts import DEFAULT_GAS_GIFT, DEFAULT_GIFT, GasGift, Gift, TokenGift, give_both, rich_key
-from node.cli.identifiers import parse_address, public_url, show_address
+from node.cli.identifiers import parse_address, show_address
 from node.cli.keys import resolve_owner, unlock_wallet
 from node.cli.options import ChainName, Json, PasswordFd, PasswordFile, WalletName, Yes
 from node.cli.output import confirm, note, print_json, safe, say, show_facts, show_table, waiting
@@ -230,7 +230,7 @@ def list_(as_json: Json = False) -> None:
                 (
                     name,
                     str(record.chain_id),
-                    public_url(record.url),
+                    _public(record).url,
                     show_address(record.contract),
                     "current" if name == current else "",
                 )
@@ -316,6 +316,8 @@ async def _fill_wallet(record: "Deployment", coins: Decimal, ether: Decimal) -> 
 
 def _public(record: "Deployment") -> "Deployment":
     """The record without what may be a secret in its URL."""
+    from settlement.urls import public_url
+
     return replace(record, url=public_url(record.url))
 
 
@@ -333,7 +335,7 @@ def _tell_record(record: "Deployment", *more: tuple[str, str]) -> None:
     show_facts(
         [
             ("chain", f"{record.name} (id {record.chain_id})"),
-            ("URL", public_url(record.url)),
+            ("URL", _public(record).url),
             ("contract", show_address(record.contract)),
             ("token", show_address(record.token)),
             ("challenge period", duration(record.challenge_period)),
