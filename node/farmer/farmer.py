@@ -22,6 +22,7 @@ from node.farmer import (
     vouchers,
 )
 from node.farmer.alarms import Alarms
+from node.farmer.claimable import find_candidates
 from node.farmer.collector import Collector
 from node.farmer.config import FarmerConfig
 from node.farmer.contract_signers import recall_contracts
@@ -64,7 +65,7 @@ class Farmer:
         self._vouchers = vouchers.VoucherQueue(farm)
         self._gas_key = gas_key
         ceiling = farm.config.max_gas_fee or DEFAULT_CEILING
-        self._outbox = Outbox(farm.database, farm.chain, ceiling=ceiling)
+        self._outbox = Outbox(farm.database, farm.chain, ceiling=ceiling, clock=farm.clock)
         watcher = Watcher(farm.database, farm.chain, payees=[farm.config.payee])
         self._follower = Follower(farm, watcher, self._outbox)
         self._collector = Collector(farm, self._outbox, gas_key)
@@ -182,6 +183,9 @@ class Farmer:
         recall_contracts(self.farm)
         await upkeep.reconcile(self.farm, accept_loss=accept_loss)
         self._outbox.hold([self._gas_key] if self._gas_key else [])
+        now = self.farm.now()
+        if self.farm.database.read(lambda conn: find_candidates(conn, now, closing=True)):
+            self.farm.claims_due.set()  # nobody knows how long we were away
         await self.follow()
 
     async def follow(self) -> None:

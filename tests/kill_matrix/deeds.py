@@ -191,6 +191,14 @@ async def close(opened: Opened) -> None:
         await exits.send(await exits.plan_close([channel.id for channel in own]))
 
 
+async def withdraw(opened: Opened) -> None:
+    """Take what is left of the channels whose time has come."""
+    await opened.renter.channels.refresh()
+    exits = opened.renter.exits
+    closing = [one.channel.id for one in opened.database.read(list_accounts) if one.channel.closes_at]
+    await exits.send(await exits.plan_withdraw(closing))
+
+
 async def run_with_top_ups(opened: Opened, days: int) -> None:
     """`tithe rent run --top-up`, until it has topped up what lasts for fewer days than these."""
     ahead = Seconds(days * 86_400)

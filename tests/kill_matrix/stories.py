@@ -142,6 +142,34 @@ def unfinished_audit(world: World) -> None:
     assert world.rent(deeds.audit, die_at=point) == KILLED
 
 
+def prove_to_the_contract(world: World) -> None:
+    """Let the farmer of a closing channel claim by a proof that the renter has seen and not written down."""
+    if unheard(world):
+        return
+    unfinished_audit(world)
+    do(world, deeds.close)
+    assert world.order("follow")
+    assert world.order("claim_all")
+    assert unheard(world)
+
+
+def unheard(world: World) -> list[bytes]:
+    """The channels out of which more was claimed than the renter believes to have been earned."""
+    chain, (renter,) = world.seen.replay(), world.look().renters
+    return [name for name, side in renter.sides.items() if chain[name].claimed > side.accepted]
+
+
+def open_again(world: World) -> None:
+    do(world, deeds.fund)
+    do(world, deeds.present)
+
+
+def heard(world: World) -> None:
+    """The audit has passed, and nothing else is owed for it."""
+    assert not unheard(world)
+    assert not any(audit.open for renter in world.look().renters for audit in renter.audits)
+
+
 def late(world: World) -> None:
     """Let more audits be missed than the farmer lends."""
     if world.skew:
@@ -446,6 +474,14 @@ STORIES: Final = (
         ("commit node.renter.channels:Channels.learn_proof",),
         deeds.audit,
         prepare=unfinished_audit,
+    ),
+    Story(
+        "hear of a proof by the chain",
+        ("commit node.renter.channels:Channels.refresh",),
+        deeds.refresh,
+        prepare=prove_to_the_contract,
+        mend=open_again,
+        check=heard,
     ),
     Story(
         "get",
