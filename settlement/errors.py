@@ -318,13 +318,17 @@ class TransactionReplaced(TransactionError):
 
 
 class TransactionCancelled(TransactionError):
-    """Given up: never sent (`transaction` is empty), or an empty transfer (its hash) used the nonce."""
+    """Given up: never sent (`transaction` is empty), or an empty transfer (its hash) used the nonce.
 
-    def __init__(self, purpose: str, transaction: bytes) -> None:
+    reason: why, where nobody asked for that.
+    """
+
+    def __init__(self, purpose: str, transaction: bytes, reason: str = "") -> None:
         by = f"transaction 0x{transaction.hex()} took its nonce" if transaction else "it was never sent"
-        super().__init__(f"cancelled: {purpose}; {by}")
+        super().__init__(f"cancelled: {purpose}; {by}" + (f"; {reason}" if reason else ""))
         self.purpose = purpose
         self.transaction = transaction
+        self.reason = reason
 
 
 class TransactionPending(TransactionError):
