@@ -29,6 +29,8 @@ RUN_HEADER: Final = "Tithe-Run"
 TIME_HEADER: Final = "Tithe-Time"
 NONCE_HEADER: Final = "Tithe-Nonce"
 SIGNATURE_HEADER: Final = "Tithe-Signature"
+BODY_HEADER: Final = "Tithe-Body"
+"""What is signed of the body, so that a signature can be looked at before the body has come. Optional."""
 
 NONCE_SIZE: Final = 16
 RUN_SIZE: Final = 16
@@ -77,6 +79,7 @@ def sign_request(
     """
     unsigned = Authentication(key.node, NodeId(recipient), run, Timestamp(now), nonce, b"")
     return {
+        BODY_HEADER: to_hex(body),
         NODE_HEADER: to_hex(key.node),
         TO_HEADER: to_hex(recipient),
         RUN_HEADER: to_hex(run),
@@ -112,6 +115,11 @@ def verify_request(claim: Authentication, *, us: bytes, method: str, target: str
         raise WrongRecipient(claim.recipient, us)
     if not verify_signature(claim.node, _request_message(claim, method, target, body), claim.signature):
         raise ForgedRequest(claim.node)
+
+
+def read_body_hash(headers: Mapping[str, str]) -> bytes:
+    """Read what a request says its body's hash is, 32 bytes. Raises MalformedHeader, also without it."""
+    return _hex_header(headers, BODY_HEADER, 32)
 
 
 def _request_message(claim: Authentication, method: str, target: str, body: bytes) -> bytes:

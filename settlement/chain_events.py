@@ -37,6 +37,8 @@ class Reason(IntEnum):
     FEE_TOO_HIGH = 10
     FEE_EXPIRED = 11
     FEE_UNSIGNED = 12
+    TOO_LARGE = 254
+    """None of the contract's: no transaction can carry the row."""
     UNKNOWN = 255
     """A reason newer than this program."""
 

@@ -5,6 +5,7 @@ transfer), and a batch too heavy for one transaction is halved until it fits. Wh
 read from the logs.
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -14,19 +15,19 @@ from payments.types import Address, Amount, ChannelId
 from payments.vouchers import SigningKey, channel_id
 from settlement.chain_events import NO_FEE, ChannelClaimed, Reason, RowSkipped
 from settlement.client import Call, Chain, ChannelState, Claim, Fee
-from settlement.errors import NodeRefused, Reverted, TransactionFailed
+from settlement.errors import ChainError, NodeRefused, Reverted, TransactionFailed, TransactionTooLarge
 from settlement.outbox import Outbox
 from settlement.reverts import Refused
 from settlement.rpc import Receipt
-from settlement.transactions import MAX_TRANSACTION_GAS
+from settlement.transactions import MAX_CALL_BYTES, MAX_TRANSACTION_GAS, check_size
 
 GAS_LIMIT: Final = MAX_TRANSACTION_GAS * 9 // 10
 """Of a simulated batch: room for what changes until it is mined."""
-MAX_CALL_BYTES: Final = 127 * 1024
-"""Call data of one transaction: common pools refuse those above 128 KiB, signature and fees included."""
 _WORD: Final = 32
 _ROW_BYTES: Final = 6 * _WORD
 _FEE_BYTES: Final = 3 * _WORD
+log = logging.getLogger("tithebarn.chain")
+
 Fees = Mapping[ChannelId, Fee]
 
 
@@ -108,8 +109,16 @@ async def send_claims(chain: Chain, outbox: Outbox, plan: Plan, key: SigningKey)
 
     Raises OutOfGasMoney and the like; what was queued stays queued, and is found on chain by the watcher.
     """
-    sent = [(batch, await submit_batch(outbox, batch, key)) for batch in plan.batches]
     outcomes = list(plan.left_out)
+    sent = []
+    for batch in plan.batches:
+        try:
+            sent.append((batch, await submit_batch(outbox, batch, key)))
+        except (
+            Reverted,
+            TransactionTooLarge,
+        ):  # what has changed since the plan is no reason to leave the others
+            outcomes += [_failed(chain, claim, None) for claim in batch.claims]
     for batch, queued_id in sent:
         outcomes += await wait_batch(chain, outbox, batch, queued_id)
     return tuple(outcomes)
@@ -171,15 +180,20 @@ def _cut(rows: Sequence[Claim], row_bytes: int) -> Iterator[list[Claim]]:
 async def _fit(
     chain: Chain, rows: list[Claim], sender: Address, fees: Fees | None
 ) -> tuple[list[Batch], list[Outcome]]:
-    """Halve until each part can be one transaction; single rows the contract refuses are left out."""
+    """Halve until each part can be one transaction; single rows the contract refuses are left out.
+
+    So are those that no transaction can carry: whoever brought them stands in nobody else's way.
+    """
     call = _call(chain, rows, fees)
     try:
+        check_size(call.data)
         gas = await chain.simulate(call, sender)
+        check_size(call.data, gas)
     except Refused as err:
         return [], [Outcome(channel_id(chain.domain, rows[0].terms), None, Reason(err.reason))]
-    except NodeRefused:  # how nodes say that it takes more gas than they allow
+    except (NodeRefused, TransactionTooLarge) as err:  # nodes refuse what takes more gas than they allow
         if len(rows) == 1:
-            raise
+            return [], [_untried(chain, rows[0], err)]
         gas = MAX_TRANSACTION_GAS
     if gas <= GAS_LIMIT or len(rows) == 1:
         return [Batch(call, tuple(rows), gas)], []
@@ -200,6 +214,14 @@ def foresee(claim: Claim, state: ChannelState) -> Reason:
     if claim.voucher.total <= state.claimed:
         return Reason.STALE
     return Reason.EMPTY if state.claimed >= state.deposit else Reason.NONE
+
+
+def _untried(chain: Chain, claim: Claim, err: ChainError) -> Outcome:
+    """What no transaction carries never will be claimed; what a node does not want to try may be later."""
+    name = channel_id(chain.domain, claim.terms)
+    log.warning("claim_not_tried channel=%s reason=%s", name.hex(), err)
+    reason = Reason.TOO_LARGE if isinstance(err, TransactionTooLarge) else Reason.UNKNOWN
+    return Outcome(name, None, reason)
 
 
 def _failed(chain: Chain, claim: Claim, transaction: bytes | None) -> Outcome:

@@ -6,6 +6,7 @@ digest of its bytes, so that one bit of it that changed since is noticed.
 """
 
 import asyncio
+import fcntl
 import hashlib
 import logging
 import os
@@ -28,6 +29,9 @@ EVERY: Final = 3_600.0
 _NAME: Final = re.compile(r"(\d+)-([0-9a-f]{32})\.db")
 _BESIDE: Final = ("", "-journal", "-wal", "-shm")
 """What SQLite calls the files of one database."""
+_ASIDE: Final = ".before-"
+_SHARED: Final = (510, 0x4000_0002)
+"""Length and place of the bytes that SQLite locks in the file of an open database (os_unix.c, SHARED)."""
 
 log = logging.getLogger("tithebarn.storage")
 
@@ -77,6 +81,31 @@ def _name_fault(source: Path, target: Path, error: sqlite3.Error) -> BaseExcepti
     return name_fault(str(blamed), error)
 
 
+def set_aside(path: Path, mark: int) -> None:
+    """Rename what there is of a database to `<name>.before-<mark>`: its file, and every log beside it.
+
+    A log without its file too: SQLite would play it back into whatever file comes into that place. The file
+    goes first, so that being killed leaves a log alone (which is StorageLost), not books of an earlier day.
+    """
+    for suffix in _BESIDE:
+        found = path.with_name(path.name + suffix)
+        if found.exists():
+            found.rename(found.with_name(f"{found.name}{_ASIDE}{mark}"))
+    sync_folder(path.parent)
+
+
+def in_use(path: Path) -> bool:
+    """Tell whether another process has this database open. OSError as the system reports it."""
+    if not path.exists():
+        return False
+    with path.open("r+b") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, *_SHARED)
+        except (BlockingIOError, PermissionError):
+            return True
+    return False
+
+
 class Copies:
     """The newest copies of one database in a folder, `<number>-<digest>.db` each, numbers rising."""
 
@@ -86,16 +115,28 @@ class Copies:
         self._kept = kept
 
     def check_source(self) -> None:
-        """Check the database, which need not be there yet. Raises StorageCorrupt, StorageLost."""
+        """Check the database, which need not be there yet. Raises StorageCorrupt, StorageLost.
+
+        Lost is what has copies and no file, or only a log: removed, or a restore was killed on its way.
+        """
         if self._source.exists() and self._source.stat().st_size:
             check_database(self._source)
         elif self.list():
             raise StorageLost(str(self._source), str(self._folder))
+        elif traces := self._traces():
+            raise StorageLost(str(self._source), " and ".join(traces))
 
     def list(self) -> list[Path]:
         """The copies, newest first."""
         found = [path for path in self._folder.glob("*.db") if _NAME.fullmatch(path.name)]
         return sorted(found, key=_number, reverse=True)
+
+    def _traces(self) -> tuple[str, ...]:
+        """Name what shows that there was a database: its log, or what a restore has set aside."""
+        name, folder = self._source.name, self._source.parent
+        logs = [folder / f"{name}{suffix}" for suffix in _BESIDE if suffix in ("-wal", "-journal")]
+        left = [log for log in logs if log.exists() and log.stat().st_size]
+        return tuple(str(path) for path in (*left, *sorted(folder.glob(f"{name}*{_ASIDE}*"))))
 
     def take(self) -> Path:
         """Take another copy, and forget the oldest beyond those kept. Raises StorageError, OSError."""

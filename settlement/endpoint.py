@@ -22,6 +22,7 @@ from web3.types import RPCEndpoint
 from settlement.answers import read_data
 from settlement.errors import ChainUnreachable, MalformedAnswer, NodeRefused
 from settlement.reverts import decode_revert
+from settlement.urls import hide_url, public_url
 
 REQUEST_SECONDS: Final = 30.0
 CONNECT_SECONDS: Final = 5.0
@@ -85,7 +86,7 @@ class Endpoint:
     def put_aside(self, fault: str | Exception, *, lies: bool = False, seconds: float = 0) -> None:
         """Use it no more, until it is taken back, for so long at least; said once."""
         said = fault.reason if isinstance(fault, ChainUnreachable) else str(fault) or "it does not answer"
-        fault = said.replace(self.url, self.name)
+        fault = said.replace(public_url(self.url), self.name)
         if not self.fault or lies > self.lies:
             log.warning("endpoint put aside endpoint=%s reason=%s", self.name, fault)
         self.fault, self.lies = fault, lies or self._distrusted
@@ -113,11 +114,12 @@ class Endpoint:
         try:
             response = await self._send(method, [to_wire(value) for value in parameters])
         except (ClientError, OSError, TimeoutError, ValueError, Web3Exception) as err:
-            raise ChainUnreachable(self.url, str(err) or type(err).__name__) from err
+            said = hide_url(str(err), self.url) or type(err).__name__
+            raise ChainUnreachable(self.url, said) from None  # what it came of names the whole URL
         if not isinstance(response, Mapping) or not response.keys() & {"error", "result"}:
             raise MalformedAnswer(self.url, method)
         if "error" in response:
-            raise _fault(method, response["error"])
+            raise _fault(method, response["error"], self.url)
         return response["result"]
 
     async def _send(self, method: str, parameters: list[Any]) -> Any:  # noqa: ANN401 - whatever the node says
@@ -138,7 +140,7 @@ def to_wire(value: object) -> Any:  # noqa: ANN401 - JSON
     return value
 
 
-def _fault(method: str, error: Any) -> Exception:  # noqa: ANN401 - JSON
+def _fault(method: str, error: Any, url: str) -> Exception:  # noqa: ANN401 - JSON
     """Read a JSON-RPC error: revert data comes as a string (geth, Anvil) or within a mapping (Ganache)."""
     fields: Mapping[str, Any] = error if isinstance(error, Mapping) else {"message": str(error)}
     message, rpc_code, data = str(fields.get("message", "")), fields.get("code", 0), fields.get("data")
@@ -147,4 +149,4 @@ def _fault(method: str, error: Any) -> Exception:  # noqa: ANN401 - JSON
     is_hex = isinstance(data, str) and data.startswith("0x")
     if rpc_code == EXECUTION_REVERTED or "revert" in message:
         return decode_revert(read_data(data) if is_hex else b"")
-    return NodeRefused(method, rpc_code if isinstance(rpc_code, int) else 0, message)
+    return NodeRefused(method, rpc_code if isinstance(rpc_code, int) else 0, hide_url(message, url))

@@ -1,7 +1,8 @@
 """Every fault settlement can name, as one tree.
 
 Each error has a `code` (its class name in UPPER_SNAKE) and keeps the offending values as attributes (`detail`
-gives them all); bytes stay bytes. A sentence names the remedy where there is one, and never a secret.
+gives them all); bytes stay bytes. A sentence names the remedy where there is one, and never a secret: a
+URL is kept without what may be one.
 
     SettlementError
     +- StorageError            the disk or the database refused: StorageFull, StorageReadOnly, StorageCorrupt,
@@ -13,8 +14,8 @@ gives them all); bytes stay bytes. A sentence names the remedy where there is on
     |  +- DeploymentError      not the chain or contract we know: WrongChain, WrongGenesis, ContractMissing,
     |  |                       ContractDifferent, MalformedDeployment
     |  +- Reorganised          a block we relied upon is no longer part of the chain
-    |  +- TransactionError     OutOfGasMoney, FeeAboveCeiling, TransactionFailed, TransactionReplaced,
-    |  |                       TransactionCancelled, TransactionPending
+    |  +- TransactionError     OutOfGasMoney, FeeAboveCeiling, TransactionTooLarge, TransactionFailed,
+    |  |                       TransactionReplaced, TransactionCancelled, TransactionPending
     |  +- Reverted             a call the contract refuses; its children, named like the Solidity errors, live
     |                          beside their decoder in `reverts`
     +- WalletError             WrongPassword, UnknownWallet, WalletExists, MalformedWallet, MalformedPhrase
@@ -25,6 +26,7 @@ gives them all); bytes stay bytes. A sentence names the remedy where there is on
 from typing import ClassVar
 
 from payments.errors import upper_snake
+from settlement.urls import public_text, public_url
 
 
 class SettlementError(Exception):
@@ -160,6 +162,7 @@ class ChainUnreachable(ChainError):
     """The node did not answer: nothing is known about the request, it may be tried again."""
 
     def __init__(self, url: str, reason: str) -> None:
+        url, reason = public_url(url), public_text(reason)
         super().__init__(f"no answer from the chain at {url} ({reason}); check the URL or start the chain")
         self.url = url
         self.reason = reason
@@ -169,6 +172,7 @@ class MalformedAnswer(ChainError):
     """The node answered something that is no answer to the question."""
 
     def __init__(self, url: str, method: str) -> None:
+        url = public_url(url)
         super().__init__(f"{url} answers {method} with nonsense; check that the URL is a chain's JSON-RPC")
         self.url = url
         self.method = method
@@ -192,6 +196,7 @@ class WrongChain(DeploymentError):
     """The node serves another chain id than the record says."""
 
     def __init__(self, url: str, expected: int, actual: int) -> None:
+        url = public_url(url)
         super().__init__(
             f"{url} serves chain {actual}, the record says {expected}; point it at the right node"
         )
@@ -204,6 +209,7 @@ class WrongGenesis(DeploymentError):
     """Same chain id, another chain: a local chain that was started anew."""
 
     def __init__(self, url: str, expected: bytes, actual: bytes) -> None:
+        url = public_url(url)
         super().__init__(
             f"{url} is another chain than the recorded one (genesis 0x{actual.hex()[:8]}..., recorded "
             f"0x{expected.hex()[:8]}...); a local chain was restarted: deploy again and use the new record"
@@ -217,6 +223,7 @@ class ContractMissing(DeploymentError):
     """No code at the address."""
 
     def __init__(self, url: str, address: bytes) -> None:
+        url = public_url(url)
         super().__init__(f"no contract at 0x{address.hex()} on {url}; deploy, or correct the record")
         self.url = url
         self.address = address
@@ -226,6 +233,7 @@ class ContractDifferent(DeploymentError):
     """Other code than ours at the address."""
 
     def __init__(self, url: str, address: bytes) -> None:
+        url = public_url(url)
         super().__init__(
             f"the contract at 0x{address.hex()} on {url} is not this version's PaymentChannels; "
             "use the program that deployed it, or deploy again"
@@ -279,6 +287,16 @@ class FeeAboveCeiling(TransactionError):
         self.ceiling = ceiling
 
 
+class TransactionTooLarge(TransactionError):
+    """No chain takes a transaction like that: it was not signed."""
+
+    def __init__(self, what: str, size: int, limit: int) -> None:
+        super().__init__(f"the transaction takes {size} {what}, no chain takes more than {limit}: not sent")
+        self.what = what
+        self.size = size
+        self.limit = limit
+
+
 class TransactionFailed(TransactionError):
     """It is in a block and reverted."""
 
@@ -300,13 +318,17 @@ class TransactionReplaced(TransactionError):
 
 
 class TransactionCancelled(TransactionError):
-    """Given up: never sent (`transaction` is empty), or an empty transfer (its hash) used the nonce."""
+    """Given up: never sent (`transaction` is empty), or an empty transfer (its hash) used the nonce.
 
-    def __init__(self, purpose: str, transaction: bytes) -> None:
+    reason: why, where nobody asked for that.
+    """
+
+    def __init__(self, purpose: str, transaction: bytes, reason: str = "") -> None:
         by = f"transaction 0x{transaction.hex()} took its nonce" if transaction else "it was never sent"
-        super().__init__(f"cancelled: {purpose}; {by}")
+        super().__init__(f"cancelled: {purpose}; {by}" + (f"; {reason}" if reason else ""))
         self.purpose = purpose
         self.transaction = transaction
+        self.reason = reason
 
 
 class TransactionPending(TransactionError):
@@ -339,6 +361,7 @@ class SignerUnreachable(SignerError):
     """No answer from the signer, or not in time."""
 
     def __init__(self, url: str, reason: str) -> None:
+        url, reason = public_url(url), public_text(reason)
         super().__init__(f"the signer at {url} gave no answer: {reason}; start it and repeat the command")
         self.url = url
         self.reason = reason
@@ -348,6 +371,7 @@ class SignerRefused(SignerError):
     """The signer, or its owner, said no."""
 
     def __init__(self, url: str, reason: str) -> None:
+        url, reason = public_url(url), public_text(reason)
         super().__init__(f"the signer at {url} refused: {reason}")
         self.url = url
         self.reason = reason
@@ -357,6 +381,7 @@ class SignedDifferently(SignerError):
     """What came back is not the signature of this account over what was asked for."""
 
     def __init__(self, url: str, address: bytes) -> None:
+        url = public_url(url)
         super().__init__(f"the signer at {url} did not sign this as 0x{address.hex()}: approve it unchanged")
         self.url = url
         self.address = address

@@ -27,7 +27,23 @@ STEPS: Final = (
     Step("renter_shard", "CREATE INDEX renter_shard_by_outcome ON renter_shard (state, outcome)"),
     Step("renter_shard", 'CREATE INDEX renter_shard_by_end ON renter_shard (state, "end")'),
     Step("renter_shard", "CREATE INDEX renter_shard_by_farmer ON renter_shard (farmer, state)"),
+    Step("tower_channel", "ALTER TABLE tower_channel RENAME TO tower_channel_of_anybody"),
+    Step(
+        "tower_channel",
+        "CREATE TABLE tower_channel (farmer BLOB NOT NULL, channel_id BLOB NOT NULL, payer BLOB NOT NULL,"
+        " signer BLOB NOT NULL, payee BLOB NOT NULL, token BLOB NOT NULL, challenge_period BIGINT NOT NULL,"
+        " salt BLOB NOT NULL, paid_total BLOB, paid_signature BLOB, proven_total BLOB, proven_condition BLOB,"
+        " proven_signature BLOB, proof BLOB NOT NULL, PRIMARY KEY (farmer, channel_id))",
+    ),
+    Step(
+        "tower_channel",
+        "INSERT INTO tower_channel SELECT farmer, channel_id, payer, signer, payee, token, challenge_period,"
+        " salt, paid_total, paid_signature, proven_total, proven_condition, proven_signature, proof"
+        " FROM tower_channel_of_anybody",
+    ),
+    Step("tower_channel", "DROP TABLE tower_channel_of_anybody"),
 )
+"""A watchtower's books are SQLite's alone, so that their steps need its words only."""
 VERSION: Final = 1 + len(STEPS)
 
 _VERSION: Final = Table(

@@ -2,13 +2,15 @@
 
 A wish is stored; then its nonce and raw bytes are stored; only then it is broadcast. After a crash `tick`
 sends what the node does not know. What is stuck is signed again under the same nonce with a higher fee, up
-to a ceiling; what is cancelled becomes an empty transfer under that nonce. Every attempt is kept until the
-chain says which one was mined, at confirmation depth. Without gas money, or above the ceiling, the wish
-waits. A nonce somebody else used sends the wish again under a new one, unless what used it was the same call.
+to a ceiling; what is cancelled, or what no node will ever take, becomes an empty transfer under that nonce.
+Every attempt is kept until the chain says which one was mined, at confirmation depth. Without gas money,
+above the ceiling, or refused by every node, the wish waits, and says why. A nonce somebody else used sends
+the wish again under a new one, unless what used it was the same call.
 """
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -25,6 +27,7 @@ from settlement.deployment import DEPTH, Deployment
 from settlement.errors import (
     ChainError,
     ChainUnreachable,
+    FeeAboveCeiling,
     NodeRefused,
     OutOfGasMoney,
     Reverted,
@@ -35,15 +38,18 @@ from settlement.errors import (
     TransactionFailed,
     TransactionPending,
     TransactionReplaced,
+    TransactionTooLarge,
 )
 from settlement.fees import DEFAULT_CEILING, Fees, affordable, raised
 from settlement.outbox_store import Attempt, Phase, Queued, empty_transfer
+from settlement.refusals import FeeCap, Refusal, read_refusal
 from settlement.rpc import Receipt
 from settlement.transactions import (
     MAX_TRANSACTION_GAS,
     TRANSFER_GAS,
     Transaction,
     check_funds,
+    check_size,
     sign_beside,
 )
 
@@ -66,6 +72,8 @@ BLOCK_SECONDS: Final = 15
 FINAL_SECONDS: Final = 1_200
 """What to wait where the chain itself says what is final; Ethereum takes up to 19 minutes."""
 SENT: Final = (Phase.SENT, Phase.CANCELLING)
+
+log = logging.getLogger("tithebarn.chain")
 
 
 class Outbox:
@@ -92,13 +100,17 @@ class Outbox:
         self._waiting: dict[int, SettlementError] = {}
         self._unsigned_at: dict[int, float] = {}
         self._suspects: dict[int, float] = {}
+        self._cap = FeeCap()
+        self._too_dear: set[bytes] = set()
+        self._never_since: dict[int, float] = {}
 
     async def submit(self, purpose: str, call: Call, key: SigningKey) -> int:
         """Queue a call and try to send it; its id, or that of the same call open for the same purpose.
 
-        Raises Reverted where the contract refuses it now, SignerError where the key's owner does. Without gas
-        money, above the fee ceiling, without a chain or an answer of the signer it stays queued, and `wait`
-        says so. One that is being cancelled is wanted again.
+        Raises Reverted where the contract refuses it now, TransactionTooLarge where every chain would,
+        SignerError where the key's owner does. Without gas money, above the fee ceiling, without a chain or
+        an answer of the signer it stays queued, and `wait` says so. One that is being cancelled is wanted
+        again.
         """
         self._keys[key.address] = key
         async with self._lock:
@@ -135,7 +147,8 @@ class Outbox:
         """Wait for the receipt at confirmation depth, or at `depth`: 1 is mined, enough for the next call.
 
         Raises TransactionFailed, -Replaced, -Cancelled or Reverted; TransactionPending after `seconds` (None:
-        what the depth takes), and at once OutOfGasMoney or FeeAboveCeiling: then it is still queued.
+        what the depth takes), or NodeRefused where nodes refuse it; at once OutOfGasMoney or FeeAboveCeiling:
+        then it is still queued.
         """
         wanted = min(depth or self._chain.deployment.confirmations, self._chain.deployment.confirmations)
         patience = self._patience(wanted) if seconds is None else seconds
@@ -150,7 +163,8 @@ class Outbox:
             if receipt is not None:
                 return receipt
             if time.monotonic() >= deadline:
-                raise unreachable or TransactionPending(await self._last_hash(queued_id), patience)
+                pending = TransactionPending(await self._last_hash(queued_id), patience)
+                raise unreachable or self._refusal(queued_id) or pending
             await asyncio.sleep(LOCAL_POLL_SECONDS if self._chain.deployment.local else POLL_SECONDS)
 
     async def resume(self, keys: Iterable[SigningKey]) -> list[Queued]:
@@ -186,7 +200,9 @@ class Outbox:
                 if queued.phase in SENT:
                     await self._follow(queued)
                 else:
-                    with contextlib.suppress(Reverted, SignerError):  # kept as its problem
+                    with contextlib.suppress(
+                        Reverted, TransactionTooLarge, SignerError
+                    ):  # kept as its problem
                         await self._send(queued)
 
     async def _send(self, queued: Queued) -> None:
@@ -196,15 +212,20 @@ class Outbox:
             return
         rpc = self._chain.rpc
         try:
+            check_size(queued.call.data)
             needed = await self._chain.simulate(queued.call, queued.sender)
-            gas = min(needed + needed // 5, max(needed, MAX_TRANSACTION_GAS))
-            fees = affordable(await rpc.fees(), self._ceiling)
+            check_size(queued.call.data, needed)
+            gas = min(needed + needed // 5, MAX_TRANSACTION_GAS)
+            fees = affordable(await rpc.fees(), self._cap.room(gas, self._ceiling))
             await check_funds(rpc, queued.sender, gas * fees.cap + queued.call.value)
         except Reverted as err:
             await self._end(replace(queued, phase=Phase.REVERTED, problem=str(err)))
             raise
+        except TransactionTooLarge as err:
+            await self._end(replace(queued, phase=Phase.CANCELLED, problem=str(err)))
+            raise
         except ChainError as err:
-            await self._postpone(queued, err)
+            await self._postpone(queued, self._cap.explain(err, self._ceiling))
             return
         nonce = queued.nonce
         if nonce is None:
@@ -227,10 +248,11 @@ class Outbox:
         key = self._keys.get(queued.sender)
         if due and key is not None:
             try:
-                fees = raised(last.fees, await rpc.fees(), self._ceiling)
+                fees = await self._next_fees(queued, attempts)
                 await check_funds(rpc, queued.sender, _cost(queued, fees))
             except ChainError as err:
-                await self._postpone(queued, err)
+                await self._postpone(queued, self._cap.explain(err, self._ceiling))
+                self._cap = FeeCap()  # its owner may have raised it: the next attempt asks again
             else:
                 await self._sign_and_broadcast(queued, fees, key)
                 return
@@ -238,6 +260,16 @@ class Outbox:
             await self._broadcast(queued, last)
         elif queued.problem and not due:
             await self._resumed(queued)
+
+    async def _next_fees(self, queued: Queued, attempts: list[Attempt]) -> Fees:
+        """Above those of the last attempt that a node may have; what all found too dear replaces nothing.
+
+        Raises FeeAboveCeiling.
+        """
+        current = await self._chain.rpc.fees()
+        room = self._cap.room(_gas(queued), self._ceiling)
+        held = [attempt for attempt in attempts if attempt.signed.hash not in self._too_dear]
+        return raised(held[-1].fees, current, room) if held else affordable(current, room)
 
     async def _turn(self, queued: Queued, phase: Phase) -> None:
         """Cancel what was sent, or want it again: stored first, so that a restart goes on with it."""
@@ -323,17 +355,53 @@ class Outbox:
         await self._postpone(queued, reason)
 
     async def _broadcast(self, queued: Queued, attempt: Attempt) -> None:
-        """Hand raw bytes to the node. Of a refusal only missing money matters; of the rest the chain decides.
-
-        "Known", "nonce too low" and "underpriced" are such: what is mined is seen at the next tick.
-        """
+        """Hand raw bytes to the node; what it refuses is its problem from then on, until it is taken."""
         try:
             await self._chain.rpc.send_raw(attempt.signed.raw)
-        except NodeRefused:
-            try:
-                await check_funds(self._chain.rpc, queued.sender, _cost(queued, attempt.fees))
-            except OutOfGasMoney as err:
-                await self._postpone(queued, err)
+        except NodeRefused as err:
+            await self._refused(queued, attempt, err)
+        else:
+            self._never_since.pop(queued.id, None)
+            if queued.problem and queued.phase is Phase.SENT:
+                await self._resumed(queued)
+
+    async def _refused(self, queued: Queued, attempt: Attempt, refusal: NodeRefused) -> None:
+        """Do what a refusal asks for: nothing, money, a lower fee, another use of the nonce, or patience."""
+        meaning = read_refusal(refusal)
+        if meaning is Refusal.SEEN:
+            return
+        try:
+            await check_funds(self._chain.rpc, queued.sender, _cost(queued, attempt.fees))
+        except OutOfGasMoney as err:
+            await self._postpone(queued, err)
+            return
+        if meaning is Refusal.NEVER and queued.phase is Phase.SENT and self._hopeless(queued):
+            log.warning("transaction_given_up purpose=%s reason=%s", queued.purpose, refusal)
+            await self._turn(replace(queued, problem=str(refusal)), Phase.CANCELLING)
+            return
+        if meaning is Refusal.FEE_CAP and await self._sign_cheaper(queued, attempt, refusal):
+            return
+        if isinstance(self._waiting.get(queued.id, refusal), NodeRefused):  # else we know better why it waits
+            await self._postpone(queued, refusal)
+
+    def _hopeless(self, queued: Queued) -> bool:
+        """Whether nodes have said never for so long that it is no passing mood of theirs."""
+        since = self._never_since.setdefault(queued.id, self._clock())
+        return self._clock() - since >= self._stuck_seconds
+
+    async def _sign_cheaper(self, queued: Queued, attempt: Attempt, refusal: NodeRefused) -> bool:
+        """Sign again within what a transaction may cost here; False where the chain asks for more."""
+        self._cap.learn(refusal, _gas(queued) * attempt.fees.cap)
+        self._too_dear.add(attempt.signed.hash)
+        key = self._keys.get(queued.sender)
+        try:
+            fees = await self._next_fees(queued, self._attempts(queued))
+        except FeeAboveCeiling:
+            return False
+        if key is None or fees.cap >= attempt.fees.cap:
+            return False
+        await self._sign_and_broadcast(queued, fees, key)
+        return True
 
     async def _postpone(self, queued: Queued, reason: SettlementError) -> None:
         """Keep a transaction queued with the reason; a chain without answer is the caller's to report."""
@@ -350,6 +418,7 @@ class Outbox:
 
     async def _end(self, queued: Queued) -> None:
         self._suspects.pop(queued.id, None)
+        self._never_since.pop(queued.id, None)
         self._waiting.pop(queued.id, None)
         await self._database.write(lambda conn: store.update_queued(conn, queued))
 
@@ -364,7 +433,7 @@ class Outbox:
         if queued.phase is Phase.REPLACED:
             raise TransactionReplaced(queued.sender, queued.nonce or 0)
         if queued.phase is Phase.CANCELLED:
-            raise TransactionCancelled(queued.purpose, queued.final or b"")
+            raise TransactionCancelled(queued.purpose, queued.final or b"", queued.problem)
         if queued.phase is Phase.REVERTED:
             raise Reverted(queued.problem) if queued.final is None else TransactionFailed(queued.final)
         if queued.phase is Phase.DONE and queued.final is not None:
@@ -374,9 +443,14 @@ class Outbox:
             if receipt is not None:
                 return receipt
         reason = self._waiting.get(queued_id)
-        if reason is not None and not isinstance(reason, ChainUnreachable):
+        if reason is not None and not isinstance(reason, ChainUnreachable | NodeRefused):
             raise reason
         return None
+
+    def _refusal(self, queued_id: int) -> NodeRefused | None:
+        """Why nodes have not taken it; what they say may change by itself."""
+        reason = self._waiting.get(queued_id)
+        return reason if isinstance(reason, NodeRefused) else None
 
     async def _last_hash(self, queued_id: int) -> bytes:
         attempts = self._attempts(self._database.read(lambda conn: store.load_queued(conn, queued_id)))
@@ -393,6 +467,10 @@ def stuck_after(deployment: Deployment) -> float:
 
 def _cost(queued: Queued, fees: Fees) -> int:
     """The most wei the next attempt may take."""
-    if queued.phase is Phase.CANCELLING:
-        return TRANSFER_GAS * fees.cap
-    return queued.gas * fees.cap + queued.call.value
+    value = 0 if queued.phase is Phase.CANCELLING else queued.call.value
+    return _gas(queued) * fees.cap + value
+
+
+def _gas(queued: Queued) -> int:
+    """The gas limit of the next attempt."""
+    return TRANSFER_GAS if queued.phase is Phase.CANCELLING else queued.gas

@@ -143,7 +143,8 @@ def add_attempt(conn: Connection, queued: Queued, attempt: Attempt) -> Queued | 
     """
     if load_queued(conn, queued.id).phase is not queued.phase or _taken(conn, queued):
         return None
-    sent = replace(queued, phase=Phase.CANCELLING if attempt.cancels else Phase.SENT, problem="")
+    phase = Phase.CANCELLING if attempt.cancels else Phase.SENT
+    sent = replace(queued, phase=phase, problem=queued.problem if attempt.cancels else "")
     update_queued(conn, sent)
     priority = "" if attempt.fees.priority is None else str(attempt.fees.priority)
     fields: dict[str, Any] = {

@@ -12,11 +12,13 @@ from typing import Final
 from payments.eip712 import keccak
 from payments.types import Address
 from payments.vouchers import SigningKey
-from settlement.errors import OutOfGasMoney, TransactionFailed, TransactionPending
+from settlement.errors import OutOfGasMoney, TransactionFailed, TransactionPending, TransactionTooLarge
 from settlement.rpc import Fees, Receipt, Rpc
 
 MAX_TRANSACTION_GAS: Final = 16_777_216
 """No transaction may use more (EIP-7825)."""
+MAX_CALL_BYTES: Final = 127 * 1024
+"""Call data of one transaction: common pools refuse those above 128 KiB, signature and fees included."""
 TRANSFER_GAS: Final = 21_000
 """What a plain transfer takes."""
 POLL_SECONDS: Final = 0.1
@@ -134,6 +136,14 @@ async def wait_mined(rpc: Rpc, transaction: bytes, seconds: float) -> Receipt:
     if not receipt.succeeded:
         raise TransactionFailed(transaction)
     return receipt
+
+
+def check_size(data: bytes, gas: int = 0) -> None:
+    """Raise TransactionTooLarge for what no chain takes: its data, or the gas it needs."""
+    if len(data) > MAX_CALL_BYTES:
+        raise TransactionTooLarge("bytes of data", len(data), MAX_CALL_BYTES)
+    if gas > MAX_TRANSACTION_GAS:
+        raise TransactionTooLarge("gas", gas, MAX_TRANSACTION_GAS)
 
 
 async def check_funds(rpc: Rpc, sender: Address, needed: int) -> None:

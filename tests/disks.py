@@ -2,6 +2,8 @@
 
 import os
 import resource
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,3 +42,16 @@ def without_rights() -> Iterator[None]:
         yield
     finally:
         os.seteuid(me)
+
+
+def leave_log(database: Path, statement: str) -> None:
+    """Change an SQLite database and die: the change is in its log only, as after a power cut."""
+    code = """
+import os, signal, sqlite3, sys
+conn = sqlite3.connect(sys.argv[1], isolation_level=None)
+conn.execute("PRAGMA wal_autocheckpoint=0")
+conn.execute(sys.argv[2])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code, str(database), statement], check=False, timeout=60)
+    assert database.with_name(f"{database.name}-wal").stat().st_size

@@ -10,13 +10,30 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from node.api.faults import Busy, RateLimited
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from node.api.faults import BodyTooLarge, Busy, RateLimited
 from node.api.limits import Limits, TokenBuckets
-from node.authentication import Authentication, ReplayGuard, read_authentication, verify_request
+from node.authentication import (
+    Authentication,
+    ReplayGuard,
+    read_authentication,
+    read_body_hash,
+    verify_request,
+)
+from node.errors import BadRequest
 from payments.types import NodeId
 
 STRANGERS = 16_384
 """Requests of unknown nodes that are remembered in the window of replays."""
+
+
+def scope_target(scope: Scope) -> str:
+    """Path and query as they were sent."""
+    raw: bytes = scope["raw_path"]
+    query: bytes = scope["query_string"]
+    return (raw + b"?" + query if query else raw).decode("latin-1")
 
 
 @dataclass(slots=True)
@@ -41,10 +58,33 @@ class Door:
         self._keys = TokenBuckets(self.limits.key_rate, self.limits.key_burst)
 
     def look(self, headers: Mapping[str, str]) -> Authentication:
-        """Read who a request says it is from, and refuse what is stale or seen. Raises BadRequest."""
+        """Read who a request says it is from, and refuse what is stale or seen. Raises BadRequest.
+
+        Raises BodyTooLarge where a node without a channel here announces more than an introduction takes.
+        """
         claim = read_authentication(headers)
-        self._guard(claim.node).check(claim, self.clock())
+        guard = self._guard(claim.node)
+        guard.check(claim, self.clock())
+        length = int(headers.get("content-length", "0"))
+        if guard is self._strangers and length > self.limits.max_control_body:
+            raise BodyTooLarge(length, self.limits.max_control_body)
         return claim
+
+    def recognise(self, scope: Scope) -> NodeId | None:
+        """Say which known node has signed this request, by its head alone; None for all others.
+
+        Neither that it is new nor that its body is what it says has been looked at yet.
+        """
+        try:
+            headers = Headers(scope=scope)
+            claim, body = read_authentication(headers), read_body_hash(headers)
+            if self._guard(claim.node) is self._strangers:
+                return None
+            target = scope_target(scope)
+            verify_request(claim, us=self.node, method=scope["method"], target=target, body=body)
+        except BadRequest:
+            return None
+        return claim.node
 
     def admit(self, claim: Authentication, method: str, target: str, body: bytes) -> NodeId:
         """Believe a request whose signature is good; return the node it is from.

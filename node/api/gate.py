@@ -8,6 +8,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import Any
 
 from node.api.faults import (
@@ -21,6 +22,7 @@ from node.api.faults import (
     answer,
 )
 from node.api.limits import Limits, Places, TokenBuckets, origin
+from payments.types import NodeId
 from settlement import steps
 
 Message = MutableMapping[str, Any]
@@ -34,14 +36,21 @@ WITH_PROOFS = ("/v1/audits", "/v1/watch")
 
 
 class Gate:
-    """Wraps an ASGI application with the limits of one farmer."""
+    """Wraps an ASGI application with the limits of one node.
 
-    def __init__(self, app: App, limits: Limits) -> None:
+    `recognise` says by a request's head which known node has signed it: strangers who take all places for
+    everybody, before anybody can tell who they are, leave those reserved for known nodes.
+    """
+
+    def __init__(
+        self, app: App, limits: Limits, recognise: Callable[[Message], NodeId | None] = lambda _: None
+    ) -> None:
         self._app = app
         self._limits = limits
         self._addresses = TokenBuckets(limits.address_rate, limits.address_burst)
-        self._places = Places(limits.max_running_per_address)
-        self._running = 0
+        self._recognise = recognise
+        self._places = Places(limits.max_running_per_address, limits.max_running)
+        self._reserve = Places(limits.max_reserved_per_node, limits.max_reserved)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it."""
@@ -51,11 +60,10 @@ class Gate:
         client = scope.get("client")
         whence = origin(client[0] if client else "")
         try:
-            length = self._admit(scope, whence)
+            length, leave = self._admit(scope, whence)
         except ApiFault as fault:
             await refuse(fault, send)
             return
-        self._running += 1
         body = _PacedBody(receive, length, self._limits)
         reply = _PacedReply(send, self._limits.stall_seconds, scope)
         try:
@@ -64,23 +72,27 @@ class Gate:
             if not reply.begun:
                 await refuse(error, send)
         finally:
-            self._running -= 1
-            self._places.give_back(whence)
+            leave()
 
-    def _admit(self, scope: Message, whence: str) -> int:
-        """Take a place, and return the body's announced length. Raises ApiFault."""
+    def _admit(self, scope: Message, whence: str) -> tuple[int, Callable[[], None]]:
+        """Take a place; return the body's announced length, and how to leave. Raises ApiFault."""
         wait = self._addresses.take(whence, time.monotonic())
         if wait:
             raise RateLimited(math.ceil(wait))
-        if self._running >= self._limits.max_running:
-            raise Busy
         length = announced_length(scope)
         limit = self._body_limit(scope["method"], scope["path"])
         if length > limit:
             raise BodyTooLarge(length, limit)
-        if not self._places.take(whence):
-            raise Busy
-        return length
+        return length, self._take_place(scope, whence)
+
+    def _take_place(self, scope: Message, whence: str) -> Callable[[], None]:
+        """Take a place for everybody, or a known node's; return how to leave it. Raises Busy."""
+        if self._places.take(whence):
+            return partial(self._places.give_back, whence)
+        node = self._recognise(scope)
+        if node is not None and self._reserve.take(node):
+            return partial(self._reserve.give_back, node)
+        raise Busy
 
     def _body_limit(self, method: str, path: str) -> int:
         if method not in ("POST", "PUT"):
@@ -120,20 +132,20 @@ async def refuse(error: Exception, send: Send) -> None:
 
 
 class _PacedBody:
-    """The receiving half of a request whose body must keep a pace."""
+    """The receiving half of a request whose body must keep a pace, at every moment that we wait for it."""
 
     def __init__(self, receive: Receive, length: int, limits: Limits) -> None:
         self._receive = receive
         self._limits = limits
-        self._until = asyncio.get_running_loop().time() + limits.body_seconds(length)
+        self._patience = limits.stall_seconds
         self._more = length > 0
 
     async def receive(self) -> Message:
         """Return the next message of the body. Raises BodyTooSlow, BodyCutOff."""
         if not self._more:
             return await self._receive()
-        now = asyncio.get_running_loop().time()
-        seconds = min(self._limits.stall_seconds, self._until - now)
+        seconds = min(self._limits.stall_seconds, self._patience)
+        since = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(seconds):
                 message = await self._receive()
@@ -141,6 +153,8 @@ class _PacedBody:
             raise BodyTooSlow(seconds) from None
         if message["type"] == "http.disconnect":
             raise BodyCutOff
+        self._patience -= asyncio.get_running_loop().time() - since
+        self._patience += len(message.get("body", b"")) / self._limits.min_body_rate
         self._more = bool(message.get("more_body", False))
         return message
 

@@ -23,6 +23,9 @@ class Limits:
     max_running: int = 64
     max_running_per_address: int = 32
     """Less than all, here and above: one machine, not authenticated yet, must not shut the others out."""
+    max_reserved: int = 64
+    """Further requests, of known nodes only, once the places for everybody are taken."""
+    max_reserved_per_node: int = 16
     max_introductions: int = 8
     """Channels of unknown nodes looked up at once: each takes several calls of the chain."""
     header_seconds: float = 15.0
@@ -30,15 +33,11 @@ class Limits:
     stall_seconds: float = 15.0
     """The peer may pause this long while a body is read or an answer is written."""
     min_body_rate: int = 32 * KIB
-    """Bytes a second a body must reach on the whole, after `stall_seconds` of grace."""
+    """Bytes a second that a body has reached whenever we wait for it, after `stall_seconds` of grace."""
     address_rate: float = 500.0
     address_burst: float = 2_000.0
     key_rate: float = 250.0
     key_burst: float = 1_000.0
-
-    def body_seconds(self, length: int) -> float:
-        """How long a body of `length` bytes may take as a whole."""
-        return self.stall_seconds + length / self.min_body_rate
 
 
 def origin(address: str) -> str:
@@ -53,24 +52,31 @@ def origin(address: str) -> str:
 
 
 class Places:
-    """How many places each origin takes of those one origin may take; memory only for those that take any."""
+    """Places of which each key (an origin, a node) may take `each`, and all together `total`; None: no bound.
 
-    def __init__(self, each: int) -> None:
+    Memory only for those that take any.
+    """
+
+    def __init__(self, each: int, total: int | None = None) -> None:
         self._each = each
-        self._taken: Counter[str] = Counter()
+        self._total = total
+        self._count = 0
+        self._taken: Counter[object] = Counter()
 
-    def take(self, origin: str) -> bool:
+    def take(self, key: object) -> bool:
         """Take a place, if there is one left."""
-        if self._taken[origin] >= self._each:
+        if self._taken[key] >= self._each or self._count == self._total:
             return False
-        self._taken[origin] += 1
+        self._taken[key] += 1
+        self._count += 1
         return True
 
-    def give_back(self, origin: str) -> None:
+    def give_back(self, key: object) -> None:
         """Leave a place that was taken."""
-        self._taken[origin] -= 1
-        if not self._taken[origin]:
-            del self._taken[origin]
+        self._taken[key] -= 1
+        self._count -= 1
+        if not self._taken[key]:
+            del self._taken[key]
 
 
 class TokenBuckets:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from node.api.door import Door
+from node.api.door import Door, scope_target
 from node.api.faults import MethodNotAllowed, UnknownRoute, answer
 from node.api.gate import App, Gate
 from node.api.limits import Limits
@@ -58,7 +58,7 @@ def create_app(farmer: Farmer, limits: Limits) -> App:
     door = Door(farmer.farm.node, farmer.run, farmer.farm.clock, limits, farmer.knows)
     _Routes(farmer, door).add_to(api)
     answer_errors(api)
-    return Gate(api, limits)
+    return Gate(api, limits, door.recognise)
 
 
 class _Routes:
@@ -251,9 +251,7 @@ def _name(request: Request, size: int = 32) -> bytes:
 
 def request_target(request: Request) -> str:
     """Path and query as they were sent."""
-    raw: bytes = request.scope["raw_path"]
-    query: bytes = request.scope["query_string"]
-    return (raw + b"?" + query if query else raw).decode("latin-1")
+    return scope_target(request.scope)
 
 
 def json_answer(message: Bounded) -> Response:

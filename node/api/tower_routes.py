@@ -30,4 +30,4 @@ def create_tower_app(tower: Tower, key: NodeKey, run: bytes, limits: Limits) -> 
     api.router.add_route("/v1/watch", watch, methods=["POST"])
     api.router.add_route("/v1/health", health, methods=["GET"])
     answer_errors(api)
-    return Gate(api, limits)
+    return Gate(api, limits, door.recognise)

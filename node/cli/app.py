@@ -25,7 +25,6 @@ from node.cli import (
     wallet,
 )
 from node.cli.errors import DONE, INTERRUPTED, USAGE, exit_code, one_line
-from node.cli.identifiers import public_text
 from node.cli.session import token_seen
 from node.cli.units import in_ether, in_tokens
 from node.home import VARIABLE
@@ -161,4 +160,6 @@ def _in_units(line: str) -> str:
 
 
 def _complain(line: str) -> None:
+    from settlement.urls import public_text
+
     sys.stderr.write(f"tithe: {public_text(line)}\n")

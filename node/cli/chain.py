@@ -10,7 +10,7 @@ import typer
 from node.cli import deploy, local
 from node.cli.amounts import duration, moment
 from node.cli.deploy import public_record, tell_record
-from node.cli.identifiers import public_url, show_address
+from node.cli.identifiers import show_address
 from node.cli.options import ChainName, Json
 from node.cli.output import note, print_json, safe, say, show_facts, show_table
 from node.cli.session import chain_name, chain_names, home, on_chain, run
@@ -133,7 +133,7 @@ def list_(as_json: Json = False) -> None:
                 (
                     name,
                     str(record.chain_id),
-                    public_url(record.url),
+                    public_record(record).url,
                     show_address(record.contract),
                     "current" if name == current else "",
                 )

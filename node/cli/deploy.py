@@ -10,7 +10,7 @@ from node.cli import local
 from node.cli.amounts import duration, parse_duration, parse_number
 from node.cli.errors import NotDone
 from node.cli.gifts import DEFAULT_GAS_GIFT, DEFAULT_GIFT, GasGift, Gift, TokenGift, give_both, rich_key
-from node.cli.identifiers import parse_address, public_url, show_address
+from node.cli.identifiers import parse_address, show_address
 from node.cli.keys import resolve_owner, unlock_wallet
 from node.cli.options import Json, PasswordFd, PasswordFile, WalletName, Yes
 from node.cli.output import confirm, note, print_json, safe, say, show_facts, waiting
@@ -149,6 +149,8 @@ def _tell_address(record: "Deployment") -> None:
 
 def public_record(record: "Deployment") -> "Deployment":
     """The record without what may be a secret in its URL."""
+    from settlement.urls import public_url
+
     return replace(record, url=public_url(record.url))
 
 
@@ -157,7 +159,7 @@ def tell_record(record: "Deployment") -> None:
     show_facts(
         [
             ("chain", f"{record.name} (id {record.chain_id})"),
-            ("URL", public_url(record.url)),
+            ("URL", public_record(record).url),
             ("contract", show_address(record.contract)),
             ("token", show_address(record.token)),
             ("challenge period", duration(record.challenge_period)),

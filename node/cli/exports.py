@@ -189,16 +189,16 @@ def _open(role: Role, path: Path) -> "Database":
 
 
 def _make_room(money: Path, now: int, *, replace: bool) -> None:
-    """Set the books that are here aside, if there are any and that was asked for."""
+    """Set the books that are here aside, if that was asked for; a log that has lost its books always."""
     from node.errors import AlreadyThere
+    from settlement.copies import in_use, set_aside
 
-    if not money.exists():
-        return
-    if not replace:
+    if money.exists() and not replace:
         raise AlreadyThere(money)
-    for name in (money.name, f"{money.name}-wal", f"{money.name}-shm"):
-        if (found := money.with_name(name)).exists():
-            found.rename(found.with_name(f"{found.name}.before-{now}"))
+    if in_use(money):
+        raise NotDone(f"{money} is in use, by tithe rent run or another command: stop it first")
+    if money.parent.exists():
+        set_aside(money, now)
 
 
 def _refuse_running(role: Role) -> None:

@@ -7,7 +7,6 @@ bytes (node, channel, agreement) may be shortened to any beginning that fits one
 import re
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from node.cli.errors import AmbiguousId, BadChecksum, BadHex, UnknownId
 from payments.eip712 import keccak
@@ -15,8 +14,6 @@ from payments.types import Address
 
 Id = TypeVar("Id", bound=bytes)
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
-_LONGEST_PATH = 12
-_URL = re.compile(r"https?://[^\s'\"<>()\[\],;]*[^\s'\"<>()\[\],;.:]")
 _ID = re.compile(r"(?:0x)?([0-9a-fA-F]{1,64})")
 
 
@@ -39,21 +36,6 @@ def parse_address(text: str) -> Address:
     if digits not in (digits.lower(), digits.upper()) and show_address(address) != text:
         raise BadChecksum(text)
     return address
-
-
-def public_url(url: str) -> str:
-    """Write a URL, or several, without what may be secret: user, long path parts (API keys), query."""
-    if "," in url:
-        return ",".join(map(public_url, url.split(",")))
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    path = parts.path if len(parts.path) <= _LONGEST_PATH else "/..."
-    return f"{parts.scheme}://{host}{path}" + ("?..." if parts.query else "")
-
-
-def public_text(text: str) -> str:
-    """Write a text with every URL in it as public_url would."""
-    return _URL.sub(lambda match: public_url(match[0]), text)
 
 
 def find_id(what: str, text: str, known: Iterable[Id]) -> Id:

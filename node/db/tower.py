@@ -1,10 +1,23 @@
-"""What a watchtower keeps: for each channel its terms and the newest vouchers. Their totals only rise."""
+"""What a watchtower keeps: for each channel its terms and the newest vouchers. Their totals only rise.
+
+Each farmer has rows of its own: what another brings of the same channel stands beside them, not in their way.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, LargeBinary, delete, func, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlmodel import Field, SQLModel
 
 from payments.types import ZERO32, Address, Amount, ChannelId, NodeId, Seconds
@@ -30,8 +43,8 @@ class TowerChannelRow(SQLModel, table=True):
 
     __tablename__ = "tower_channel"
 
+    farmer: bytes = Field(sa_type=LargeBinary, primary_key=True)
     channel_id: bytes = Field(sa_type=LargeBinary, primary_key=True)
-    farmer: bytes = Field(sa_type=LargeBinary, index=True)
     payer: bytes = Field(sa_type=LargeBinary)
     signer: bytes = Field(sa_type=LargeBinary)
     payee: bytes = Field(sa_type=LargeBinary)
@@ -50,15 +63,15 @@ TABLES: Final[tuple[type[SQLModel], ...]] = (TowerChannelRow,)
 _CHANNEL: Final = table(TowerChannelRow)
 
 
-def load_watched(conn: Connection, channel: ChannelId) -> Watched | None:
-    """Read one channel."""
-    row = conn.execute(select(_CHANNEL).where(_CHANNEL.c.channel_id == channel)).first()
+def load_watched(conn: Connection, farmer: NodeId, channel: ChannelId) -> Watched | None:
+    """Read what a farmer has brought of one channel."""
+    row = conn.execute(select(_CHANNEL).where(_here(farmer, channel))).first()
     return None if row is None else _read(row)
 
 
 def list_watched(conn: Connection) -> Iterator[Watched]:
     """Read all of them."""
-    return map(_read, conn.execute(select(_CHANNEL).order_by(_CHANNEL.c.channel_id)))
+    return map(_read, conn.execute(select(_CHANNEL).order_by(_CHANNEL.c.channel_id, _CHANNEL.c.farmer)))
 
 
 def count_watched(conn: Connection, farmer: NodeId) -> int:
@@ -71,7 +84,6 @@ def save_watched(conn: Connection, watched: Watched) -> None:
     """Write one channel, new or not."""
     terms, paid, proven = watched.terms, watched.paid, watched.proven
     fields: dict[str, Any] = {
-        "farmer": watched.farmer,
         "payer": terms.payer,
         "signer": terms.signer,
         "payee": terms.payee,
@@ -85,16 +97,20 @@ def save_watched(conn: Connection, watched: Watched) -> None:
         "proven_signature": proven.signature if proven else None,
         "proof": watched.proof,
     }
-    here = _CHANNEL.c.channel_id == watched.channel_id
+    here = _here(watched.farmer, watched.channel_id)
     if conn.execute(select(_CHANNEL.c.channel_id).where(here)).first() is None:
-        conn.execute(insert(_CHANNEL).values(channel_id=watched.channel_id, **fields))
+        conn.execute(insert(_CHANNEL).values(farmer=watched.farmer, channel_id=watched.channel_id, **fields))
     else:
         conn.execute(update(_CHANNEL).where(here).values(**fields))
 
 
 def forget_watched(conn: Connection, channel: ChannelId) -> None:
-    """Forget a channel."""
+    """Forget a channel, whoever has brought it."""
     conn.execute(delete(_CHANNEL).where(_CHANNEL.c.channel_id == channel))
+
+
+def _here(farmer: NodeId, channel: ChannelId) -> ColumnElement[bool]:
+    return (_CHANNEL.c.farmer == farmer) & (_CHANNEL.c.channel_id == channel)
 
 
 def _read(row: Any) -> Watched:  # noqa: ANN401 - SQLAlchemy's row

@@ -24,13 +24,13 @@ from payments.vouchers import SigningKey, Voucher
 from settlement.chain_events import Reason
 from settlement.claims import Batch, Outcome, plan_claims, submit_batch, wait_batch
 from settlement.client import Claim
-from settlement.errors import ChainError, TransactionPending
+from settlement.errors import ChainError, Reverted, TransactionPending
 from settlement.outbox import DEFAULT_CEILING, Outbox
 
 log = logging.getLogger("tithebarn.farmer")
 
-_UNPROVEN = (Reason.BAD_PROOF, Reason.BAD_SIGNATURE)
-"""How the contract says that a proof does not belong to its voucher."""
+_UNPROVEN = (Reason.BAD_PROOF, Reason.BAD_SIGNATURE, Reason.TOO_LARGE)
+"""A proof that does not belong to its voucher, or that no transaction carries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +140,9 @@ class Collector:
             good = [claim for claim in claims if await still_signed(self._farm, claim.voucher)]
             plan = await plan_claims(self._farm.chain, good, key.address)
             for batch in plan.batches:
-                queued = await submit_batch(self._outbox, batch, key)
-                self._flights[queued] = Flight(batch, self._farm.now())
+                with suppress(Reverted):  # changed since the plan: no reason to leave the others
+                    queued = await submit_batch(self._outbox, batch, key)
+                    self._flights[queued] = Flight(batch, self._farm.now())
         except ChainError as error:
             self._report(str(error))
             return ()

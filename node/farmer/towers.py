@@ -10,18 +10,22 @@ from functools import partial
 
 from node.db import Connection
 from node.db.farmer import Book, Held, list_books_with_channels, load_book, load_held
-from node.errors import NodeError
+from node.errors import NodeError, PeerFault
 from node.farmer.config import read_tower
 from node.farmer.farm import Farm
 from node.farmer.vouchers import evidence
 from node.messages import SignedVoucherMessage, TermsMessage
-from node.transport import Target, Transport
+from node.transport import PeerRefused, Target, Transport
 from node.watch_messages import WatchChannel, WatchedChannel
 from payments.channel import Channel, Status
 from payments.types import ChannelId, NodeId
 
 log = logging.getLogger("tithebarn.farmer")
 
+REFUSED_SECONDS = 600
+"""A parcel that a tower refuses is not brought again for so long, unless it holds something newer."""
+_OF_US = ("NOT_SERVED", "WRONG_RECIPIENT", "STALE_REQUEST", "TOO_MANY_REQUESTS", "RATE_LIMITED", "BUSY")
+"""Refusals that the next parcel would meet as well."""
 Totals = tuple[int, int]
 """Of the newest unconditional and of the newest proven voucher."""
 
@@ -49,6 +53,19 @@ class Parcel:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a tower has refused, until when it is not asked again (unix seconds), and what it said."""
+
+    totals: Totals
+    until: int
+    sentence: str
+
+    def stands(self, totals: Totals, now: int) -> bool:
+        """Whether there is no reason yet to bring it again."""
+        return totals == self.totals and now < self.until
+
+
 class TowerPost:
     """Sends to every tower that the configuration names. Close it when done."""
 
@@ -56,6 +73,7 @@ class TowerPost:
         self._farm = farm
         self._transport = Transport(farm.key, farm.clock)
         self._sent: dict[tuple[NodeId, ChannelId], Totals] = {}
+        self._refused: dict[tuple[NodeId, ChannelId], Refusal] = {}
         self._faults: dict[NodeId, str] = {}
 
     async def close(self) -> None:
@@ -78,21 +96,45 @@ class TowerPost:
             await self._serve(node, Target(node, (url,)), parcels)
 
     async def _serve(self, node: NodeId, target: Target, parcels: list[Parcel]) -> None:
-        """Send one tower what it does not hold; on the first fault, the rest waits for the next time."""
+        """Send one tower what it does not hold.
+
+        A parcel that it refuses waits for a while, and the others go on; a tower that is away, or takes
+        nothing from us now, is left alone until the next time.
+        """
+        fault = ""
         for parcel in parcels:
-            key = (node, parcel.channel.id)
+            key, now = (node, parcel.channel.id), self._farm.now()
             if self._sent.get(key, (0, 0)) == parcel.totals:
+                continue
+            if (known := self._refused.get(key)) and known.stands(parcel.totals, now):
+                fault = known.sentence
                 continue
             newest, held = self._farm.database.read(partial(_pack, parcel=parcel))
             try:
                 await self._transport.post(target, "/v1/watch", newest.message(held), WatchedChannel)
             except NodeError as error:
-                if self._faults.get(node) != str(error):
-                    log.warning("tower_behind tower=%s reason=%s", node.hex(), error)
-                self._faults[node] = str(error)
-                return
-            self._sent[key] = newest.totals
+                fault = str(error)
+                if not isinstance(error, PeerFault) or _takes_nothing(error):
+                    break
+                fault = f"channel 0x{parcel.channel.id.hex()[:16]}: {error}"
+                self._refused[key] = Refusal(newest.totals, now + REFUSED_SECONDS, fault)
+            else:
+                self._sent[key] = newest.totals
+                self._refused.pop(key, None)
+        self._note(node, fault)
+
+    def _note(self, node: NodeId, fault: str) -> None:
+        """Remember what is wrong with a tower, or that nothing is."""
+        if fault and self._faults.get(node) != fault:
+            log.warning("tower_behind tower=%s reason=%s", node.hex(), fault)
         self._faults.pop(node, None)
+        if fault:
+            self._faults[node] = fault
+
+
+def _takes_nothing(error: PeerFault) -> bool:
+    """Whether a tower has refused us, or everybody for now, rather than this one parcel."""
+    return isinstance(error, PeerRefused) and error.error in _OF_US
 
 
 def _pack(conn: Connection, parcel: Parcel) -> tuple[Parcel, Held | None]:

@@ -41,16 +41,6 @@ class UnproductiveProof(WatchRefused):
 
 
 @dataclass(eq=False)
-class WatchedByAnother(WatchRefused):
-    """Another farmer's node has brought this channel."""
-
-    channel_id: bytes
-
-    def __str__(self) -> str:
-        return f"channel 0x{self.channel_id.hex()[:16]} was brought by another node"
-
-
-@dataclass(eq=False)
 class TooManyWatched(WatchRefused):
     """The farmer has brought as many channels as the tower keeps for one."""
 

@@ -13,12 +13,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from node.audit import challenge_digest
+from node.audit import MAX_CLAIM_BYTES, challenge_digest, claim_bytes, verify_proof
 from node.clock import Clock
 from node.db import Connection
 from node.db.tower import Watched, count_watched, forget_watched, list_watched, load_watched, save_watched
+from node.errors import ChallengeTooLarge, EmptyChallenge
+from node.messages import ProvenMessage
 from node.packed_proof import pack_proof
-from node.tower.errors import NothingToWatch, NotServed, TooManyWatched, UnproductiveProof, WatchedByAnother
+from node.tower.errors import NothingToWatch, NotServed, TooManyWatched, UnproductiveProof
 from node.watch_messages import WatchChannel, WatchedChannel
 from payments.errors import SignatureError, WrongSigner
 from payments.types import ZERO32, Amount, ChannelId, NodeId, Timestamp
@@ -39,6 +41,8 @@ MAX_CHANNELS = 10_000
 """Of one farmer."""
 KEPT_SECONDS = 30 * 86_400
 """A channel that has closed is kept for so long: no reorganisation comes after it."""
+_UNPROVEN = (Reason.BAD_PROOF, Reason.BAD_SIGNATURE, Reason.TOO_LARGE)
+"""A proof that is shown once and not again."""
 
 
 @dataclass(slots=True)
@@ -65,7 +69,8 @@ class Tower:
     async def watch(self, node: NodeId, message: WatchChannel) -> WatchedChannel:
         """Take a channel's vouchers; on disk when this returns, unless better ones were already.
 
-        Raises WatchRefused, PaymentError, and ChainError where a contract signs and cannot be asked.
+        Raises WatchRefused, BadChallenge, PaymentError, and ChainError where a contract signs and cannot be
+        asked.
         """
         if not self.knows(node):
             raise NotServed(node)
@@ -75,11 +80,9 @@ class Tower:
                 await self._check_signer(brought.terms, signed)
 
         def step(conn: Connection) -> Watched:
-            known = load_watched(conn, brought.channel_id)
+            known = load_watched(conn, node, brought.channel_id)
             if known is None and count_watched(conn, node) >= MAX_CHANNELS:
                 raise TooManyWatched(MAX_CHANNELS)
-            if known is not None and known.farmer != node:
-                raise WatchedByAnother(brought.channel_id)
             newest = brought if known is None else _newest(known, brought)
             if newest != known:
                 save_watched(conn, newest)
@@ -107,15 +110,23 @@ class Tower:
             watched = replace(watched, paid=paid)
         if message.proven is not None:
             proven = _of(name, message.proven.voucher.core())
-            challenge = message.proven.challenge.core()
-            if challenge_digest(self.chain.domain, challenge) != proven.voucher.condition:
-                raise UnproductiveProof(name, "the challenge is another one")
-            try:
-                packed = pack_proof(challenge, message.proven.proof.core())
-            except ValueError as error:
-                raise UnproductiveProof(name, str(error)) from error
-            watched = replace(watched, proven=proven, proof=packed)
+            watched = replace(watched, proven=proven, proof=self._pack(proven, message.proven))
         return watched
+
+    def _pack(self, proven: SignedVoucher, brought: ProvenMessage) -> bytes:
+        """Check that the contract will take this proof, in one transaction, and pack it as it reads it."""
+        name, challenge, proof = proven.voucher.channel_id, brought.challenge.core(), brought.proof.core()
+        if not challenge.items:
+            raise EmptyChallenge(challenge.audit_id)
+        size = sum(map(claim_bytes, challenge.items))
+        if size > MAX_CLAIM_BYTES:
+            raise ChallengeTooLarge(size, MAX_CLAIM_BYTES)
+        if challenge_digest(self.chain.domain, challenge) != proven.voucher.condition:
+            raise UnproductiveProof(name, "the challenge is another one")
+        for verdict in verify_proof(challenge, proof):
+            if verdict.fault:
+                raise UnproductiveProof(name, verdict.fault.value)
+        return pack_proof(challenge, proof)
 
     async def _check_signer(self, terms: Terms, signed: SignedVoucher) -> None:
         """Check that the channel's signer has signed: its key, or the contract it is says so (ERC-1271)."""
@@ -164,15 +175,16 @@ class Tower:
         watched = self.database.read(lambda conn: list(list_watched(conn)))
         head = await self.chain.head()
         now = Timestamp(max(head.timestamp, self.clock()))
-        due = []
+        due: dict[ChannelId, Claim] = {}
         states = await self.chain.channel_states([one.channel_id for one in watched])
         for one, state in zip(watched, states, strict=True):
-            claim = self._claim(one, state)
+            claim, name = self._claim(one, state), one.channel_id
             if claim is None and state.closes_at and now >= state.closes_at + KEPT_SECONDS:
-                await self.database.write(partial(forget_watched, channel=one.channel_id))
+                await self.database.write(partial(forget_watched, channel=name))
             if claim is not None and _late(one.terms, state, now):
-                due.append(claim)
-        return due
+                best = max((due.get(name, claim), claim), key=lambda it: it.voucher.total)
+                due[name] = best
+        return list(due.values())
 
     def _claim(self, one: Watched, state: ChannelState) -> Claim | None:
         """Choose what brings most: the proven voucher, unless the contract has refused its proof."""
@@ -196,7 +208,7 @@ class Tower:
                 log.info("claimed_for_farmer channel=%s total=%d", name, outcome.claimed)
                 continue
             log.warning("claim_skipped channel=%s reason=%s", name, outcome.reason.name)
-            if outcome.reason in (Reason.BAD_PROOF, Reason.BAD_SIGNATURE) and voucher.condition != ZERO32:
+            if outcome.reason in _UNPROVEN and voucher.condition != ZERO32:
                 self._refused.add(voucher.condition)
 
     def _report(self, trouble: str) -> None:

@@ -3,18 +3,25 @@
 import hashlib
 import json
 import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from node.cli import exports
+from node.cli.errors import NotDone
+from node.cli.export_keys import KeySource
+from node.cli.passwords import Passwords
 from node.export import read_label
 from node.home import Home
 from settlement.copies import Copies
 from settlement.errors import StorageError
 from settlement.wallet import LIGHT_SCRYPT_N, Wallets, key_from_phrase
 from tests.cli.conftest import PASSWORD, Market, Tithe, make_farm_key, make_wallet
-from tests.disks import files_of_at_most
+from tests.disks import files_of_at_most, leave_log
 
 PHRASE = "test test test test test test test test test test test junk"
 SECRET_NAME = "letters to the notary.txt"
@@ -176,6 +183,46 @@ def test_damaged_books_are_found_at_the_start_and_the_newest_copy_brings_them_ba
     step = sum(int(one["earned"]) for one in passed if one["farmer"] == before["node"])
     after = farm.tithe("farm", "status", "--json").json
     assert int(after["status"]["earned"]) == int(before["status"]["earned"]) + step > step
+
+
+@pytest.mark.parametrize("way", ["export", "copy", "phrase"])
+def test_restored_books_are_frozen_whatever_log_the_dead_ones_have_left(
+    story: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    place, keys = Home(tmp_path / "home"), KeySource(Passwords())
+    shutil.copytree(story.renter.home, place.root)
+    monkeypatch.setenv("TITHE_HOME", str(place.root))
+    (books,) = (place.root / "renter").glob("*/money.db")
+    Copies(books, books.parent / "copies").take()
+    leave_log(books, "UPDATE channels SET salt = zeroblob(32)")
+    books.unlink()
+    if way == "export":
+        exports.restore(place, exports.RENTER, story.renter.folder / "renter.tithe", keys, 9, replace=False)
+    elif way == "copy":
+        exports.restore_copy(place, exports.RENTER, "local", 9)
+    else:
+        exports.begin_from_phrase(place, "local", keys, 9, replace=False)
+    with closing(sqlite3.connect(books)) as conn:
+        assert conn.execute("SELECT restored_at FROM restoration").fetchall() == [(9,)]
+        assert conn.execute("SELECT count(*) FROM channels WHERE salt = zeroblob(32)").fetchone() == (0,)
+
+
+def test_books_that_a_command_uses_are_not_replaced(story: Market, tmp_path: Path) -> None:
+    place = Home(tmp_path / "home")
+    shutil.copytree(story.renter.home, place.root)
+    (books,) = (place.root / "renter").glob("*/money.db")
+    hold = "import sqlite3, sys; conn = sqlite3.connect(sys.argv[1]); conn.execute('SELECT * FROM channels');"
+    hold += "print('open', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(books)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as command:
+        assert command.stdout is not None
+        assert command.stdout.readline() == "open\n"
+        export, keys = story.renter.folder / "renter.tithe", KeySource(Passwords())
+        with pytest.raises(NotDone, match="in use, by tithe rent run"):
+            exports.restore(place, exports.RENTER, export, keys, 9, replace=True)
+        command.communicate()
+    exports.restore(place, exports.RENTER, export, keys, 9, replace=True)
 
 
 def test_full_disk_leaves_no_half_of_an_export(story: Market, tmp_path: Path) -> None:

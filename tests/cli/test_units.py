@@ -13,7 +13,7 @@ from node.cli.errors import (
     exit_code,
     one_line,
 )
-from node.cli.identifiers import find_id, parse_address, public_text, public_url, show_address
+from node.cli.identifiers import find_id, parse_address, show_address
 from node.cli.output import plain, safe
 from node.cli.units import in_ether, in_tokens
 from node.renter.errors import TokensMissing, Unfunded
@@ -48,27 +48,6 @@ def test_sentences_in_wei_are_told_in_ether() -> None:
 )
 def test_sentences_about_anything_else_stay(sentence: str) -> None:
     assert in_ether(in_tokens(sentence, 18, "TITHE")) == sentence
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("http://127.0.0.1:8545", "http://127.0.0.1:8545"),
-        ("https://me:secret@rpc.example/v3/0123456789abcdef", "https://rpc.example/..."),
-        ("https://rpc.example/eth?key=secret", "https://rpc.example/eth?..."),
-    ],
-)
-def test_what_may_be_secret_in_a_url_is_not_shown(url: str, shown: str) -> None:
-    assert public_url(url) == shown
-    assert (
-        public_text(f"no answer at {url} (refused); try again")
-        == f"no answer at {shown} (refused); try again"
-    )
-
-
-def test_of_several_urls_none_shows_a_secret() -> None:
-    urls = "http://127.0.0.1:8545,https://me:pw@rpc.example/v3/0123456789abcdef"
-    assert public_url(urls) == "http://127.0.0.1:8545,https://rpc.example/..."
 
 
 def test_the_finalities_offered_are_those_of_records() -> None:

@@ -11,14 +11,14 @@ from payments.vouchers import Voucher, channel_id, sign_voucher
 from settlement import claims as claims_module
 from settlement.abi import TOKEN, encode_constructor
 from settlement.chain_events import Reason
-from settlement.claims import Outcome, plan_claims, send_claims
+from settlement.claims import Batch, Outcome, plan_claims, send_claims
 from settlement.client import Claim
 from settlement.database import Database
 from settlement.errors import OutOfGasMoney
 from settlement.local_chain import LocalChain, give
 from settlement.outbox import Outbox
 from settlement.tables import TABLES
-from settlement.transactions import send_now
+from settlement.transactions import MAX_CALL_BYTES, send_now
 from settlement.wallet import new_key
 from tests.settlement.conftest import Endpoint
 from tests.settlement.proofs import proven, tampered
@@ -158,12 +158,45 @@ def test_a_sweep_with_proofs_is_cut_to_what_pools_take(anvil: LocalChain, databa
             rows += [w.voucher(farmer, 10) for farmer in farmers[60:]]
             plan = await plan_claims(w.chain, rows, w.stranger.address)
             sizes = [len(batch.call.data) for batch in plan.batches]
-            assert max(sizes) <= claims_module.MAX_CALL_BYTES
-            assert len(sizes) == -(-sum(sizes) // claims_module.MAX_CALL_BYTES)  # none more than it takes
+            assert max(sizes) <= MAX_CALL_BYTES
+            assert len(sizes) == -(-sum(sizes) // MAX_CALL_BYTES)  # none more than it takes
             outcomes = await send_claims(w.chain, Outbox(database, w.chain), plan, w.stranger)
             assert [one.claimed for one in outcomes] == [10] * 70
 
     run(story())
+
+
+def test_a_row_that_no_transaction_carries_is_left_out_and_stops_nobody(
+    endpoint: Endpoint, database: Database
+) -> None:
+    async def story() -> None:
+        async with world(endpoint()) as w:
+            await w.fund((ALICE, 100), (BOB, 100))
+            swollen = replace(proven(w, ALICE, 10), proof=bytes(MAX_CALL_BYTES))
+            rows = [swollen, w.voucher(BOB, 20)]
+            plan = await plan_claims(w.chain, rows, w.stranger.address)
+            outcomes = await send_claims(w.chain, Outbox(database, w.chain), plan, w.stranger)
+            assert told(outcomes, w) == {"A": (None, Reason.TOO_LARGE), "B": (20, Reason.NONE)}
+
+    run(story())
+
+
+def test_a_batch_that_cannot_be_sent_any_more_stops_no_other(anvil: LocalChain, database: Database) -> None:
+    async def story() -> None:
+        async with world(anvil.url) as w:
+            await w.fund((ALICE, 100), (BOB, 100))
+            forged = _batch(w, w.voucher(ALICE, 10, signer=w.stranger))
+            plan = await plan_claims(w.chain, [w.voucher(BOB, 20)], w.stranger.address)
+            both = replace(plan, batches=(forged, *plan.batches))
+            outcomes = await send_claims(w.chain, Outbox(database, w.chain), both, w.stranger)
+            assert told(outcomes, w) == {"A": (None, Reason.UNKNOWN), "B": (20, Reason.NONE)}
+
+    run(story())
+
+
+def _batch(w: World, claim: Claim) -> Batch:
+    """A transaction as it would be if nobody had tried it."""
+    return Batch(w.chain.claim([claim]), (claim,), 100_000)
 
 
 def test_a_sweep_is_cut_to_what_one_transaction_may_use(

@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
+import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -11,13 +14,14 @@ import pytest
 from sqlalchemy import Connection, insert
 from sqlmodel import Field, SQLModel
 
-from settlement.copies import Copies, check_database, copy_database, keep_copies
+from settlement.copies import Copies, check_database, copy_database, in_use, keep_copies, set_aside
 from settlement.database import Database
 from settlement.errors import StorageCorrupt, StorageError, StorageFailed, StorageLost, StorageReadOnly
 from settlement.tables import table
-from tests.disks import files_of_at_most, folder_of_ours, without_rights
+from tests.disks import files_of_at_most, folder_of_ours, leave_log, without_rights
 
 PAGE = 4096
+OVERWRITE = "UPDATE copied_note SET text = 'of the dead'"
 
 
 class Note(SQLModel, table=True):
@@ -243,3 +247,48 @@ def test_index_that_does_not_fit_its_table_is_not_copied(tmp_path: Path) -> None
     with pytest.raises(StorageCorrupt):
         copy_database(source, tmp_path / "copy.db")
     assert not (tmp_path / "copy.db").exists()
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["only its log is left", "whole"])
+def test_books_set_aside_take_their_log_along(filled: Path, tmp_path: Path, *, gone: bool) -> None:
+    copy_database(filled, tmp_path / "good")
+    leave_log(filled, OVERWRITE)
+    if gone:
+        filled.unlink()
+    set_aside(filled, 7)
+    shutil.copyfile(tmp_path / "good", filled)
+    with closing(sqlite3.connect(filled)) as conn:
+        assert conn.execute("SELECT count(*) FROM copied_note WHERE text = 'of the dead'").fetchone() == (0,)
+    assert count(filled) == 500
+    assert (tmp_path / "money.db-wal.before-7").stat().st_size
+    assert (tmp_path / "money.db.before-7").exists() is not gone
+
+
+def test_log_without_its_books_is_not_begun_anew(filled: Path, tmp_path: Path) -> None:
+    copies = Copies(filled, tmp_path / "copies")
+    leave_log(filled, OVERWRITE)
+    filled.unlink()
+    with pytest.raises(StorageLost, match=r"move .*money\.db-wal away"):
+        copies.check_source()
+
+
+def test_restore_killed_before_it_put_the_books_back_is_not_begun_anew(filled: Path, tmp_path: Path) -> None:
+    set_aside(filled, 7)
+    with pytest.raises(StorageLost, match=r"move .*money\.db\.before-7 away"):
+        Copies(filled, tmp_path / "copies").check_source()
+
+
+def test_database_that_another_process_has_open_is_in_use(filled: Path, tmp_path: Path) -> None:
+    assert not in_use(tmp_path / "nothing")
+    assert not in_use(filled)
+    code = "import sys; from pathlib import Path; from settlement.database import Database;"
+    code += "Database.at(Path(sys.argv[1]), []); print('open', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(filled)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdin is not None
+        assert other.stdout.readline() == b"open\n"
+        assert in_use(filled)
+        other.stdin.close()
+    assert not in_use(filled)

@@ -28,6 +28,7 @@ from settlement.errors import (
     TransactionFailed,
     TransactionPending,
     TransactionReplaced,
+    TransactionTooLarge,
 )
 from settlement.external_signer import ExternalSigner
 from settlement.fees import GWEI
@@ -46,7 +47,7 @@ from settlement.outbox_store import (
 from settlement.reverts import ERC20InsufficientBalance
 from settlement.rpc import BlockId, Fees, Rpc, Sent
 from settlement.tables import TABLES
-from settlement.transactions import Transaction, sign_transaction
+from settlement.transactions import MAX_CALL_BYTES, Transaction, sign_transaction
 from settlement.wallet import new_key
 from tests.databases import Place, on_both, place_of
 from tests.settlement.conftest import Endpoint
@@ -825,5 +826,18 @@ def test_owner_that_refuses_more_fee_is_left_in_peace(still_anvil: LocalChain, d
                 assert len(attempts_of(database, queued)) == 2
                 await mine(w.chain.rpc)
                 assert (await outbox.wait(queued)).succeeded
+
+    run(story())
+
+
+def test_what_no_chain_takes_is_not_signed_and_holds_no_nonce(endpoint: Endpoint, database: Database) -> None:
+    async def story() -> None:
+        async with world(endpoint()) as w:
+            outbox = Outbox(database, w.chain)
+            with pytest.raises(TransactionTooLarge) as caught:
+                await outbox.submit("claim", Call(ALICE, bytes(MAX_CALL_BYTES + 1)), w.payer)
+            assert (caught.value.size, caught.value.limit) == (MAX_CALL_BYTES + 1, MAX_CALL_BYTES)
+            assert outbox.open() == []
+            await outbox.wait(await outbox.submit("fund", w.fund_call([(ALICE, 10)]), w.payer))
 
     run(story())

@@ -11,6 +11,7 @@ import pytest
 from node.api.gate import Gate, Message, Receive, Send
 from node.api.limits import Limits, TokenBuckets, origin
 from node.api.server import HttpServer
+from payments.types import NodeId
 
 DEFAULT = Limits()
 Reply = tuple[int, dict[str, Any]]
@@ -54,7 +55,7 @@ class Echo:
 @asynccontextmanager
 async def serving(echo: Echo, limits: Limits) -> AsyncIterator[HttpServer]:
     server = HttpServer("127.0.0.1", 0, limits)
-    await server.start(Gate(echo, limits))
+    await server.start(Gate(echo, limits, friend))
     try:
         yield server
     finally:
@@ -91,6 +92,16 @@ async def read_reply(reader: asyncio.StreamReader) -> Reply:
 def post(path: str, body: bytes = b"", length: int | None = None) -> bytes:
     length = len(body) if length is None else length
     return f"POST {path} HTTP/1.1\r\nHost: f\r\nContent-Length: {length}\r\n\r\n".encode() + body
+
+
+def signed(by: str, body: bytes = b"", length: int | None = None) -> bytes:
+    return post("/v1/vouchers", body, length).replace(b"Host: f", f"Host: f\r\nFriend: {by}".encode())
+
+
+def friend(scope: Message) -> NodeId | None:
+    """Who has signed, as the gate is told by a door."""
+    name = dict(scope["headers"]).get(b"friend")
+    return None if name is None else NodeId(name)
 
 
 def run(story: Callable[[HttpServer, Echo], Coroutine[Any, Any, None]], limits: Limits = DEFAULT) -> None:
@@ -156,6 +167,22 @@ def test_a_body_that_stalls_ends_its_request() -> None:
         assert echo.bodies == []
 
     run(story, Limits(stall_seconds=0.2))
+
+
+def test_a_body_that_drips_ends_its_request_however_short_its_pauses() -> None:
+    async def story(server: HttpServer, echo: Echo) -> None:
+        reader, writer = await asyncio.open_connection(*server.address)
+        writer.write(post("/v1/audits", length=1_000_000))
+        reply = asyncio.create_task(read_reply(reader))
+        async with asyncio.timeout(10):  # at its announced length it might take 30 s
+            while not reply.done():
+                writer.write(b" ")
+                await asyncio.wait({reply}, timeout=0.05)
+        assert reply.result()[1]["error"] == "BODY_TOO_SLOW"
+        assert echo.bodies == []
+        writer.close()
+
+    run(story, Limits(stall_seconds=0.3))
 
 
 def test_a_crash_is_told_by_name_only(caplog: pytest.LogCaptureFixture) -> None:
@@ -231,6 +258,26 @@ def test_slow_bodies_of_one_address_leave_room_for_others() -> None:
         assert (await ask(server, post("/"), "127.0.0.2"))[0] == 200
 
     run(story, Limits(max_running=4, max_running_per_address=3))
+
+
+def test_slow_bodies_of_many_addresses_leave_room_for_known_nodes() -> None:
+    async def story(server: HttpServer, _: Echo) -> None:
+        async with AsyncExitStack() as stack:
+            for number in range(4):
+                slow = post("/v1/vouchers", b"half", length=60_000)
+                await stack.enter_async_context(connected(server, slow, f"127.0.0.{2 + number // 2}"))
+            await asyncio.sleep(0.1)
+            assert (await ask(server, post("/")))[1]["error"] == "BUSY"
+            assert (await ask(server, signed("a")))[0] == 200
+            waiting = signed("a", b"half", length=60_000)
+            for _number in range(2):
+                await stack.enter_async_context(connected(server, waiting))
+            await asyncio.sleep(0.1)
+            assert (await ask(server, signed("a")))[1]["error"] == "BUSY"  # for one node
+            assert (await ask(server, signed("b")))[0] == 200
+
+    limits = Limits(max_running=4, max_running_per_address=2, max_reserved=3, max_reserved_per_node=2)
+    run(story, limits)
 
 
 def test_connections_of_one_address_leave_room_for_others() -> None:

@@ -262,6 +262,48 @@ def test_a_key_that_asks_too_often_is_told_to_wait(tmp_path: Path) -> None:
     knock(tmp_path, story, limits=Limits(key_rate=0.01, key_burst=5))
 
 
+def test_known_nodes_are_served_when_strangers_have_taken_all_places(tmp_path: Path) -> None:
+    async def story(_: Rig, renter: Renter, raw: Raw) -> None:
+        body = pay(renter, 5)
+        target = "/v1/vouchers"
+        nameless = raw.sign("POST", target, body)
+        del nameless["Tithe-Body"]
+        stranger = Raw(raw.rig, raw.session, NodeKey(os.urandom(32)))
+        forged = raw.sign("POST", target, body) | {"Tithe-Signature": "0x" + "01" * 64}
+        for headers in ({}, nameless, forged, stranger.sign("POST", target, body)):
+            assert (await raw.send("POST", target, body, headers))[1]["error"] == "BUSY"
+        other = raw.sign("POST", target, pay(renter, 6))
+        assert (await raw.send("POST", target, body, other))[1]["error"] == "FORGED_REQUEST"
+        assert (await raw.send("POST", target, body))[0] == 200
+        assert await paid(renter) == 5
+
+    async def main(rig: Rig) -> None:
+        async with rig.renter() as renter, aiohttp.ClientSession() as session:
+            raw = Raw(rig, session, renter.key)
+            host, port = rig.daemon.url.removeprefix("http://").split(":")
+            _, writer = await asyncio.open_connection(host, int(port))
+            slow = raw.sign("POST", "/v1/vouchers", b"") | {"Host": "f", "Content-Length": "60000"}
+            head = "".join(f"{name}: {value}\r\n" for name, value in slow.items())
+            writer.write(f"POST /v1/vouchers HTTP/1.1\r\n{head}\r\n".encode())
+            while (await raw.send("GET", "/v1/health", headers={}))[0] == 200:
+                await writer.drain()  # until its place is taken
+            await story(rig, renter, raw)
+            writer.close()
+
+    run(tmp_path, main, limits=Limits(max_running=1))
+
+
+def test_strangers_announce_no_large_bodies(tmp_path: Path) -> None:
+    async def story(rig: Rig, _: Renter, raw: Raw) -> None:
+        stranger = Raw(rig, raw.session, NodeKey(os.urandom(32)))
+        body = bytes(70_000)
+        got, said = await stranger.send("POST", "/v1/audits", body)
+        assert (got, said["error"]) == (413, "BODY_TOO_LARGE")
+        assert (await raw.send("POST", "/v1/audits", body))[1]["error"] == "MALFORMED_MESSAGE"
+
+    knock(tmp_path, story)
+
+
 def test_the_owner_asks_with_the_farmers_own_key(tmp_path: Path) -> None:
     async def story(rig: Rig, renter: Renter, _: Raw) -> None:
         await renter.pay(renter.voucher(700))

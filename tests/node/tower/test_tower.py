@@ -8,10 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from node.audit import Challenge, Item, Proof
+from node.db import Connection
+from node.db.farmer import load_book, save_book
+from node.db.tower import load_watched
+from node.errors import ChallengeTooLarge
 from node.hex import to_hex
 from node.identity import NodeKey
-from node.messages import SignedVoucherMessage, TermsMessage
-from node.tower.errors import NotServed, UnproductiveProof, WatchedByAnother, WatchRefused
+from node.merkle import LEAF_SIZE, build_tree
+from node.messages import ChallengeMessage, ProofMessage, ProvenMessage, SignedVoucherMessage, TermsMessage
+from node.tower.errors import NotServed, UnproductiveProof, WatchRefused
 from node.tower.tower import Tower
 from node.tower_daemon import TowerDaemon, open_tower_books
 from node.watch_messages import WatchChannel
@@ -21,6 +27,7 @@ from payments.vouchers import SignedVoucher
 from settlement.wallet import new_key
 from tests.node.farmer.account_renter import account_renter, compile_accounts
 from tests.node.farmer.support import PERIOD, Renter, Rig, content, run
+from tests.node.support import make_item_proof
 
 EARNED = 10**15
 
@@ -161,9 +168,6 @@ def test_what_is_not_the_farmers_or_not_signed_is_refused(tmp_path: Path) -> Non
             assert await refusal(watch, node, forged) is WrongSigner
             conditional = message(renter, renter.voucher(EARNED, condition=b"\x01" * 32))
             assert await refusal(watch, node, conditional) is UnproductiveProof
-            await watch.tower.watch(node, good)
-            watch.tower.serves = None
-            assert await refusal(watch, stranger, good) is WatchedByAnother
             rig.farmer.reconfigure(
                 replace(rig.farmer.farm.config, towers=(f"{to_hex(watch.key.node)}@http://127.0.0.1:1",))
             )
@@ -173,6 +177,94 @@ def test_what_is_not_the_farmers_or_not_signed_is_refused(tmp_path: Path) -> Non
             assert trouble.startswith("watchtower 0x")
 
     run(tmp_path, story)
+
+
+def proof_over(renter: Renter, items: int, *, flip: bool = False) -> WatchChannel:
+    """A conditional voucher with its proof over so many shards of four leaves; `flip`: with wrong ones."""
+    data = content(4 * LEAF_SIZE)
+    tree = build_tree(data)
+    asked = tuple(Item(number.to_bytes(32, "big"), tree.root, 4, (0, 1, 2, 3)) for number in range(items))
+    challenge = Challenge(os.urandom(32), asked)
+
+    def read(index: int) -> bytes:
+        return bytes(LEAF_SIZE) if flip else data[index * LEAF_SIZE :][:LEAF_SIZE]
+
+    proof = Proof(tuple(make_item_proof(item, tree, read) for item in asked))
+    proven = ProvenMessage(
+        voucher=SignedVoucherMessage.of(renter.conditional(challenge, EARNED)),
+        challenge=ChallengeMessage.of(challenge),
+        proof=ProofMessage.of(proof),
+    )
+    return WatchChannel(terms=TermsMessage.of(renter.terms), paid=None, proven=proven)
+
+
+def test_proofs_that_no_claim_carries_or_that_prove_nothing_are_refused(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        node = rig.node_key.node
+        async with rig.renter() as renter, watching(rig) as watch:
+            with pytest.raises(ChallengeTooLarge):
+                await watch.tower.watch(node, proof_over(renter, 100))
+            assert await refusal(watch, node, proof_over(renter, 1, flip=True)) is UnproductiveProof
+            assert (await watch.tower.watch(node, proof_over(renter, 20))).proven == EARNED
+
+    run(tmp_path, story)
+
+
+def test_nobody_keeps_a_channel_from_the_tower_by_bringing_it_first(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter, watching(rig) as watch:
+            watch.tower.serves = None
+            await watch.tower.watch(NodeId(os.urandom(32)), message(renter, renter.voucher(1)))
+            await renter.pay(renter.voucher(EARNED))
+            await watch.employ()
+            await rig.daemon.stop()
+            await renter.close()
+            await watch.claim_late(renter)
+            assert await watch.balance() == EARNED
+
+    run(tmp_path, story)
+
+
+def test_a_channel_that_the_tower_refuses_keeps_no_other_from_it(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as refused, watching(rig) as watch:
+            await refused.pay(refused.voucher(EARNED))
+            rig.clock.now += 1
+            async with rig.renter() as honest:
+                await honest.pay(honest.voucher(2 * EARNED))
+                named = f"{to_hex(watch.key.node)}@{watch.daemon.url}"
+                rig.farmer.reconfigure(replace(rig.farmer.farm.config, towers=(named,)))
+                await forge_book(rig, refused)
+                await rig.farmer.tell_towers()
+                assert held(watch, rig, refused) == 0
+                assert held(watch, rig, honest) == 2 * EARNED
+                (trouble,) = rig.farmer.trouble
+                assert refused.channel.hex()[:16] in trouble
+                assert "(WRONG_SIGNER)" in trouble
+                await honest.pay(honest.voucher(3 * EARNED))
+                await rig.farmer.tell_towers()
+                assert held(watch, rig, honest) == 3 * EARNED
+                assert rig.farmer.trouble == (trouble,)
+
+    run(tmp_path, story)
+
+
+async def forge_book(rig: Rig, renter: Renter) -> None:
+    """Put a voucher into the farmer's book that its signer does not stand by, as a contract may."""
+
+    def step(conn: Connection) -> None:
+        book = load_book(conn, renter.channel)
+        assert book is not None
+        forged = replace(book.earnings, paid=renter.voucher(EARNED, signer=new_key()))
+        save_book(conn, replace(book, earnings=forged))
+
+    await rig.farmer.farm.database.write(step)
+
+
+def held(watch: Watch, rig: Rig, renter: Renter) -> int:
+    """What the tower holds of a channel that the farmer has brought."""
+    found = watch.tower.database.read(lambda conn: load_watched(conn, rig.node_key.node, renter.channel))
+    return found.paid.total if found and found.paid else 0
 
 
 async def refusal(watch: Watch, node: NodeId, brought: WatchChannel) -> type[Exception]:
