@@ -22,6 +22,8 @@ class Step:
 
 STEPS: Final = (
     Step("transactions", "ALTER TABLE transactions ADD COLUMN queued_at BIGINT NOT NULL DEFAULT 0"),
+    Step("farmer_book", "ALTER TABLE farmer_book ADD COLUMN arrears BYTEA"),
+    Step("farmer_book", "ALTER TABLE farmer_book ADD COLUMN arrears_rate BYTEA"),
 )
 VERSION: Final = 1 + len(STEPS)
 

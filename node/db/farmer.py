@@ -80,6 +80,9 @@ class FarmerBookRow(SQLModel, table=True):
     claimed: int = Field(sa_type=AmountColumn)
     unclaimed_since: int = Field(sa_type=BigInteger)
     revocable: bool
+    arrears: int | None = Field(default=None, sa_type=AmountColumn)
+    """None where an early version wrote it."""
+    arrears_rate: int | None = Field(default=None, sa_type=AmountColumn)
 
 
 class FarmerProofRow(SQLModel, table=True):
@@ -291,6 +294,8 @@ def _changing(book: Book) -> dict[str, Any]:
         "claimed": earnings.claimed,
         "unclaimed_since": book.unclaimed_since,
         "revocable": earnings.revocable,
+        "arrears": earnings.arrears,
+        "arrears_rate": earnings.arrears_rate,
     }
 
 
@@ -311,6 +316,8 @@ def _read(row: Sequence[Any]) -> Book:
         claimed,
         unclaimed_since,
         revocable,
+        arrears,
+        arrears_rate,
     ) = row
     paid = _voucher(channel, paid_total, paid_signature, ZERO32)
     proven = _voucher(channel, proven_total, proven_signature, proven_condition)
@@ -323,6 +330,8 @@ def _read(row: Sequence[Any]) -> Book:
         proven_rate=proven_rate,
         claimed=claimed,
         revocable=bool(revocable),
+        arrears=arrears or Amount(0),
+        arrears_rate=arrears_rate or Amount(0),
     )
     return Book(channel, renter, accepted_at, earnings, unclaimed_since)
 

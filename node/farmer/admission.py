@@ -25,8 +25,8 @@ from node.farmer.farm import Farm
 from node.farmer.vouchers import see_channel
 from node.messages import ChannelView
 from payments.channel import Claimed, CloseRequested, Funded, apply
-from payments.ledger import Earnings
-from payments.types import ChannelId, NodeId, Timestamp
+from payments.ledger import Earnings, continue_storage
+from payments.types import ChannelId, NodeId
 from payments.vouchers import Terms, channel_id
 from settlement.abi import CHANNELS
 from settlement.client import ChannelState
@@ -161,7 +161,6 @@ def _record(conn: Connection, farm: Farm, book: Book, terms: Terms, sight: Sight
             channel, _ = apply(channel, fact)
         save_channel(conn, channel)
     if load_book(conn, channel.id) is None:
-        others = [other.earnings.last_paid_audit for other in list_books(conn, book.renter)]
-        since = max(others, default=Timestamp(0))
-        earnings = replace(book.earnings, claimed=channel.claimed, last_paid_audit=since)
+        others = [other.earnings for other in list_books(conn, book.renter)]
+        earnings = continue_storage(replace(book.earnings, claimed=channel.claimed), others)
         add_book(conn, replace(book, earnings=earnings))

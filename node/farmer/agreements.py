@@ -18,7 +18,7 @@ from node.agreement import (
     verify_renter,
 )
 from node.db import Connection
-from node.db.farmer import list_books, save_book
+from node.db.farmer import list_books, save_book, save_books
 from node.db.farmer_agreements import (
     FarmerAgreement,
     RenterSums,
@@ -48,7 +48,7 @@ from node.messages import AgreementState, AgreementView
 from node.shard_store import IncomingShard
 from payments.channel import Status
 from payments.errors import PaymentError
-from payments.ledger import grow_storage
+from payments.ledger import end_storage, grow_storage
 from payments.prices import storage_price
 from payments.types import Address, NodeId, Timestamp, to_amount
 from settlement.tables import load_channel
@@ -152,7 +152,10 @@ async def remove(farm: Farm, node: NodeId, name: bytes) -> AgreementView:
 
 
 async def end(farm: Farm, record: FarmerAgreement, state: AgreementState) -> FarmerAgreement:
-    """End an agreement, EXPIRED or DELETED: in the books first, so that no stored one lacks its shard."""
+    """End an agreement, EXPIRED or DELETED: in the books first, so that no stored one lacks its shard.
+
+    What is owed for its time stays owed, in the same transaction.
+    """
     now = farm.now()
 
     def step(conn: Connection) -> FarmerAgreement:
@@ -160,7 +163,12 @@ async def end(farm: Farm, record: FarmerAgreement, state: AgreementState) -> Far
         if known.state in _OVER:
             return known
         over = replace(known, state=state, since=now)
-        save_agreement(conn, over)
+        after = save_agreement(conn, over).storage_rate
+        if known.state is AgreementState.STORED:
+            books, until = list_books(conn, over.agreement.renter), Timestamp(min(now, over.agreement.end))
+            before = to_amount(after + known.storage_rate)
+            accounts = end_storage([book.earnings for book in books], before, after, until)
+            save_books(conn, (replace(book, earnings=one) for book, one in zip(books, accounts, strict=True)))
         return over
 
     over = await farm.database.write(step)

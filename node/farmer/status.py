@@ -11,7 +11,7 @@ from node.db import Connection
 from node.db.farmer_agreements import RenterSums, list_sums
 from node.farmer.claimable import ALONE_GAS, Considered, consider, find_candidates
 from node.farmer.config import FarmerConfig
-from node.farmer.farm import owed
+from node.farmer.farm import load_debt
 from node.farmer.gas_prices import GasPrices
 from node.farmer.holdings import Holdings
 from payments.gas_forecast import Cheaper
@@ -119,7 +119,7 @@ async def read_status(
 
     def read(conn: Connection) -> tuple[list[Considered], list[RenterStatus], list[RenterSums]]:
         all_sums = list_sums(conn)
-        renters = [_renter(conn, sums, now) for sums in all_sums]
+        renters = [_renter(conn, config, sums, now) for sums in all_sums]
         return (
             consider(config, find_candidates(conn, now), gas_wei=price, now=now, cheaper=cheaper, show=show),
             renters,
@@ -152,12 +152,12 @@ async def _read_gas(chain: Chain, address: Address, price: int | None) -> GasSta
     return GasStatus(address, balance, price, balance // (price * ALONE_GAS) if price else None)
 
 
-def _renter(conn: Connection, sums: RenterSums, now: Timestamp) -> RenterStatus:
+def _renter(conn: Connection, config: FarmerConfig, sums: RenterSums, now: Timestamp) -> RenterStatus:
     return RenterStatus(
         renter=sums.renter,
         shards=sums.stored,
         stored_bytes=sums.stored_bytes,
-        owed=owed(conn, sums, now),
+        owed=load_debt(conn, config, sums, now).exposed,
         over_since=sums.over_since or None,
     )
 

@@ -25,13 +25,13 @@ from node.db.farmer_agreements import (
 from node.db.restoration import load_restoration
 from node.errors import NodeError
 from node.farmer.agreements import discard, end
-from node.farmer.farm import Farm, caught_up, exposure_limit, owed
+from node.farmer.farm import Farm, caught_up, debt_of, load_debt
 from node.farmer.holdings import find_away
 from node.farmer.losses import check_missing, give_up, set_apart
 from node.messages import AgreementState
 from node.store_faults import StoreAway, StoreFault
 from payments.channel import Channel
-from payments.ledger import Earnings, exposure
+from payments.ledger import Earnings
 from payments.types import NodeId, Timestamp
 
 log = logging.getLogger("tithebarn.farmer")
@@ -64,8 +64,7 @@ def _debtors(farm: Farm, some: Sequence[RenterSums], now: Timestamp) -> list[Nod
         books[book.renter].append(caught_up(book, channel, of[book.renter]).earnings)
 
     def owes(sums: RenterSums) -> bool:
-        exposed = exposure(books[sums.renter], sums.storage_rate, now)
-        return exposed > exposure_limit(farm.config, sums)
+        return debt_of(farm.config, books[sums.renter], sums, now).over
 
     return [sums.renter for sums in some if sums.over_since or owes(sums)]
 
@@ -73,7 +72,7 @@ def _debtors(farm: Farm, some: Sequence[RenterSums], now: Timestamp) -> list[Nod
 async def _watch_debt(farm: Farm, renter: NodeId, now: Timestamp) -> None:
     def step(conn: Connection) -> RenterSums:
         sums = load_sums(conn, renter)
-        over = owed(conn, sums, now) > exposure_limit(farm.config, sums)
+        over = load_debt(conn, farm.config, sums, now).over
         since = (sums.over_since or now) if over else Timestamp(0)
         if since != sums.over_since:
             sums = replace(sums, over_since=since)

@@ -90,6 +90,8 @@ def test_a_book_comes_back_as_it_was(database: Database) -> None:
             Timestamp(4),
             Amount(5),
             Amount(6),
+            arrears=Amount(2**88),
+            arrears_rate=Amount(8),
         ),
         unclaimed_since=Timestamp(11),
     )

@@ -1,9 +1,13 @@
 """Books of earlier versions are brought up to date; those of later ones are left alone."""
 
-import pytest
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table, text
+from dataclasses import replace
 
-from payments.types import Address
+import pytest
+from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, MetaData, String, Table, text
+
+from node.db import farmer as books
+from payments.ledger import Earnings
+from payments.types import MAX_AMOUNT, Address, Amount, ChannelId, NodeId, Timestamp
 from settlement.client import Call
 from settlement.errors import StorageTooNew, StorageTooOld
 from settlement.migrations import VERSION
@@ -67,6 +71,27 @@ def test_first_version_is_brought_up_to_date_and_keeps_what_it_holds(place: Plac
     new = database.write_sync(lambda conn: add_wish(conn, "gift", SENDER, Call(SENDER, b"", 6), 77))
     assert database.read(list_open)[1] == new
     assert new.queued_at == 77
+
+
+@on_both
+def test_books_without_arrears_owe_none(place: Place) -> None:
+    database = place.open([*TABLES, *books.TABLES])
+    book = books.Book(ChannelId(b"c" * 32), NodeId(b"r" * 32), Timestamp(7), Earnings())
+
+    def go_back(conn: Connection) -> None:
+        books.add_book(conn, book)
+        for column in ("arrears", "arrears_rate"):
+            conn.execute(text(f"ALTER TABLE farmer_book DROP COLUMN {column}"))
+        conn.execute(text("UPDATE schema_version SET version = 2"))
+
+    database.write_sync(go_back)
+    database.close()
+    database = place.open([*TABLES, *books.TABLES])
+    assert database.read(books.list_books) == [book]
+    owing = replace(book, earnings=Earnings(arrears=MAX_AMOUNT, arrears_rate=Amount(1)))
+    database.write_sync(lambda conn: books.save_book(conn, owing))
+    assert database.read(books.list_books) == [owing]
+    database.close()
 
 
 @on_both
