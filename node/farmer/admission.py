@@ -31,7 +31,9 @@ from payments.vouchers import Terms, channel_id
 from settlement.abi import CHANNELS
 from settlement.client import ChannelState
 from settlement.errors import ContractDifferent, Reorganised
+from settlement.rpc import Block
 from settlement.tables import load_channel, record_channel, save_channel
+from settlement.watcher_store import load_hash, mark_seen_at
 
 DELEGATION = bytes.fromhex("ef0100")
 """How the code of an account delegated by EIP-7702 begins; its key still signs for it."""
@@ -43,7 +45,7 @@ class Sight:
 
     state: ChannelState
     signer_code: bytes
-    block: int
+    block: Block
 
     @property
     def contract_signs(self) -> bool:
@@ -114,7 +116,7 @@ async def _look(farm: Farm, name: ChannelId, terms: Terms) -> Sight:
     confirmed = states[0]
     closes_at = confirmed.closes_at or newest[0].closes_at
     state = ChannelState(confirmed.deposit, confirmed.claimed, closes_at)
-    return Sight(state, signer_code, pinned.number)
+    return Sight(state, signer_code, pinned)
 
 
 async def _check_node_key(farm: Farm, node: NodeId, terms: Terms, signature: bytes, sight: Sight) -> None:
@@ -123,13 +125,14 @@ async def _check_node_key(farm: Farm, node: NodeId, terms: Terms, signature: byt
         verify_node_key(farm.domain, node, signature, terms.signer)
         return
     digest = node_key_digest(farm.domain, node)
-    if not await farm.chain.account_accepts(terms.signer, digest, signature, block=sight.block):
+    if not await farm.chain.account_accepts(terms.signer, digest, signature, block=sight.block.number):
         raise WrongNodeKeySignature(node, terms.signer, None)
 
 
 async def _look_again(farm: Farm, name: ChannelId) -> None:
     """Catch a close request that the watcher met between our look and our record: it knew no such channel."""
-    (newest,) = await farm.chain.channel_states([name])
+    head = await farm.chain.head()
+    (newest,) = await farm.chain.states_at([name], head)
     if not newest.closes_at:
         return
 
@@ -137,6 +140,7 @@ async def _look_again(farm: Farm, name: ChannelId) -> None:
         channel = load_channel(conn, name)
         if channel is not None:
             save_channel(conn, apply(channel, CloseRequested(newest.closes_at))[0])
+            mark_seen_at(conn, name, head)
 
     await farm.database.write(step)
     raise ChannelNotOpen(name, newest.closes_at)
@@ -153,13 +157,19 @@ def _check_sight(farm: Farm, name: ChannelId, sight: Sight) -> None:
 def _record(conn: Connection, farm: Farm, book: Book, terms: Terms, sight: Sight) -> None:
     """Write down a channel as the chain shows it. What follows from a close request is the watcher's affair.
 
-    Another channel of the same renter continues its storage clock: opening one pays for nothing.
+    Another channel of the same renter continues its storage clock: opening one pays for nothing. The watcher
+    has to know of the block, which it may not have met: when it is replaced, the deposit is read anew.
+    Raises Reorganised where the watcher has met another one.
     """
+    block = sight.block
+    if (followed := load_hash(conn, block.number) or block.hash) != block.hash:
+        raise Reorganised(block.number, followed, block.hash)
     channel, state = record_channel(conn, farm.domain, terms), sight.state
     if not state.closes_at:
         for fact in (Funded(state.deposit), Claimed(state.claimed)):
             channel, _ = apply(channel, fact)
         save_channel(conn, channel)
+        mark_seen_at(conn, channel.id, block)
     if load_book(conn, channel.id) is None:
         others = [other.earnings for other in list_books(conn, book.renter)]
         earnings = continue_storage(replace(book.earnings, claimed=channel.claimed), others)

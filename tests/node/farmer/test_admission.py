@@ -10,7 +10,10 @@ import pytest
 from node.api.limits import Limits
 from payments.types import Address, Seconds
 from settlement.local_chain import ChainKind, LocalChain, mine
-from tests.node.farmer.support import Rig, farming, refusal, run
+from settlement.tables import load_channel
+from settlement.watcher_store import save_hashes
+from tests.node.farmer.support import DEPOSIT, Rig, farming, refusal, run
+from tests.settlement.support import reorganise
 
 SAFE_BLOCKS = 32
 """So far Anvil's safe block lies behind its newest."""
@@ -73,6 +76,43 @@ def test_a_deposit_below_the_minimum_is_refused_with_both_values(tmp_path: Path)
             assert refused.values == {"deposit": 10**15 - 1, "minimum": 10**15}
             await renter.fund(10**15)
             assert (await renter.open()).serving
+
+    run(tmp_path, story)
+
+
+def test_a_deposit_that_a_reorganisation_takes_back_before_it_was_followed_counts_no_more(
+    tmp_path: Path,
+) -> None:
+    async def story(rig: Rig) -> None:
+        chain, farm = rig.world.chain, rig.farmer.farm
+        await rig.farmer.follow()
+        before = (await chain.head()).number
+        async with rig.renter(opened=False) as renter:
+            assert (await renter.open()).serving  # in a block that the watcher has not met
+            await reorganise(chain.rpc, (await chain.head()).number - before)
+            await rig.farmer.follow()
+            assert not (await renter.see()).serving
+            known = farm.database.read(lambda conn: load_channel(conn, renter.channel))
+            assert known is not None
+            assert known.deposit == 0
+            assert (await refusal(renter.pay(renter.voucher(5)))).error == "ABOVE_DEPOSIT"
+            await renter.fund(DEPOSIT)
+            await rig.farmer.follow()
+            assert (await renter.pay(renter.voucher(5))).serving
+
+    with LocalChain.start(ChainKind.ANVIL, block_time=0) as anvil:
+        run(tmp_path, story, endpoint=anvil.url)
+
+
+def test_a_block_that_the_watcher_met_otherwise_admits_no_channel(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter(opened=False) as renter:
+            number = (await rig.world.chain.head()).number
+            farm = rig.farmer.farm
+            await farm.database.write(lambda conn: save_hashes(conn, {number: b"other" + bytes(27)}, 0))
+            refused = await refusal(renter.open())
+            assert refused.error == "REORGANISED"
+            assert (await refusal(renter.see())).error == "UNKNOWN_CHANNEL"
 
     run(tmp_path, story)
 
