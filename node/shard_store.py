@@ -168,6 +168,22 @@ class ShardStore:
         if self.rebuild(shard).root != data_root:
             raise ShardDamaged(shard, _OTHER_ROOT)
 
+    def share(self, held: bytes, shard: bytes, data_root: bytes) -> None:
+        """Keep the bytes of `held`, read through first, as another shard too: durable, and taking no room.
+
+        Raises ShardMissing, ShardDamaged, and StoreFault, also where the filesystem knows no hard links.
+        """
+        tree = self._sound_tree(held, None, data_root)
+        final, temporary = self.path(shard), self.folder / INCOMING / f"{shard.hex()}.link"
+        with self.naming_faults():
+            self.make_parent(final)
+            self.write_tree(shard, tree)
+            temporary.unlink(missing_ok=True)
+            temporary.hardlink_to(self.path(held))
+            temporary.rename(final)
+            temporary.unlink(missing_ok=True)  # left where `final` was the same file already
+            sync_folder(final.parent)
+
     def delete(self, shard: bytes) -> None:
         """Remove a shard and its tree for good; one that is not there is fine. Raises StoreFault."""
         path = self.path(shard)

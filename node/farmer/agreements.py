@@ -80,15 +80,23 @@ class Upload:
 
 
 async def propose(
-    farm: Farm, offers: Offers, node: NodeId, terms: Agreement, renter_signature: bytes
+    farm: Farm,
+    offers: Offers,
+    node: NodeId,
+    terms: Agreement,
+    renter_signature: bytes,
+    *,
+    shares: bool = False,
 ) -> AgreementView:
     """Accept terms and reserve room for the shard. Proposing the same again changes nothing.
 
+    shares: the caller will let a renewal share the file of the agreement it renews: it needs no room then.
     Raises WrongRenter, BadAgreement, PaymentError, PaymentRequired, CapacityExceeded, AgreementOver, and
     ChainError where a contract signs and cannot be asked.
     """
     name = agreement_id(farm.domain, terms)
-    return view(await _propose(farm, offers, node, _proposed(farm, name, terms, renter_signature)))
+    proposed = _proposed(farm, name, terms, renter_signature)
+    return view(await _propose(farm, offers, node, proposed, shares=shares))
 
 
 async def accept(
@@ -158,10 +166,10 @@ async def end(farm: Farm, record: FarmerAgreement, state: AgreementState) -> Far
     """
     now = farm.now()
 
-    def step(conn: Connection) -> FarmerAgreement:
+    def step(conn: Connection) -> tuple[FarmerAgreement, bool]:
         known = load_agreement(conn, record.id) or record
         if known.state in _OVER:
-            return known
+            return known, False
         over = replace(known, state=state, since=now)
         after = save_agreement(conn, over).storage_rate
         if known.state is AgreementState.STORED:
@@ -169,18 +177,22 @@ async def end(farm: Farm, record: FarmerAgreement, state: AgreementState) -> Far
             before = to_amount(after + known.storage_rate)
             accounts = end_storage([book.earnings for book in books], before, after, until)
             save_books(conn, (replace(book, earnings=one) for book, one in zip(books, accounts, strict=True)))
-        return over
+        twins = list_same_shard(conn, over.agreement.renter, over.agreement.data_root)
+        return over, any(twin.state is AgreementState.STORED for twin in twins)
 
-    over = await farm.database.write(step)
-    await discard(farm, record.id)
+    over, kept = await farm.database.write(step)
+    await discard(farm, record.id, kept=kept)
     return over
 
 
-async def discard(farm: Farm, shard: bytes) -> None:
-    """Move a shard that nobody is owed any more into the trash, or away where there is none."""
+async def discard(farm: Farm, shard: bytes, *, kept: bool = False) -> None:
+    """Move a shard that nobody is owed any more into the trash, or away where there is none.
+
+    kept: another agreement is about the same bytes; there is nothing to be sorry for then.
+    """
     store = farm.store
     try:
-        if farm.config.trash_seconds:
+        if farm.config.trash_seconds and not kept:
             await farm.run(store.put_aside, shard, store.trash, farm.now())
         else:
             await farm.run(store.delete, shard)
@@ -231,7 +243,9 @@ def _proposed(farm: Farm, name: bytes, terms: Agreement, renter_signature: bytes
     return FarmerAgreement(name, terms, renter_signature, AgreementState.PROPOSED, now, upload_by)
 
 
-async def _propose(farm: Farm, offers: Offers, node: NodeId, proposed: FarmerAgreement) -> FarmerAgreement:
+async def _propose(
+    farm: Farm, offers: Offers, node: NodeId, proposed: FarmerAgreement, *, shares: bool = False
+) -> FarmerAgreement:
     """Write a proposal down, or find what has become of it."""
     terms = proposed.agreement
     if terms.renter != node:
@@ -244,7 +258,7 @@ async def _propose(farm: Farm, offers: Offers, node: NodeId, proposed: FarmerAgr
         if known is None or _abandoned(known):
             if refusal is not None:
                 raise refusal
-            return _reserve(conn, farm, proposed, agreeing)
+            return _reserve(conn, farm, proposed, agreeing, shares=shares)
         if known.state in _OVER:
             raise AgreementOver(known.id, known.state.value)
         return known
@@ -268,7 +282,7 @@ async def _find_objection(
 
 
 def _reserve(
-    conn: Connection, farm: Farm, proposed: FarmerAgreement, agreeing: set[Address]
+    conn: Connection, farm: Farm, proposed: FarmerAgreement, agreeing: set[Address], *, shares: bool
 ) -> FarmerAgreement:
     terms = proposed.agreement
     check_signer(conn, farm, proposed, agreeing)
@@ -276,7 +290,7 @@ def _reserve(
     if len(waiting) == MAX_WAITING:
         raise TooManyProposals(MAX_WAITING)
     check_exposure(conn, farm, load_sums(conn, terms.renter), proposed.since)
-    if not _renews(conn, terms):
+    if not (shares and _renews(conn, terms)):
         find_room(conn, farm, terms.shard_length)
     sums = save_agreement(conn, proposed)
     _check_interval(farm, sums, [*waiting, proposed], proposed)
@@ -284,7 +298,7 @@ def _reserve(
 
 
 def _renews(conn: Connection, terms: Agreement) -> bool:
-    """Whether a renewal will give back the room that it takes: it needs none of its own, once."""
+    """Whether it renews one agreement, to share its file, and is the first to do so."""
     return [one.state for one in list_same_shard(conn, terms.renter, terms.data_root)] == [
         AgreementState.STORED
     ]

@@ -75,6 +75,16 @@ def measure_room(conn: Connection, farm: Farm) -> Room:
     )
 
 
+def find_promised(conn: Connection, farm: Farm, length: int) -> None:
+    """Have the room for a shard that was promised without looking. Raises as `find_room`."""
+    room = measure_room(conn, farm)
+    if room.untouched + room.trash < 0:
+        raise CapacityExceeded(length, 0)
+    if room.untouched < 0:
+        with farm.store.naming_faults():
+            farm.store.trash.make_room(-room.untouched)
+
+
 def find_room(conn: Connection, farm: Farm, length: int) -> None:
     """Have room for one more shard, by giving up trash if need be. Raises CapacityExceeded, StoreFault."""
     room, needed = measure_room(conn, farm), footprint(length)

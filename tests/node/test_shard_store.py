@@ -192,6 +192,28 @@ def test_a_missing_shard_has_its_own_name(store: ShardStore) -> None:
         assert caught.value.code == "SHARD_MISSING"
 
 
+def test_two_names_share_a_file_that_lives_as_long_as_one_of_them(store: ShardStore) -> None:
+    keep(store)
+    root, other = build_tree(DATA).root, b"o" * 32
+    for _ in range(2):
+        store.share(NAME, other, root)
+        assert store.path(other).samefile(store.path(NAME))
+        assert store.prepare() == 0
+    store.delete(NAME)
+    assert store.read(other, 0, LENGTH) == DATA
+    store.verify(other, root)
+
+
+def test_what_is_not_as_agreed_is_not_shared(store: ShardStore) -> None:
+    keep(store)
+    flip(store.path(NAME), 5_000)
+    with pytest.raises(ShardDamaged):
+        store.share(NAME, b"o" * 32, build_tree(DATA).root)
+    with pytest.raises(ShardMissing):
+        store.share(b"m" * 32, b"o" * 32, build_tree(DATA).root)
+    assert list(store.shards()) == [NAME]
+
+
 def test_deleting_is_idempotent(store: ShardStore) -> None:
     keep(store)
     store.delete(NAME)
