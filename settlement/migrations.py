@@ -24,6 +24,7 @@ STEPS: Final = (
     Step("transactions", "ALTER TABLE transactions ADD COLUMN queued_at BIGINT NOT NULL DEFAULT 0"),
     Step("farmer_book", "ALTER TABLE farmer_book ADD COLUMN arrears BYTEA"),
     Step("farmer_book", "ALTER TABLE farmer_book ADD COLUMN arrears_rate BYTEA"),
+    Step("farmer_book", "ALTER TABLE farmer_book ADD COLUMN retired_at BIGINT"),
 )
 VERSION: Final = 1 + len(STEPS)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import contracts
 from node.agreement import node_key_digest, verify_node_key
 from node.db import Connection
-from node.db.farmer import Book, add_book, list_books, load_book
+from node.db.farmer import Book, add_book, list_books_with_channels, load_book, retire_books
 from node.errors import WrongNodeKeySignature
 from node.farmer.errors import (
     ChallengePeriodOutOfBounds,
@@ -19,14 +19,15 @@ from node.farmer.errors import (
     DepositTooLow,
     NodeOfAnother,
     TokenNotAccepted,
+    TooManyChannels,
     WrongPayee,
 )
 from node.farmer.farm import Farm
 from node.farmer.vouchers import see_channel
 from node.messages import ChannelView
-from payments.channel import Claimed, CloseRequested, Funded, apply
+from payments.channel import Claimed, CloseRequested, Funded, Status, apply
 from payments.ledger import Earnings, continue_storage
-from payments.types import ChannelId, NodeId
+from payments.types import ChannelId, NodeId, Timestamp
 from payments.vouchers import Terms, channel_id
 from settlement.abi import CHANNELS
 from settlement.client import ChannelState
@@ -35,6 +36,8 @@ from settlement.rpc import Block
 from settlement.tables import load_channel, record_channel, save_channel
 from settlement.watcher_store import load_hash, mark_seen_at
 
+MAX_CHANNELS = 16
+"""Channels of one node that may be open or closing; and closed ones that still count."""
 DELEGATION = bytes.fromhex("ef0100")
 """How the code of an account delegated by EIP-7702 begins; its key still signs for it."""
 
@@ -77,7 +80,7 @@ async def admit_channel(farm: Farm, node: NodeId, terms: Terms, signature: bytes
     if known is None:
         await _look_again(farm, name)
         farm.stats.count("channels_accepted")
-    return see_channel(farm, node, name)
+    return await see_channel(farm, node, name)
 
 
 def _check_terms(farm: Farm, terms: Terms) -> None:
@@ -159,7 +162,7 @@ def _record(conn: Connection, farm: Farm, book: Book, terms: Terms, sight: Sight
 
     Another channel of the same renter continues its storage clock: opening one pays for nothing. The watcher
     has to know of the block, which it may not have met: when it is replaced, the deposit is read anew.
-    Raises Reorganised where the watcher has met another one.
+    Raises Reorganised where the watcher has met another one, and TooManyChannels.
     """
     block = sight.block
     if (followed := load_hash(conn, block.number) or block.hash) != block.hash:
@@ -171,6 +174,22 @@ def _record(conn: Connection, farm: Farm, book: Book, terms: Terms, sight: Sight
         save_channel(conn, channel)
         mark_seen_at(conn, channel.id, block)
     if load_book(conn, channel.id) is None:
-        others = [other.earnings for other in list_books(conn, book.renter)]
+        others = _count_channels(conn, book.renter, book.accepted_at)
         earnings = continue_storage(replace(book.earnings, claimed=channel.claimed), others)
         add_book(conn, replace(book, earnings=earnings))
+
+
+def _count_channels(conn: Connection, renter: NodeId, now: Timestamp) -> list[Earnings]:
+    """Have room for one more channel of a renter, so that adding up what it owes never takes long.
+
+    Returns the accounts that count; those of channels closed many channels ago are retired. Raises
+    TooManyChannels.
+    """
+    both = list_books_with_channels(conn, [renter])
+    closed = [book for book, channel in both if channel.status is Status.CLOSED]
+    if len(both) - len(closed) >= MAX_CHANNELS:
+        raise TooManyChannels(MAX_CHANNELS)
+    closed.sort(key=lambda book: (book.earnings.last_paid_audit, book.accepted_at), reverse=True)
+    old = {book.channel_id for book in closed[MAX_CHANNELS:]}
+    retire_books(conn, old, now)
+    return [book.earnings for book, channel in both if channel.id not in old]

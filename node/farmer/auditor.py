@@ -109,7 +109,7 @@ async def answer_audit(
 
 async def _consider(farm: Farm, audit: Audit) -> Found | Lost | Answer:
     """Find the answer; nothing is written yet."""
-    account, held, records = farm.database.read(lambda conn: _look(conn, farm, audit))
+    account, held, records = await farm.run(farm.database.read, lambda conn: _look(conn, farm, audit))
     if held is not None and audit.voucher == account.earnings.proven:
         return Proven(proof=ProofMessage.of(held.proof))
     if held is not None and account.earnings.unpaid:
@@ -118,7 +118,9 @@ async def _consider(farm: Farm, audit: Audit) -> Found | Lost | Answer:
         return Declined(agreements=tuple(gone))
     worth = _appraise(farm, audit, records)
     _accept(farm, audit, account, worth)
-    farm.database.read(lambda conn: check_exposure(conn, farm, account.sums, audit.now, account))
+    await farm.run(
+        farm.database.read, lambda conn: check_exposure(conn, farm, account.sums, audit.now, account)
+    )
     proof = await farm.run(_prove, farm.store, audit.challenge, records)
     return proof if isinstance(proof, Lost) else Found(proof, worth)
 

@@ -2,7 +2,7 @@
 
 PeerFault
 +-- ChannelRefused          WrongPayee, TokenNotAccepted, ChallengePeriodOutOfBounds, ContractSigner,
-|                           DepositTooLow, ChannelNotOpen, NodeOfAnother
+|                           DepositTooLow, ChannelNotOpen, NodeOfAnother, TooManyChannels
 +-- NotFound                UnknownChannel, AgreementNotFound, EntryNotFound
 +-- PaymentRequired         NoChannel, ExposureExceeded, StepAboveExposure
 +-- AgreementRefused        WrongRenter, AgreementOver, NotStored, CapacityExceeded, TooManyProposals
@@ -97,6 +97,18 @@ class NodeOfAnother(ChannelRefused):
 
     def __str__(self) -> str:
         return f"channel {short(self.channel_id)} belongs to another node"
+
+
+@dataclass(eq=False)
+class TooManyChannels(ChannelRefused):
+    """So many of the renter's channels are not closed yet."""
+
+    limit: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.limit} channels of this node are not closed yet: top one up, or close and withdraw some"
+        )
 
 
 class NotFound(PeerFault):

@@ -96,9 +96,9 @@ class Farmer:
         """POST /v1/channels."""
         return await admission.admit_channel(self.farm, node, terms, node_key_signature)
 
-    def channel(self, node: NodeId, channel_id: bytes) -> ChannelView:
+    async def channel(self, node: NodeId, channel_id: bytes) -> ChannelView:
         """GET /v1/channels/{id}."""
-        return vouchers.see_channel(self.farm, node, ChannelId(channel_id))
+        return await vouchers.see_channel(self.farm, node, ChannelId(channel_id))
 
     async def propose(self, node: NodeId, terms: Agreement, renter_signature: bytes) -> AgreementView:
         """POST /v1/agreements."""

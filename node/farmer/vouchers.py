@@ -6,6 +6,7 @@ What is returned is on disk.
 """
 
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from node.db import Connection
@@ -86,11 +87,21 @@ def count_vouchers(conn: Connection, farm: Farm, group: list[Offered]) -> list[C
     """Take every voucher of a group in its order, or say why not, and write what has changed."""
     now = farm.now()
     accounts = load_accounts(conn, {offered.node for offered in group})
+    for offered in group:
+        _find_retired(conn, accounts[offered.node], offered)
     before = {name: account for mine in accounts.values() for name, account in mine.items()}
     answers = [_count(conn, farm, accounts[offered.node], offered, now) for offered in group]
     after = {name: account for mine in accounts.values() for name, account in mine.items()}
     save_accounts(conn, [(before[name], account) for name, account in after.items()])
     return answers
+
+
+def _find_retired(conn: Connection, accounts: dict[ChannelId, Account], offered: Offered) -> None:
+    """Add the voucher's own channel where it is one that counts no more."""
+    name = offered.signed.voucher.channel_id
+    if name not in accounts:
+        with suppress(UnknownChannel):
+            accounts[name] = load_account(conn, name, offered.node)
 
 
 def _count(
@@ -196,7 +207,7 @@ def view(farm: Farm, account: Account, debt: Debt, held: Held | None) -> Channel
     )
 
 
-def see_channel(farm: Farm, node: NodeId, channel: ChannelId) -> ChannelView:
+async def see_channel(farm: Farm, node: NodeId, channel: ChannelId) -> ChannelView:
     """Tell how a channel stands. Raises UnknownChannel."""
     now = farm.now()
 
@@ -205,7 +216,7 @@ def see_channel(farm: Farm, node: NodeId, channel: ChannelId) -> ChannelView:
         held = load_held(conn, channel) if account.earnings.unpaid else None
         return view(farm, account, load_debt(conn, farm.config, account.sums, now, account), held)
 
-    return farm.database.read(look)
+    return await farm.run(farm.database.read, look)
 
 
 def evidence(proven: SignedVoucher, held: Held) -> ProvenMessage:

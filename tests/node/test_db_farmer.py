@@ -121,6 +121,22 @@ leaves = st.lists(
 ).map(lambda shown: ItemProof(tuple(leaf for leaf, _ in shown), tuple(path for _, path in shown)))
 
 
+def test_retired_books_are_kept_and_count_no_more(database: Database) -> None:
+    old, new = (
+        books.Book(ChannelId(bytes([n]) * 32), RENTER, Timestamp(n), Earnings(arrears=Amount(n)))
+        for n in (1, 2)
+    )
+    for book in (old, new):
+        put(database, books.add_book, book)
+    put(database, books.retire_books, [], Timestamp(9))
+    assert get(database, books.list_books, RENTER) == [old, new]
+    put(database, books.retire_books, [old.channel_id], Timestamp(9))
+    put(database, books.save_book, old)
+    assert get(database, books.list_books, RENTER) == [new]
+    assert get(database, books.load_book, old.channel_id) == old
+    assert database.read(books.list_books) == [old, new]
+
+
 @given(st.builds(Challenge, hashes, st.lists(items, max_size=5).map(tuple)))
 def test_any_challenge_survives_packing(challenge: Challenge) -> None:
     packed = blobs.pack_challenge(challenge)

@@ -80,7 +80,7 @@ def test_books_without_arrears_owe_none(place: Place) -> None:
 
     def go_back(conn: Connection) -> None:
         books.add_book(conn, book)
-        for column in ("arrears", "arrears_rate"):
+        for column in ("arrears", "arrears_rate", "retired_at"):
             conn.execute(text(f"ALTER TABLE farmer_book DROP COLUMN {column}"))
         conn.execute(text("UPDATE schema_version SET version = 2"))
 
