@@ -22,6 +22,7 @@ from node.db.farmer import list_books, save_book, save_books
 from node.db.farmer_agreements import (
     FarmerAgreement,
     RenterSums,
+    count_unsigned,
     list_agreements,
     list_same_shard,
     load_agreement,
@@ -57,6 +58,8 @@ log = logging.getLogger("tithebarn.farmer")
 
 MAX_WAITING = 256
 """Proposals of one renter that may wait for their shards."""
+MAX_UNSIGNED = 4_096
+"""Proposals of one renter that came to nothing and are not forgotten yet."""
 PIECE = 512 * 1024
 """Bytes of an upload that are hashed and written at a time."""
 _OVER = (AgreementState.EXPIRED, AgreementState.DELETED, AgreementState.LOST)
@@ -289,6 +292,8 @@ def _reserve(
     waiting = list_agreements(conn, state=AgreementState.PROPOSED, renter=terms.renter, limit=MAX_WAITING)
     if len(waiting) == MAX_WAITING:
         raise TooManyProposals(MAX_WAITING)
+    if count_unsigned(conn, terms.renter, MAX_UNSIGNED) == MAX_UNSIGNED:
+        raise TooManyProposals(MAX_UNSIGNED)
     check_exposure(conn, farm, load_sums(conn, terms.renter), proposed.since)
     if not (shares and _renews(conn, terms)):
         find_room(conn, farm, terms.shard_length)

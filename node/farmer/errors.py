@@ -223,12 +223,12 @@ class CapacityExceeded(AgreementRefused):
 
 @dataclass(eq=False)
 class TooManyProposals(AgreementRefused):
-    """So many of the renter's proposals still wait for their shards."""
+    """So many of the renter's proposals still wait for their shards, or came to nothing lately."""
 
     limit: int
 
     def __str__(self) -> str:
-        return f"{self.limit} proposals wait for their shards: upload or delete some first"
+        return f"{self.limit} proposals wait for their shards, or came to nothing since yesterday"
 
 
 class ShardRefused(PeerFault):

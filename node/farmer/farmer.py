@@ -53,6 +53,9 @@ from settlement.claims import Outcome
 from settlement.outbox import DEFAULT_CEILING, Outbox
 from settlement.watcher import Watcher
 
+FORGETTING = 3_600
+"""Seconds between two looks for what may be forgotten."""
+
 
 class Farmer:
     """One farmer. `run` (16 bytes) names this start of it; `gas_key` None never claims."""
@@ -71,6 +74,7 @@ class Farmer:
         self._alarms = Alarms(farm)
         self._towers = TowerPost(farm)
         self._scanner = Scanner(farm.hoard)
+        self._forgot_at = 0
 
     def knows(self, node: NodeId) -> bool:
         """Whether this node has ever had a channel here."""
@@ -192,10 +196,13 @@ class Farmer:
         await self._alarms.look(self._follower.head, self._collector.price)
 
     async def sweep(self) -> None:
-        """End what is over, delete what is not paid, empty the trash, write statistics."""
+        """End what is over or not paid, empty the trash, forget what is old, write statistics."""
         await upkeep.look_after_disk(self.farm)
         await upkeep.sweep(self.farm)
         await upkeep.empty_trash(self.farm)
+        if abs(self.farm.now() - self._forgot_at) >= FORGETTING:
+            await upkeep.forget(self.farm)
+            self._forgot_at = self.farm.now()
         await self.farm.stats.flush()
 
     async def scan(self, seconds: float) -> None:

@@ -14,7 +14,9 @@ from node.db.farmer_agreements import (
     FarmerAgreement,
     RenterSums,
     count_shards,
+    forget_agreements,
     list_agreements,
+    list_forgettable,
     list_overdue,
     list_sums,
     load_agreements,
@@ -22,17 +24,24 @@ from node.db.farmer_agreements import (
     save_sums,
     stored_shards,
 )
+from node.db.farmer_shelf import clear_shelf
 from node.db.restoration import load_restoration
 from node.errors import NodeError
 from node.farmer.agreements import discard, end
 from node.farmer.farm import Farm, caught_up, debt_of, load_debt
 from node.farmer.holdings import find_away
 from node.farmer.losses import check_missing, give_up, set_apart
+from node.farmer.shelf import find_abandoned
 from node.messages import AgreementState
 from node.store_faults import StoreAway, StoreFault
 from payments.channel import Channel
 from payments.ledger import Earnings
 from payments.types import NodeId, Timestamp
+
+UNSIGNED_SECONDS = 86_400
+"""How long an agreement is known that never had its shard: an upload may still be under way."""
+KEPT_SECONDS = 30 * 86_400
+"""How long one that had is known after its end."""
 
 log = logging.getLogger("tithebarn.farmer")
 
@@ -50,6 +59,27 @@ async def sweep(farm: Farm) -> None:
         some = watched[start : start + BATCH]
         for renter in await farm.run(_debtors, farm, some, now):
             await _watch_debt(farm, renter, now)
+
+
+async def forget(farm: Farm) -> None:
+    """Remove from the books what nobody can want any more: ended agreements, shelves of those who left."""
+    now, grace = farm.now(), farm.config.offer.grace
+    signed = now - max(KEPT_SECONDS, farm.config.trash_seconds + UNSIGNED_SECONDS)
+
+    def find(conn: Connection) -> tuple[list[bytes], list[NodeId]]:
+        ended = list_forgettable(conn, Timestamp(now - UNSIGNED_SECONDS), Timestamp(signed))
+        return ended, find_abandoned(conn, Timestamp(now - grace))
+
+    def remove(conn: Connection) -> tuple[int, int]:
+        ended, left = find(conn)
+        forget_agreements(conn, ended)
+        for renter in left:
+            clear_shelf(conn, renter)
+        return len(ended), len(left)
+
+    while any(await farm.run(farm.database.read, find)):
+        agreements, shelves = await farm.database.write(remove)
+        log.info("forgotten agreements=%d shelves=%d", agreements, shelves)
 
 
 def _debtors(farm: Farm, some: Sequence[RenterSums], now: Timestamp) -> list[NodeId]:
