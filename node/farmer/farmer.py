@@ -22,6 +22,7 @@ from node.farmer import (
     vouchers,
 )
 from node.farmer.alarms import Alarms
+from node.farmer.calendar import Calendar
 from node.farmer.collector import Collector
 from node.farmer.config import FarmerConfig
 from node.farmer.contract_signers import recall_contracts
@@ -74,6 +75,7 @@ class Farmer:
         self._alarms = Alarms(farm)
         self._towers = TowerPost(farm)
         self._scanner = Scanner(farm.hoard)
+        self._calendar = Calendar(farm)
         self._forgot_at = 0
 
     def knows(self, node: NodeId) -> bool:
@@ -198,12 +200,16 @@ class Farmer:
     async def sweep(self) -> None:
         """End what is over or not paid, empty the trash, forget what is old, write statistics."""
         await upkeep.look_after_disk(self.farm)
+        if self._calendar.agrees(self._follower.head):
+            await self._end_for_good()
+        await self.farm.stats.flush()
+
+    async def _end_for_good(self) -> None:
         await upkeep.sweep(self.farm)
         await upkeep.empty_trash(self.farm)
         if abs(self.farm.now() - self._forgot_at) >= FORGETTING:
             await upkeep.forget(self.farm)
             self._forgot_at = self.farm.now()
-        await self.farm.stats.flush()
 
     async def scan(self, seconds: float) -> None:
         """Look for damaged shards, for as much as so many seconds allow."""
@@ -240,6 +246,7 @@ class Farmer:
             *self._alarms.trouble,
             *self._towers.trouble,
             self.farm.away,
+            self._calendar.trouble,
         )
         return tuple(one for one in found if one)
 
