@@ -89,14 +89,16 @@ class Aside:
                 with suppress(ValueError):
                     yield Found(bytes.fromhex(path.name), day, path)
 
-    def give_back(self, found: Found, to: Path) -> None:
-        """Move a shard to where it was, durable when this returns."""
+    def give_back(self, found: Found, to: Path) -> bool:
+        """Move a shard into a folder that exists, durable when this returns; whether it was still there."""
         with self._lock:
-            size = found.path.stat().st_size
-            to.parent.mkdir(mode=MODE, parents=True, exist_ok=True)
+            size = _size(found.path)
+            if size is None:
+                return False
             found.path.rename(to)
             sync_folder(to.parent)
             self._sum += Sum(-1, -size)
+        return True
 
     def empty(self, now: int, seconds: int) -> Sum:
         """Remove what has been here for at least `seconds`; how much that was."""

@@ -5,7 +5,7 @@ the voucher good. One challenge may cover many agreements, one item each. Whoeve
 reveals nothing and declines, naming the items that are gone.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from hashlib import sha256
@@ -21,7 +21,7 @@ from node.errors import (
     TooLittleRandomness,
     UnknownAgreement,
 )
-from node.merkle import HASH_SIZE, LEAF_SIZE, Commitment, Tree, path_length, verify_path
+from node.merkle import HASH_SIZE, LEAF_SIZE, Commitment, path_length, verify_path
 from payments.eip712 import Domain, keccak, type_hash, typed_digest, word
 from payments.types import to_bytes32, to_uint
 
@@ -183,17 +183,6 @@ def good_indices(item: Item) -> bool:
     bounds = (-1, *item.indices, item.leaf_count)
     rising = all(low < high for low, high in pairwise(bounds))
     return rising and 1 <= len(item.indices) <= MAX_INDICES
-
-
-def make_item_proof(item: Item, tree: Tree, read_leaf: Callable[[int], bytes]) -> ItemProof:
-    """Take the proof of one item from a cached tree; `read_leaf(index)` reads one leaf from the shard.
-
-    Says nothing about its truth: check it with `verify_item` before it leaves. Raises LeafOutOfRange.
-    """
-    return ItemProof(
-        leaves=tuple([read_leaf(index) for index in item.indices]),
-        paths=tuple([tree.path(index) for index in item.indices]),
-    )
 
 
 # The renter's side, and the farmer's check of itself

@@ -6,6 +6,7 @@ every use, rebuilt from the shard when it is unusable. Nothing here knows agreem
 what is kept and name it by 32 bytes.
 """
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -45,6 +46,8 @@ _SHARD: Final = ".shard"
 _TREE: Final = ".tree"
 _READ_SIZE: Final = 1 << 20
 _OTHER_ROOT: Final = "its bytes do not lead to the agreed root"
+_TOO_MUCH: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
+"""What a system answers that can give no more: no word about the disk."""
 _FOLDERS: Final = tuple(f"{number:02x}" for number in range(256))
 
 
@@ -204,10 +207,12 @@ class ShardStore:
         Raises StoreFault.
         """
         found = self.trash.find(shard)
-        if found is not None:
-            with self.naming_faults():
-                self.trash.give_back(found, self.path(shard))
-        return found is not None
+        if found is None:
+            return False
+        path = self.path(shard)
+        with self.naming_faults():
+            self.make_parent(path)
+            return self.trash.give_back(found, path)
 
     def write_tree(self, shard: bytes, tree: Tree) -> None:
         """Cache a tree beside its shard, whole or not at all. Raises OSError."""
@@ -240,7 +245,7 @@ class ShardStore:
         return f"{self._root}/{name[-2:]}/{name}"
 
     def _open(self, shard: bytes) -> int:
-        """Open a shard's file. Raises ShardMissing, ShardDamaged; StoreAway where no shard can be there."""
+        """Open a shard's file. Raises ShardMissing, ShardDamaged; StoreFault where nobody can know."""
         try:
             return os.open(self._name(shard) + _SHARD, os.O_RDONLY)
         except FileNotFoundError:
@@ -250,7 +255,9 @@ class ShardStore:
             raise self._damaged(shard, err) from err
 
     def _damaged(self, shard: bytes, err: OSError) -> ShardDamaged:
-        """Blame the shard for what its disk says, unless all of the disk is gone. Raises StoreAway."""
+        """Blame the shard for what its disk says, unless all of the disk is gone. Raises StoreFault."""
+        if err.errno in _TOO_MUCH:
+            raise StoreFault(self.folder, str(err.strerror)) from err
         self.marker.check()
         return ShardDamaged(shard, str(err.strerror))
 

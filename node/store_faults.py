@@ -72,6 +72,8 @@ class ShardsGone(StoreFault):
 class ShardMissing(CheckFailed):
     """There is no file for this shard."""
 
+    reason = "its file is gone"
+
     def __init__(self, shard: bytes) -> None:
         self.shard = shard
         super().__init__(f"shard {shard.hex()} is not in the store")

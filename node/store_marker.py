@@ -40,6 +40,8 @@ class Marker:
         if found is None:
             with NamedFaults(self._folder):
                 self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                for torn in self._folder.glob(f".{NAME}.*"):  # written by one that was killed
+                    torn.unlink()
                 write_atomic(self._path, owner.hex().encode())
         self._owner = owner
 

@@ -170,7 +170,10 @@ class SigningKey:
         return self._key.secret
 
     def sign(self, digest: bytes) -> bytes:
-        """Sign a 32-byte digest: 64 bytes r || vs (EIP-2098), s low, nonce after RFC 6979 (deterministic)."""
+        """Sign a 32-byte digest: 64 bytes r || vs (EIP-2098), s low, nonce after RFC 6979 (deterministic).
+
+        Raises WrongLength.
+        """
         if len(digest) != _WORD_BYTES:
             raise WrongLength("digest", len(digest), 32)
         raw = self._key.sign_recoverable(digest, hasher=None)

@@ -23,7 +23,7 @@ DAY: Final = 86_400.0
 DELAY: Final = 9 * DAY
 """A day until the audit, a week of grace, a day for the repair."""
 LIFETIMES: Final = (30, 60, 90, 180, 365, 730)
-CODES: Final = ((1, 3), (2, 6), (4, 12), (10, 30), (20, 55), (29, 80), (29, 100), (40, 80))
+CODES: Final = ((1, 3), (1, 20), (2, 6), (4, 12), (10, 30), (20, 55), (29, 80), (29, 100), (40, 80))
 THRESHOLDS: Final = (35, 40, 45, 52, 60, 70, 80)
 DELAYS: Final = (2, 4, 9, 14, 30)
 WORLDS: Final = (

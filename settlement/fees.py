@@ -26,7 +26,7 @@ def affordable(current: Fees, ceiling: int) -> Fees:
     """The fees of a first attempt, within the ceiling. Raises FeeAboveCeiling when a unit costs more now."""
     if current.now > ceiling:
         raise FeeAboveCeiling(current.now, ceiling)
-    return replace(current, cap=min(current.cap, ceiling))
+    return _with_room(replace(current, cap=min(current.cap, ceiling)), ceiling)
 
 
 def raised(last: Fees, current: Fees, ceiling: int) -> Fees:
@@ -35,9 +35,25 @@ def raised(last: Fees, current: Fees, ceiling: int) -> Fees:
     Raises FeeAboveCeiling when a unit costs more now, or the ceiling leaves no room for an eighth.
     """
     wanted = affordable(current, ceiling)
-    cap = max(last.cap + last.cap // 8 + 1, wanted.cap)
+    cap = max(_dearer(last.cap), wanted.cap)
     if cap > ceiling:
         raise FeeAboveCeiling(cap, ceiling)
     if last.priority is None:
         return Fees(cap, None)
-    return Fees(cap, min(cap, max(last.priority + last.priority // 8 + 1, current.priority or 0)))
+    priority = min(cap, max(_dearer(last.priority), current.priority or 0))
+    return _with_room(Fees(cap, priority), ceiling)
+
+
+def _with_room(fees: Fees, ceiling: int) -> Fees:
+    """Go up to the ceiling at once where no further raise would fit below it.
+
+    Prices between would be out of reach. A cap costs nothing by itself: what a block asks for is paid.
+    """
+    if fees.priority is None or _dearer(fees.cap) <= ceiling:
+        return fees
+    return replace(fees, cap=ceiling)
+
+
+def _dearer(fee: int) -> int:
+    """An eighth more: what every pool takes for a replacement."""
+    return fee + fee // 8 + 1

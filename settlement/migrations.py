@@ -22,6 +22,11 @@ class Step:
 
 STEPS: Final = (
     Step("transactions", "ALTER TABLE transactions ADD COLUMN queued_at BIGINT NOT NULL DEFAULT 0"),
+    Step("renter_shard", "DROP INDEX IF EXISTS ix_renter_shard_state"),
+    Step("renter_shard", "DROP INDEX IF EXISTS ix_renter_shard_farmer"),
+    Step("renter_shard", "CREATE INDEX renter_shard_by_outcome ON renter_shard (state, outcome)"),
+    Step("renter_shard", 'CREATE INDEX renter_shard_by_end ON renter_shard (state, "end")'),
+    Step("renter_shard", "CREATE INDEX renter_shard_by_farmer ON renter_shard (farmer, state)"),
     Step("farmer_book", "ALTER TABLE farmer_book ADD COLUMN arrears BYTEA"),
     Step("farmer_book", "ALTER TABLE farmer_book ADD COLUMN arrears_rate BYTEA"),
     Step("farmer_book", "ALTER TABLE farmer_book ADD COLUMN retired_at BIGINT"),

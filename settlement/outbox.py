@@ -21,7 +21,7 @@ from settlement import outbox_store as store
 from settlement import verdicts
 from settlement.client import Call, Chain
 from settlement.database import Database
-from settlement.deployment import DEPTH
+from settlement.deployment import DEPTH, Deployment
 from settlement.errors import (
     ChainError,
     ChainUnreachable,
@@ -50,7 +50,9 @@ from settlement.transactions import (
 __all__ = ["DEFAULT_CEILING", "Outbox"]
 
 STUCK_SECONDS: Final = 60.0
-"""An attempt that is not mined after this is signed again with a higher fee."""
+"""An attempt that is not mined after this is signed again with a higher fee; see `stuck_after`."""
+RAISES: Final = 10
+"""How often a fee can be raised at least while a channel closes."""
 ASK_AGAIN_SECONDS: Final = 600.0
 """A signer elsewhere that has not signed a higher fee is left in peace for so long."""
 FOREIGN_SECONDS: Final = 5.0
@@ -75,14 +77,14 @@ class Outbox:
         chain: Chain,
         *,
         ceiling: int = DEFAULT_CEILING,
-        stuck_seconds: float = STUCK_SECONDS,
+        stuck_seconds: float | None = None,
         foreign_seconds: float = FOREIGN_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
         self._chain = chain
         self._ceiling = ceiling
-        self._stuck_seconds = stuck_seconds
+        self._stuck_seconds = stuck_after(chain.deployment) if stuck_seconds is None else stuck_seconds
         self._foreign_seconds = foreign_seconds
         self._clock = clock
         self._keys: dict[Address, SigningKey] = {}
@@ -382,6 +384,11 @@ class Outbox:
 
     def _attempts(self, queued: Queued) -> list[Attempt]:
         return self._database.read(lambda conn: store.list_attempts(conn, queued))
+
+
+def stuck_after(deployment: Deployment) -> float:
+    """After how many seconds an attempt is dearer: a part of the challenge period, where that is short."""
+    return min(STUCK_SECONDS, deployment.challenge_period / RAISES)
 
 
 def _cost(queued: Queued, fees: Fees) -> int:

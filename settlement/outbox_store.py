@@ -101,9 +101,15 @@ def add_wish(conn: Connection, purpose: str, sender: Address, call: Call, now: i
 
 
 def add_filler(conn: Connection, sender: Address, nonce: int, now: int) -> None:
-    """Queue an empty transfer for a nonce that nothing uses."""
-    filler = add_wish(conn, f"use nonce {nonce}", sender, empty_transfer(sender), now)
-    update_queued(conn, replace(filler, nonce=nonce))
+    """Queue an empty transfer for a nonce, unless one of ours is to be mined with it or was once.
+
+    What was, a reorganisation may have thrown out a moment ago: it is sent again itself (`list_undone`).
+    """
+    same = (_queue.c.sender == sender) & (_queue.c.nonce == nonce)
+    ours = _queue.c.state.in_(OPEN) | _queue.c.final.is_not(None)
+    if conn.execute(select(_queue.c.id).where(same, ours)).first() is None:
+        filler = add_wish(conn, f"use nonce {nonce}", sender, empty_transfer(sender), now)
+        update_queued(conn, replace(filler, nonce=nonce))
 
 
 def update_queued(conn: Connection, queued: Queued) -> None:

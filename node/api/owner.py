@@ -1,10 +1,10 @@
-"""What a farmer's owner may ask of the running node, as messages: its status, and to claim now.
+"""What a farmer's owner may ask of the running node, as messages: its status, to claim, to look at its disk.
 
 The owner is whoever holds the farmer's own node key: its requests are signed by the node to itself.
 """
 
 from node.aside import Sum
-from node.farmer import status
+from node.farmer import status, trash
 from node.farmer.holdings import Holdings
 from node.farmer.scanner import Scan
 from node.fields import AmountText, Bytes20, Bytes32, Uint64, Uint256
@@ -142,3 +142,32 @@ class ClaimReport(Message):
     limit = 64 * AUDIT_LIMIT
     claims: tuple[ClaimedMessage, ...]
     trouble: tuple[str, ...]
+
+
+class ScanOn(Message):
+    """POST /v1/owner/scan: read shards as fast as the disk allows, for a moment.
+
+    began: the pass that is meant; 0: the one that runs, or a new one.
+    """
+
+    began: Uint64
+
+
+class RestoreTrash(Message):
+    """POST /v1/owner/trash: take these shards, a batch at most, back into business."""
+
+    shards: tuple[Bytes32, ...]
+
+
+class TakenBackMessage(Mirror[trash.TakenBack]):
+    """What became of one of them."""
+
+    mirrored = trash.TakenBack
+    shard: Bytes32
+    refusal: trash.Refusal | None
+
+
+class RestoreReport(Message):
+    """What became of all of them."""
+
+    shards: tuple[TakenBackMessage, ...]

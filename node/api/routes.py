@@ -13,7 +13,17 @@ from node.api.door import Door
 from node.api.faults import MethodNotAllowed, UnknownRoute, answer
 from node.api.gate import App, Gate
 from node.api.limits import Limits
-from node.api.owner import ClaimAll, ClaimedMessage, ClaimReport, StatusMessage
+from node.api.owner import (
+    ClaimAll,
+    ClaimedMessage,
+    ClaimReport,
+    RestoreReport,
+    RestoreTrash,
+    ScanMessage,
+    ScanOn,
+    StatusMessage,
+    TakenBackMessage,
+)
 from node.authentication import body_hash
 from node.errors import MalformedMessage, NodeError
 from node.farmer.agreements import Proposal, Upload
@@ -37,6 +47,9 @@ from node.shelf import ENTRY_SIZE
 from payments.errors import PaymentError
 from payments.types import NodeId
 from settlement.errors import SettlementError
+
+SCAN_SECONDS = 2.0
+"""For which one request has shards read; its owner asks again."""
 
 
 def create_app(farmer: Farmer, limits: Limits) -> App:
@@ -75,6 +88,8 @@ class _Routes:
             ("GET", "/v1/shelf/{name}", self.shelved),
             ("GET", "/v1/owner/status", self.status),
             ("POST", "/v1/owner/claim", self.claim),
+            ("POST", "/v1/owner/scan", self.scan),
+            ("POST", "/v1/owner/trash", self.restore_trash),
         )
         for method, path, handler in routes:
             api.router.add_route(path, handler, methods=[method])
@@ -166,6 +181,17 @@ class _Routes:
         outcomes = await self._farmer.collect(everything=message.everything)
         claims = tuple(map(ClaimedMessage.of, outcomes))
         return json_answer(ClaimReport(claims=claims, trouble=self._farmer.trouble))
+
+    async def scan(self, request: Request) -> Response:
+        node, message = await self._read(request, ScanOn)
+        self._owner(request, node)
+        return json_answer(ScanMessage.of(await self._farmer.hurry_scan(SCAN_SECONDS, message.began)))
+
+    async def restore_trash(self, request: Request) -> Response:
+        node, message = await self._read(request, RestoreTrash)
+        self._owner(request, node)
+        taken = await self._farmer.restore_trash(message.shards)
+        return json_answer(RestoreReport(shards=tuple(map(TakenBackMessage.of, taken))))
 
     async def _read(self, request: Request, kind: type[AnyMessage]) -> tuple[NodeId, AnyMessage]:
         """Authenticate a request with a message in its body; who sent it, and the message."""

@@ -60,6 +60,20 @@ def to_base_units(number: Decimal, decimals: int) -> Amount:
     return Amount(value)
 
 
+def check_amounts(*texts: str | None) -> None:
+    """Refuse what is no amount before anything else is done. Raises BadAmount."""
+    for text in texts:
+        if text is not None:
+            parse_number(text)
+
+
+def typed_amounts(decimals: int, **texts: str | None) -> dict[str, Amount]:
+    """Read those that were typed, in base units. Raises BadAmount, TooFineAmount, TooLargeAmount."""
+    return {
+        name: to_base_units(parse_number(text), decimals) for name, text in texts.items() if text is not None
+    }
+
+
 def exact_tokens(amount: int, decimals: int) -> str:
     """Write base units as tokens, every digit kept: 12500000 -> 12.5 (6 decimals)."""
     whole, rest = divmod(abs(amount), 10**decimals)
@@ -91,9 +105,9 @@ def coins(amount: int, token: "TokenInfo | None") -> str:
     return tokens(amount, token.decimals, token.symbol) if token else f"{amount} base units"
 
 
-def cell(amount: int, decimals: int) -> str:
-    """Write base units as a table does: as `tokens`, whether that is exact or not."""
-    return tokens(amount, decimals).removeprefix("~")
+def cell(amount: int, token: "TokenInfo | None") -> str:
+    """Write base units as a table does: as `tokens`, exact or not; as base units where no token is known."""
+    return tokens(amount, token.decimals).removeprefix("~") if token else str(amount)
 
 
 def counted(count: int, noun: str) -> str:

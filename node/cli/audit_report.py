@@ -45,8 +45,8 @@ def show_audit(report: "AuditReport", token: "TokenInfo") -> None:
             (
                 short(farmer),
                 *(str(counts.get(name, 0)) for name in told),
-                cell(sum(result.earned for result in results), token.decimals),
-                cell(payment.total, token.decimals) if payment else "-",
+                cell(sum(result.earned for result in results), token),
+                cell(payment.total, token) if payment else "-",
             )
         )
     if rows:

@@ -8,7 +8,8 @@ import typer
 from node.cli import exports
 from node.cli.amounts import counted, moment
 from node.cli.errors import NotDone, Unusable
-from node.cli.farm_offer import load_config
+from node.cli.export_keys import KeySource
+from node.cli.farm_owner import load_config
 from node.cli.faults import warn_of
 from node.cli.options import ChainName, Json, PasswordFd, PasswordFile
 from node.cli.output import note, print_json, safe, say, short, waiting
@@ -121,7 +122,12 @@ def restore(
     ] = None,
     path: Annotated[
         str | None,
-        typer.Option("--path", metavar="PATH", help="Account of the phrase.", show_default=False),
+        typer.Option(
+            "--path",
+            metavar="PATH",
+            help="Account of the phrase; the first is m/44'/60'/0'/0/0.",
+            show_default=False,
+        ),
     ] = None,
     chain: ChainName = None,
     password_file: PasswordFile = None,
@@ -145,7 +151,7 @@ def restore(
     if [file is not None, source is not None, copy].count(True) != 1:
         raise Unusable("name one of FILE, --from URL and --copy")
     passwords, place = Passwords(password_file, password_fd), home()
-    keys = exports.KeySource(passwords, phrase_file, path)
+    keys = KeySource(passwords, phrase_file, path)
     label: Label | None = None
     now = wall_clock()
     if file is not None:
@@ -193,7 +199,7 @@ def farm_restore(
     """
     if (file is None) != copy:
         raise Unusable("name either FILE or --copy")
-    keys = exports.KeySource(Passwords(password_file, password_fd))
+    keys = KeySource(Passwords(password_file, password_fd))
     label: Label | None = None
     if file is not None:
         label = exports.restore(

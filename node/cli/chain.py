@@ -1,37 +1,25 @@
 """`tithe chain`: local chains to try things on, the contracts, and the records by which chains are known."""
 
 from dataclasses import replace
-from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli import local
-from node.cli.amounts import duration, moment, parse_duration, parse_number
-from node.cli.errors import NotDone
-from node.cli.gifts import DEFAULT_GAS_GIFT, DEFAULT_GIFT, GasGift, Gift, TokenGift, give_both, rich_key
-from node.cli.identifiers import parse_address, public_url, show_address
-from node.cli.keys import resolve_owner, unlock_wallet
-from node.cli.options import ChainName, Json, PasswordFd, PasswordFile, WalletName, Yes
-from node.cli.output import confirm, note, print_json, safe, say, show_facts, show_table, waiting
-from node.cli.passwords import Passwords
-from node.cli.session import (
-    chain_name,
-    chain_names,
-    home,
-    on_chain,
-    run,
-    wallet_name,
-)
+from node.cli import deploy, local
+from node.cli.amounts import duration, moment
+from node.cli.deploy import public_record, tell_record
+from node.cli.identifiers import public_url, show_address
+from node.cli.options import ChainName, Json
+from node.cli.output import note, print_json, safe, say, show_facts, show_table
+from node.cli.session import chain_name, chain_names, home, on_chain, run
 from node.clock import wall_clock
-from node.home import check_name
 
 if TYPE_CHECKING:
     from settlement.client import Chain, TokenInfo
     from settlement.deployment import Deployment
-    from settlement.rpc import Block, Rpc
+    from settlement.rpc import Block
 
 AHEAD = 60
 
@@ -47,6 +35,7 @@ class Finality(StrEnum):
 group = typer.Typer(no_args_is_help=True)
 records = typer.Typer()
 group.add_typer(local.group)
+group.add_typer(deploy.group)
 group.add_typer(records)
 
 
@@ -58,92 +47,6 @@ def add_to(app: typer.Typer) -> None:
         help="A local chain to try things on; the contracts; the records of the chains you use.",
         rich_help_panel="Set up",
     )
-
-
-@records.command()
-def deploy(
-    url: Annotated[
-        str | None,
-        typer.Option(
-            "--url", metavar="URL", help="The chain's JSON-RPC. Default: the local chain.", show_default=False
-        ),
-    ] = None,
-    name: Annotated[
-        str, typer.Option("--name", metavar="NAME", help="What to call the chain here.")
-    ] = "local",
-    token: Annotated[
-        str | None,
-        typer.Option(
-            "--token", metavar="ADDRESS", help="Use this ERC-20; otherwise one is made.", show_default=False
-        ),
-    ] = None,
-    challenge_period: Annotated[
-        str | None,
-        typer.Option(
-            "--challenge-period",
-            metavar="DURATION",
-            help="What new channels get. Default: 60s on a local chain, elsewhere 24h.",
-            show_default=False,
-        ),
-    ] = None,
-    wallet: WalletName = None,
-    gift: TokenGift = DEFAULT_GIFT,
-    gas_gift: GasGift = DEFAULT_GAS_GIFT,
-    yes: Yes = False,
-    password_file: PasswordFile = None,
-    password_fd: PasswordFd = None,
-    as_json: Json = False,
-) -> None:
-    """Put the contracts on a chain, and record where they are.
-
-    PaymentChannels has the same address on every chain; where it stands already
-    it is used as it is.
-
-    A local chain's own rich account pays, and your default wallet is given tokens
-    and gas money. Elsewhere your wallet pays and gets the whole supply of the new
-    token; none is made with --token.
-
-    For example:
-
-        tithe chain deploy
-        tithe chain deploy --url https://rpc.example --name testnet --token 0x...
-    """
-    check_name("chain", name)
-    period = None if challenge_period is None else parse_duration(challenge_period)
-    contract = None if token is None else parse_address(token)
-    coins, ether = parse_number(gift), parse_number(gas_gift)
-    passwords = Passwords(password_file, password_fd)
-
-    async def work() -> "tuple[Deployment, Gift | None]":
-        from node.cli.records import keep_record
-        from settlement.deployment import LOCAL_CLIENTS, deploy
-        from settlement.rpc import Rpc
-
-        async with await Rpc.open(url or local.local_url()) as rpc:
-            await _refuse_second(rpc, name)
-            on_local = (await rpc.client()).lower().startswith(LOCAL_CLIENTS)
-            if on_local and wallet is None:
-                key = await rich_key(rpc)
-            else:
-                place = f"chain {await rpc.chain_id()}"
-                confirm(f"Deploy to {place}, paid by wallet {wallet_name(wallet)}?", yes=yes)
-                key = unlock_wallet(wallet, passwords)
-            with waiting("Deploying the contracts", quiet=as_json):
-                record = await deploy(rpc, key, name, token=contract, challenge_period=period)
-                keep_record(home(), record)
-                return record, await _fill_wallet(record, Decimal(0) if token else coins, ether)
-
-    record, given = run(work())
-    if as_json:
-        print_json({"deployment": _public(record), "gift": given})
-        return
-    _tell_record(record)
-    _tell_address(record)
-    if given is not None:
-        say(f"Wallet {safe(given.name)} got {given.shown}.")
-        note("Next: farmers (tithe farm init --help), then tithe peers add URL")
-    elif record.local:
-        note("There is no wallet to fill: tithe wallet new, then tithe chain give")
 
 
 @records.command()
@@ -196,9 +99,9 @@ def add(
     urls = ",".join((url, *(rpc or ())))
     joined = run(join_chain(home(), record.expanduser(), url=urls, name=name, finality=finality))
     if as_json:
-        print_json(_public(joined))
+        print_json(public_record(joined))
     else:
-        _tell_record(joined)
+        tell_record(joined)
 
 
 @records.command("list")
@@ -217,7 +120,7 @@ def list_(as_json: Json = False) -> None:
     if as_json:
         print_json(
             [
-                {"name": name, "current": name == current, "deployment": _public(record)}
+                {"name": name, "current": name == current, "deployment": public_record(record)}
                 for name, record in records
             ]
         )
@@ -272,10 +175,15 @@ def show(chain: ChainName = None, as_json: Json = False) -> None:
     ahead = head.timestamp - wall_clock()
     if as_json:
         print_json(
-            {"deployment": _public(record), "block": head.number, "time": head.timestamp, "token": token}
+            {
+                "deployment": public_record(record),
+                "block": head.number,
+                "time": head.timestamp,
+                "token": token,
+            }
         )
         return
-    _tell_record(record)
+    tell_record(record)
     show_facts(
         [
             ("token is", f"{token.symbol}, {token.decimals} digits after the point"),
@@ -284,60 +192,5 @@ def show(chain: ChainName = None, as_json: Json = False) -> None:
                 "its time",
                 moment(head.timestamp) + (f" (ahead by {duration(ahead)})" if ahead > AHEAD else ""),
             ),
-        ]
-    )
-
-
-async def _refuse_second(rpc: "Rpc", name: str) -> None:
-    """Do not deploy twice under one name while the first deployment lives."""
-    from settlement.client import Chain
-    from settlement.deployment import Deployment
-    from settlement.errors import DeploymentError
-
-    try:
-        record = Deployment.load(home().chain_file(name))
-        await Chain(rpc, record).verify()
-    except DeploymentError:
-        return
-    place = show_address(record.contract)
-    raise NotDone(f"{name} is deployed already, at {place}: choose another --name to deploy again")
-
-
-async def _fill_wallet(record: "Deployment", coins: Decimal, ether: Decimal) -> "Gift | None":
-    """Give the default wallet of this home what it needs, where that costs nothing."""
-    from settlement.client import Chain
-
-    if not record.local or not home().wallet_names():
-        return None
-    name, address = resolve_owner(None)
-    async with await Chain.connect(record.url, record) as chain:
-        return await give_both(chain, name, address, coins, ether)
-
-
-def _public(record: "Deployment") -> "Deployment":
-    """The record without what may be a secret in its URL."""
-    return replace(record, url=public_url(record.url))
-
-
-def _tell_address(record: "Deployment") -> None:
-    """Say where the contract's address is not the one it has elsewhere."""
-    from settlement.deployment import shared_address
-    from settlement.deployment_proxy import PROXY
-
-    if record.contract != shared_address():
-        proxy = show_address(PROXY)
-        note(f"This chain lacks the deployment proxy {proxy}: the contract has an address of its own here")
-
-
-def _tell_record(record: "Deployment", *more: tuple[str, str]) -> None:
-    show_facts(
-        [
-            ("chain", f"{record.name} (id {record.chain_id})"),
-            ("URL", public_url(record.url)),
-            ("contract", show_address(record.contract)),
-            ("token", show_address(record.token)),
-            ("challenge period", duration(record.challenge_period)),
-            ("record", str(home().chain_file(record.name))),
-            *more,
         ]
     )

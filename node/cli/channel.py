@@ -138,7 +138,7 @@ def _document(info: "ChannelInfo") -> dict[str, object]:
 
 def _show_list(infos: "tuple[ChannelInfo, ...]", token: "TokenInfo", now: int) -> None:
     def shown(amount: int) -> str:
-        return cell(amount, token.decimals)
+        return cell(amount, token)
 
     show_table(
         (

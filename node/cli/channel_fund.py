@@ -137,7 +137,7 @@ def _show_plan(plan: "FundingPlan", token: "TokenInfo") -> None:
             (
                 short(row.farmer),
                 short(row.channel) + ("" if row.deposit else " (new)"),
-                *(cell(one, token.decimals) for one in (row.deposit, row.target, row.added)),
+                *(cell(one, token) for one in (row.deposit, row.target, row.added)),
             )
             for row in plan.rows
         ],

@@ -51,11 +51,12 @@ def demo(
         typer.Option("--chain", help="In this process, or on a local node with farmer processes."),
     ] = Place.EMBEDDED,
     farmers: Annotated[int, typer.Option("--farmers", metavar="N", help="How many farmers there are.")] = 12,
-    k: Annotated[int, typer.Option("--k", metavar="K", help="How many shards rebuild the file.")] = 4,
-    n: Annotated[int, typer.Option("--n", metavar="N", help="How many shards are made.")] = 12,
+    k: Annotated[int, typer.Option("--k", metavar="K", help="So many shards give it back.")] = 4,
+    n: Annotated[int, typer.Option("--n", metavar="N", help="So many farmers get a shard each.")] = 12,
     rounds: Annotated[int, typer.Option("--rounds", metavar="N", help="Audit rounds; two at least.")] = 3,
     segment_size: Annotated[
-        str, typer.Option("--segment-size", metavar="SIZE", help="Bytes of the file encrypted as one piece.")
+        str,
+        typer.Option("--segment-size", metavar="SIZE", help="Encrypt so much as one piece; at most 64MiB."),
     ] = "64MiB",
     as_json: Annotated[bool, typer.Option("--json", help="End with one line of JSON on stdout.")] = False,
 ) -> None:

@@ -2,27 +2,24 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from dataclasses import replace as changed
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from node.cli.errors import NotDone, NotThePassword
+from node.cli.errors import NotDone
+from node.cli.export_keys import KeySource, find_account, find_keys, keep_account
 from node.cli.farm_owner import running_target
-from node.cli.key_files import keystore_address, load_node_key
-from node.cli.keys import unlock_wallet
-from node.cli.output import note, waiting
-from node.cli.passwords import Passwords, ask_secret
+from node.cli.key_files import load_node_key
+from node.cli.output import note
+from node.cli.passwords import Passwords
 from node.cli.session import deployment
-from node.home import Home, create_private, make_private_directory, read_json
+from node.home import Home, make_private_directory, read_json
 from payments.types import ZERO_ADDRESS, Address, Timestamp
 
 if TYPE_CHECKING:
     from node.export import Label
-    from node.identity import NodeKey
-    from payments.vouchers import SigningKey
     from settlement.database import Database
 
 
@@ -49,15 +46,6 @@ RENTER = Role(
 FARMER = Role(
     "farmer", "farm", ("farm/node.key", "farm/gas.json"), ("farm/config.json", "config.json", "chains/*.json")
 )
-
-
-@dataclass(frozen=True, slots=True)
-class KeySource:
-    """Where keys come from that are not here: the passphrase of an export, or a phrase."""
-
-    passwords: Passwords
-    phrase_file: Path | None = None
-    path: str | None = None
 
 
 def account_of(place: Home) -> Address | None:
@@ -119,7 +107,7 @@ def restore(place: Home, role: Role, file: Path, source: KeySource, now: int, *,
         label = read_label(stream, file)
         if label.role != role.name:
             raise NotDone(f"{file} is the export of a {label.role}: {_command(label.role)} {file}")
-        key, keep = _find_keys(place, role, label, source)
+        key, keep = find_keys(place, role.node_key(place), label, source)
         stream.seek(0)
         with _scratch(place) as folder:
             label = read_export(stream, file, key, folder)
@@ -162,102 +150,12 @@ def begin_from_phrase(place: Home, chain: str | None, source: KeySource, now: in
     """Begin with empty books and the keys of a phrase. Raises NotDone, AlreadyThere, Locked's branches."""
     state = place.renter_state(deployment(chain).folder)
     if not place.renter_node_key.exists():
-        _keep_phrase_keys(place, _account(place, None, source), source)
+        keep_account(place, find_account(place, None, source), source)
     with _scratch(place) as folder:
         empty = folder / "money.db"
         _mark(RENTER, empty, Timestamp(0), now)
         _make_room(state.money, now, replace=replace)
         _place(empty, state.money)
-
-
-def _find_keys(
-    place: Home, role: Role, label: "Label", source: KeySource
-) -> "tuple[NodeKey, Callable[[], None]]":
-    """The export's node key: of this home, of the export itself, or of a phrase; and how to keep the keys."""
-    here = role.node_key(place)
-    if here.exists():
-        return load_node_key(here), lambda: None
-    if label.keys and source.phrase_file is None:
-        return _open_box(place, role, label, source)
-    if label.account is None:
-        raise NotDone("no phrase gives the keys of this export: put them back first, or use one --with-keys")
-    from node.renter_keys import RenterKeys
-
-    account = _account(place, label.account, source)
-    return RenterKeys.of(account).node, lambda: _keep_phrase_keys(place, account, source)
-
-
-def _open_box(
-    place: Home, role: Role, label: "Label", source: KeySource
-) -> "tuple[NodeKey, Callable[[], None]]":
-    from node.errors import CorruptKeyFile, WrongPassphrase
-    from node.identity import NodeKey
-    from node.key_box import open_keys
-
-    try:
-        files = source.passwords.unlock(
-            "the keys in the export", lambda given: open_keys(label.keys, given), WrongPassphrase
-        )
-        key = NodeKey(bytes.fromhex(files[f"{role.folder}/node.key"].decode().strip()))
-    except WrongPassphrase:
-        raise NotThePassword("the keys in the export") from None
-    except (KeyError, ValueError):
-        raise CorruptKeyFile("there is no node key in it") from None
-
-    def keep() -> None:
-        for name, data in files.items():
-            if not (place.root / name).exists():
-                create_private(place.root / name, data)
-
-    return key, keep
-
-
-def _account(place: Home, wanted: Address | None, source: KeySource) -> "SigningKey":
-    """The account of a phrase: a wallet that is here already, or the phrase itself."""
-    from settlement.wallet import DEFAULT_PATH, Wallets, key_from_phrase
-
-    if source.phrase_file is None:
-        for name in place.wallet_names():
-            if Wallets(place.wallets).external(name) is not None:
-                continue  # its key is not here
-            if wanted is None or keystore_address(place.wallets / f"{name}.json") == wanted:
-                return unlock_wallet(name, source.passwords)
-    try:
-        phrase = (
-            source.phrase_file.read_text()
-            if source.phrase_file
-            else ask_secret("the recovery phrase", "Recovery phrase (hidden): ")
-        )
-    except UnicodeDecodeError:
-        raise NotDone(f"{source.phrase_file} holds no phrase") from None
-    account = key_from_phrase(phrase, source.path or DEFAULT_PATH)
-    if wanted is not None and account.address != wanted:
-        raise NotDone(
-            f"this phrase gives account 0x{account.address.hex()}, the export is of 0x{wanted.hex()}: another"
-            " phrase, or another --path; nothing was changed"
-        )
-    return account
-
-
-def _keep_phrase_keys(place: Home, account: "SigningKey", source: KeySource) -> None:
-    """Lock the keys of a phrase into this home, and the account as a wallet where it is none yet."""
-    from node.cli.renter import keep_renter_keys
-    from node.cli.wallet import DEFAULT_NAME
-    from settlement.wallet import Wallets
-
-    known = [keystore_address(place.wallets / f"{name}.json") for name in place.wallet_names()]
-    if account.address not in known:
-        password = source.passwords.choose("the wallet and the renter's keys")
-        name = (
-            DEFAULT_NAME
-            if DEFAULT_NAME not in place.wallet_names()
-            else f"restored-{account.address.hex()[:8]}"
-        )
-        with waiting(f"Locking wallet {name}"):
-            Wallets(make_private_directory(place.wallets)).save(name, account, password)
-        if place.config().wallet is None:
-            place.save_config(changed(place.config(), wallet=name))
-    keep_renter_keys(place, account, source.passwords)
 
 
 def _mark(role: Role, path: Path, taken_at: Timestamp, now: int) -> None:

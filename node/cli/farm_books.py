@@ -1,64 +1,30 @@
-"""`tithe farm status, vouchers, claim`: what a farmer stores, earned and can turn into tokens."""
+"""`tithe farm vouchers, claim`: what a farmer holds and can turn into tokens."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli.amounts import ETHER_DECIMALS, cell, coins, counted, moment, size, tokens
+from node.cli.amounts import cell, moment
 from node.cli.claim_quote import show_quote
 from node.cli.errors import NotDone
-from node.cli.farm_offer import load_config
-from node.cli.farm_owner import Said, ask_claim, ask_status, open_books, running_target
-from node.cli.farm_store import disk_facts, open_store, read_disk
-from node.cli.identifiers import show_address
-from node.cli.key_files import keystore_address, load_node_key, unlock_keystore
+from node.cli.farm_owner import ask_claim, load_config, make_daemon, open_books, running_target
+from node.cli.key_files import unlock_keystore
 from node.cli.options import ChainName, Json, PasswordFd, PasswordFile
-from node.cli.output import amount, note, print_json, safe, say, short, show_facts, show_table, waiting, warn
+from node.cli.output import amount, note, print_json, short, show_table, waiting
 from node.cli.passwords import Passwords
-from node.cli.session import deployment, home, known_token, run, token_info
-from node.clock import wall_clock
+from node.cli.session import deployment, home, known_token, run
 from node.home import Home
-from payments.types import Timestamp
 
 if TYPE_CHECKING:
     from node.api.owner import ClaimReport
-    from node.daemon import FarmerDaemon
     from node.db.farmer import Book, Held
     from node.farmer.config import FarmerConfig
-    from node.farmer.status import FarmerStatus
     from payments.channel import Channel
     from payments.vouchers import SignedVoucher, SigningKey
-    from settlement.client import Chain, TokenInfo
+    from settlement.client import TokenInfo
     from settlement.deployment import Deployment
 
 group = typer.Typer()
-
-
-@group.command()
-def status(chain: ChainName = None, as_json: Json = False) -> None:
-    """Show what is stored, earned and claimed, and why what is claimable was not claimed yet.
-
-    Needs no password, and works while the farmer runs or not.
-
-    For example:
-
-        tithe farm status
-        tithe farm status --json | jq .status.claimable
-    """
-    config, record = load_config(), deployment(chain)
-    found, token, running = run(_read_status(config, record))
-    if as_json:
-        print_json(
-            {
-                "node": load_node_key(home().farm_node_key).node,
-                "chain": record.name,
-                "running_at": running,
-                "token": token,
-                "status": found,
-            }
-        )
-    else:
-        _show_status(found, config, token, running)
 
 
 @group.command()
@@ -143,24 +109,6 @@ def claim(
         raise NotDone("; ".join(report.trouble))
 
 
-def make_daemon(
-    place: Home,
-    config: "FarmerConfig",
-    record: "Deployment",
-    key: "SigningKey | None",
-    chain: "Chain",
-    *,
-    accept_loss: bool = False,
-) -> "FarmerDaemon":
-    """Put a farmer of this home together."""
-    from node.daemon import FarmerDaemon, Places
-
-    state = place.farm_state(record.folder)
-    places = Places(state.money, state.stats, place.farm_shards, place.farm_config, place.farm_running)
-    node_key = load_node_key(place.farm_node_key)
-    return FarmerDaemon(config, record, places, node_key, gas_key=key, chain=chain, accept_loss=accept_loss)
-
-
 async def _claim_alone(
     place: Home, config: "FarmerConfig", record: "Deployment", key: "SigningKey", *, everything: bool
 ) -> "ClaimReport":
@@ -177,101 +125,6 @@ async def _claim_alone(
     return ClaimReport(claims=tuple(map(ClaimedMessage.of, outcomes)), trouble=trouble)
 
 
-async def _read_status(
-    config: "FarmerConfig", record: "Deployment"
-) -> "tuple[FarmerStatus, TokenInfo | None, str | None]":
-    """Read the books beside the daemon; a chain that does not answer is part of what is shown."""
-    from contextlib import AsyncExitStack
-
-    from node.db.stats import Statistics
-    from node.farmer.scanner import read_scan
-    from node.farmer.status import read_status
-    from settlement.client import Chain
-    from settlement.errors import ChainError
-
-    place = home()
-    target = running_target()
-    said = await ask_status(target) if target else Said({}, ())
-    trouble = said.trouble
-    async with AsyncExitStack() as stack:
-        chain: Chain | None = None
-        token: TokenInfo | None
-        try:
-            chain = await stack.enter_async_context(await Chain.connect(record.url, record))
-            token = await token_info(chain)
-        except ChainError as error:
-            token, trouble = known_token(record), (*trouble, str(error))
-        statistics = Statistics(place.farm_state(record.folder).stats)
-        stack.callback(statistics.close)
-        books = stack.enter_context(open_books(place, config, record))
-        found = await read_status(
-            config,
-            books,
-            {**statistics.totals, **said.counters},
-            Timestamp(wall_clock()),
-            holdings=read_disk(books, open_store(place, record), read_scan(statistics)),
-            chain=chain,
-            gas_key=keystore_address(place.farm_gas_key),
-            trouble=tuple(dict.fromkeys(trouble)),
-            show=lambda amount: coins(amount, token),
-        )
-    return found, token, target.urls[0] if target else None
-
-
-def _cell(amount: int, token: "TokenInfo | None") -> str:
-    return cell(amount, token.decimals) if token else str(amount)
-
-
-def _show_status(
-    found: "FarmerStatus", config: "FarmerConfig", token: "TokenInfo | None", running: str | None
-) -> None:
-    reserved = f", {size(found.reserved_bytes)} promised" if found.reserved_bytes else ""
-    facts = [
-        ("farmer", "0x" + load_node_key(home().farm_node_key).node.hex()),
-        ("running", f"at {running}" if running else "no: tithe farm run"),
-        ("payee", show_address(found.payee)),
-        ("stored", f"{counted(found.shards, 'shard')}, {size(found.stored_bytes)}{reserved}"),
-        ("room", f"{size(found.capacity)} in all"),
-        *disk_facts(found.holdings, config.trash_seconds),
-        ("audits", f"{found.audits_passed} passed, {found.audits_failed} failed"),
-        ("earned", coins(found.earned, token)),
-        ("claimable", coins(found.claimable, token)),
-        ("claimed", coins(found.claimed, token)),
-    ]
-    if found.gas is not None:
-        pays = "" if found.gas.claims is None else f", pays for about {counted(found.gas.claims, 'claim')}"
-        facts += [
-            ("gas key", show_address(found.gas.address)),
-            ("its gas money", f"{tokens(found.gas.balance, ETHER_DECIMALS, 'ETH')}{pays}"),
-        ]
-    show_facts(facts)
-    if found.channels:
-        show_table(
-            ("channel", "renter", ">deposit", ">paid", ">unpaid", ">claimable", ">claimed", "serving"),
-            [
-                (
-                    short(one.channel_id),
-                    short(one.renter),
-                    *(
-                        _cell(part, token)
-                        for part in (one.deposit, one.paid, one.proven, one.claimable, one.claimed)
-                    ),
-                    "yes" if one.serving else "no",
-                )
-                for one in found.channels
-            ],
-        )
-        for one in found.channels:
-            say(f"{short(one.channel_id)}: {safe(one.why)}")
-    owing = [one for one in found.renters if one.owed]
-    for renter in owing:
-        since = f", over the limit since {moment(renter.over_since)}" if renter.over_since else ""
-        debt = f"{coins(renter.owed, token)} for {size(renter.stored_bytes)}"
-        say(f"Renter {short(renter.renter)} owes {debt}{since}.")
-    for trouble in found.trouble:
-        warn(f"Trouble: {safe(trouble)}")
-
-
 def _show_vouchers(held: "list[tuple[Book, Channel | None]]", token: "TokenInfo | None") -> None:
     rows = []
     for book, channel in held:
@@ -280,10 +133,10 @@ def _show_vouchers(held: "list[tuple[Book, Channel | None]]", token: "TokenInfo 
             (
                 short(book.channel_id),
                 short(book.renter),
-                _cell(paid.total, token) if paid else "-",
-                _cell(proven.total, token) if proven else "-",
-                _cell(channel.claimed, token) if channel else "-",
-                _cell(channel.deposit, token) if channel else "-",
+                cell(paid.total, token) if paid else "-",
+                cell(proven.total, token) if proven else "-",
+                cell(channel.claimed, token) if channel else "-",
+                cell(channel.deposit, token) if channel else "-",
                 moment(channel.closes_at) if channel and channel.closes_at else "",
             )
         )
@@ -325,7 +178,7 @@ def _show_claims(report: "ClaimReport", token: "TokenInfo | None") -> None:
     rows = [
         (
             short(one.channel_id),
-            "-" if one.claimed is None else _cell(one.claimed, token),
+            "-" if one.claimed is None else cell(one.claimed, token),
             "claimed" if one.claimed is not None else one.reason.lower(),
             "0x" + one.transaction.hex() if one.transaction else "",
         )

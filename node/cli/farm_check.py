@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from node.cli.amounts import coins, duration
-from node.cli.farm_offer import load_config
-from node.cli.farm_owner import Said, ask_status, open_books, running_target
+from node.cli.farm_owner import Said, ask_status, load_config, open_books, running_target
 from node.cli.farm_store import last_scan, open_store, read_disk
 from node.cli.key_files import keystore_address
 from node.cli.options import ChainName, Json

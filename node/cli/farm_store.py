@@ -6,8 +6,7 @@ import typer
 
 from node.cli.amounts import counted, moment, size
 from node.cli.errors import NotDone, Unusable
-from node.cli.farm_offer import load_config
-from node.cli.farm_owner import open_books, running_target
+from node.cli.farm_owner import ask_scan, ask_take_back, load_config, open_books, running_target
 from node.cli.key_files import load_node_key
 from node.cli.options import ChainName, Json
 from node.cli.output import note, print_json, say, show_facts, show_table, waiting
@@ -16,6 +15,8 @@ from node.clock import wall_clock
 from payments.types import Timestamp
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from node.farmer.holdings import Holdings
     from node.farmer.scanner import Scan
     from node.farmer.trash import TakenBack
@@ -26,9 +27,7 @@ if TYPE_CHECKING:
 
 group = typer.Typer()
 
-Now = Annotated[
-    bool, typer.Option("--now", help="Read everything now, as fast as the disk allows; for a farmer at rest.")
-]
+Now = Annotated[bool, typer.Option("--now", help="Read everything now, as fast as the disk allows.")]
 All = Annotated[bool, typer.Option("--all", help="All that may be taken back.")]
 Names = Annotated[
     list[str] | None, typer.Argument(metavar="[AGREEMENT]...", help="As tithe farm trash --json lists them.")
@@ -39,7 +38,7 @@ Names = Annotated[
 def scan(now: Now = False, chain: ChainName = None, as_json: Json = False) -> None:
     """Show how far the search for damaged shards has come; --now does it at once.
 
-    A running farmer reads all its shards again and again, slowly: see
+    Renters wait a little longer meanwhile. A running farmer reads all its shards again and again, slowly: see
     tithe farm settings --scan-rate. A damaged one is given up and set apart in the
     folder quarantine; the others go on earning. Exit status 5: there is damage.
 
@@ -96,23 +95,25 @@ def restore_trash(
     """Take shards out of the trash and back into business, as if they had not been ended.
 
     For mistakes: a clock that ran ahead, a renter that came back a day too late.
-    Their agreements must not have ended by the calendar. Stop the farmer first.
+    Their agreements must not have ended by the calendar. A running farmer does it
+    itself, and is paid for them from then on.
 
     For example:
 
         tithe farm restore-trash --all
     """
-    from node.farmer.trash import take_back
-
     if everything == bool(names):
         raise Unusable("name agreements, or say --all")
     wanted = [_name(text) for text in names or ()]
     config, record = load_config(), deployment(chain)
-    _at_rest()
     store = open_store(home(), record)
-    with open_books(home(), config, record) as database:
-        chosen = wanted or [one.name for one in store.trash.shards()]
-        results = run(take_back(database, store, Timestamp(wall_clock()), chosen))
+    chosen = wanted or [one.name for one in store.trash.shards()]
+    target = running_target()
+    if target is not None:
+        results = run(ask_take_back(target, chosen))
+    else:
+        with open_books(home(), config, record) as database:
+            results = run(_take_back_alone(database, store, chosen))
     _tell_taken(results, as_json=as_json)
     if wanted and any(one.refusal for one in results):
         raise NotDone("not all of them could be taken back")
@@ -173,12 +174,18 @@ def _scan_now(database: "Database", store: "ShardStore", record: "Deployment", *
     from node.farmer.hoard import Hoard
     from node.farmer.scanner import Scanner
 
-    _at_rest()
+    target = running_target()
+    if target is not None:
+        with waiting("The farmer reads every shard", quiet=as_json) as tell:
+            return run(ask_scan(target, lambda found: tell(_progress(found))))
     store.marker.claim(load_node_key(home().farm_node_key).node)
     statistics = Statistics(home().farm_state(record.folder).stats)
 
+    longest = load_config().offer.max_agreement_seconds
+    hoard = Hoard(database, store, statistics, wall_clock, longest)
+
     async def work() -> "Scan":
-        found = await Scanner(Hoard(database, store, statistics, wall_clock)).finish()
+        found = await Scanner(hoard).hurry()
         await statistics.flush()
         return found
 
@@ -189,9 +196,15 @@ def _scan_now(database: "Database", store: "ShardStore", record: "Deployment", *
         statistics.close()
 
 
-def _at_rest() -> None:
-    if (target := running_target()) is not None:
-        raise NotDone(f"this farmer runs, at {target.urls[0]}: stop it first")
+async def _take_back_alone(
+    database: "Database", store: "ShardStore", shards: "Sequence[bytes]"
+) -> "tuple[TakenBack, ...]":
+    """Take shards out of the trash of a farmer that is at rest."""
+    from node.farmer.trash import BATCH, take_back
+
+    now = Timestamp(wall_clock())
+    batches = [shards[start : start + BATCH] for start in range(0, len(shards), BATCH)]
+    return tuple([one for batch in batches for one in await take_back(database, store, now, batch)])
 
 
 def _name(text: str) -> bytes:

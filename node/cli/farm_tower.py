@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from node.cli.errors import NotDone, Unusable
-from node.cli.farm_offer import load_config
+from node.cli.farm_owner import load_config
 from node.cli.options import Json
 from node.cli.output import note, print_json, safe, say
 from node.cli.session import home

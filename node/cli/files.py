@@ -11,25 +11,13 @@ from node.cli.audit_report import audit_document, show_audit
 from node.cli.errors import NotDone, Unusable
 from node.cli.faults import warn_of
 from node.cli.options import ChainName, Json, PasswordFd, PasswordFile
-from node.cli.output import (
-    note,
-    print_json,
-    progress,
-    safe,
-    say,
-    show_facts,
-    waiting,
-)
+from node.cli.output import note, print_json, progress, safe, say, show_facts, waiting
 from node.cli.passwords import Passwords
 from node.cli.renter import Access, Opened, with_renter
 
 if TYPE_CHECKING:
-    from node.renter.reports import (
-        AuditReport,
-        GetReport,
-        PutReport,
-        RemoveReport,
-    )
+    from node.renter.reports import AuditReport, GetReport, PutReport, RemoveReport
+    from payments.types import Seconds
 
 STREAM = "-"
 PANEL = "Store files"
@@ -117,16 +105,20 @@ def put(
     )
     if as_json:
         print_json({"token": opened.token, "put": report})
-        return
+    else:
+        _tell_put(report, opened, seconds)
+
+
+def _tell_put(report: "PutReport", opened: Opened, seconds: "Seconds | None") -> None:
+    """Say what was stored, what it costs, and until when it is safe; `seconds` is what was asked for."""
     stored = report.file
-    price = coins(report.price_per_month, opened.token)
     warn_of(report.faults, opened.token)
     holders = counted(len(report.farmers), "farmer")
     say(f"Stored [bold]{safe(stored.name)}[/bold], {size(stored.size)}, with {holders}.")
     show_facts(
         [
             ("given back by", f"any {stored.k} of {stored.n} shards"),
-            ("costs", f"{price} for 30 days"),
+            ("costs", f"{coins(report.price_per_month, opened.token)} for 30 days"),
             ("agreed until", moment(stored.ends_at)),
             ("safe until", f"{moment(stored.safe_until)} without tithe rent run"),
         ]
@@ -212,9 +204,8 @@ def get(
         print_json({"token": opened.token, "out": target, "get": report})
         return
     warn_of(report.faults, opened.token)
-    paid = coins(report.paid, opened.token)
     part = f"{size(report.length)} of {size(report.file.size)}" if span else size(report.file.size)
-    told = f"Read {safe(name)}, {part}, for {paid}"
+    told = f"Read {safe(name)}, {part}, for {coins(report.paid, opened.token)}"
     if streamed:
         note(f"{told}.")
     else:

@@ -1,7 +1,7 @@
 """The options that many commands share, each spelled and explained once."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -50,3 +50,19 @@ WalletName = Annotated[
         autocompletion=wallet_names,
     ),
 ]
+HOST = typer.Option("--host", metavar="HOST", help="Where to listen.")
+PORT = typer.Option("--port", metavar="N", min=0, max=65535, help="Where to listen; 0: any.")
+Urls = Annotated[
+    list[str] | None,
+    typer.Option("--url", metavar="URL", help="How others reach it, if not there.", show_default=False),
+]
+
+
+def amount_option(flag: str, what: str) -> Any:  # noqa: ANN401 - typer's own marker
+    """An option that takes an amount of tokens."""
+    return typer.Option(flag, metavar="TOKENS", help=what, show_default=False)
+
+
+def duration_option(flag: str, what: str) -> Any:  # noqa: ANN401 - typer's own marker
+    """An option that takes a duration."""
+    return typer.Option(flag, metavar="DURATION", help=what, show_default=False)

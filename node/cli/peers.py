@@ -114,7 +114,7 @@ def list_(
         return
 
     def shown(amount: int) -> str:
-        return cell(amount, opened.token.decimals)
+        return cell(amount, opened.token)
 
     symbol = opened.token.symbol
     show_table(

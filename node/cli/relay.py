@@ -18,7 +18,7 @@ from node.cli.amounts import (
     tokens,
 )
 from node.cli.errors import NotDone, Unusable
-from node.cli.farm_offer import load_config
+from node.cli.farm_owner import load_config, open_books
 from node.cli.identifiers import parse_address, show_address
 from node.cli.keys import resolve_owner, unlock_wallet, wallet_of
 from node.cli.options import ChainName, Json, PasswordFd, PasswordFile, WalletName, Yes
@@ -108,7 +108,6 @@ def _claims(
     chain: str | None, payee: "Address", maximum: Amount, now: Timestamp, *, with_proofs: bool
 ) -> "tuple[list[Claim], int]":
     """Read from the books what a relayer could claim for more than its fee, and how many are worth less."""
-    from node.cli.farm_owner import open_books
     from node.farmer.claimable import find_candidates
     from settlement.client import Claim
 
@@ -278,8 +277,8 @@ def _tell_relayed(outcomes: "Sequence[Outcome]", token: "TokenInfo", *, as_json:
     rows = [
         (
             short(one.channel_id),
-            "-" if one.claimed is None else cell(one.claimed, token.decimals),
-            cell(one.fee, token.decimals),
+            "-" if one.claimed is None else cell(one.claimed, token),
+            cell(one.fee, token),
             "claimed" if one.claimed is not None else one.reason.name.lower().replace("_", " "),
         )
         for one in outcomes

@@ -197,8 +197,8 @@ def _tell_payments(payments: "tuple[PaymentResult, ...]", opened: Opened) -> Non
         [
             (
                 short(one.farmer),
-                cell(one.added, opened.token.decimals),
-                cell(one.total, opened.token.decimals),
+                cell(one.added, opened.token),
+                cell(one.total, opened.token),
                 "" if one.fault is None else tell_fault(one.fault, opened.token),
             )
             for one in payments

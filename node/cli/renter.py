@@ -192,7 +192,7 @@ def _complete_renter(place: Home, passwords: Passwords) -> None:
 
 def _account(place: Home, passwords: Passwords, payer: "SigningKey | None") -> "SigningKey":
     """Of which account the renter's keys are made: the payer's, the wallet's, or that of a new phrase."""
-    from node.cli.wallet import tell_phrase
+    from node.cli.new_wallets import tell_phrase
     from settlement.transactions import RemoteKey
     from settlement.wallet import key_from_phrase, new_phrase
 

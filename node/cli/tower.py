@@ -16,7 +16,7 @@ from node.cli.key_files import (
     load_node_key,
     unlock_keystore,
 )
-from node.cli.options import ChainName, Json, PasswordFd, PasswordFile
+from node.cli.options import HOST, PORT, ChainName, Json, PasswordFd, PasswordFile
 from node.cli.output import note, print_json, safe, show_facts
 from node.cli.passwords import Passwords
 from node.cli.session import deployment, home, run
@@ -58,10 +58,8 @@ def run_(
         ),
     ] = None,
     anybody: Annotated[bool, typer.Option("--anybody", help="Serve every farmer that asks.")] = False,
-    host: Annotated[str, typer.Option("--host", help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", metavar="N", min=0, max=65535, help="Where to listen; 0: any.")
-    ] = DEFAULT_PORT,
+    host: Annotated[str, HOST] = "127.0.0.1",
+    port: Annotated[int, PORT] = DEFAULT_PORT,
     chain: ChainName = None,
     password_file: PasswordFile = None,
     password_fd: PasswordFd = None,

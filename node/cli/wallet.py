@@ -1,4 +1,4 @@
-"""`tithe wallet`: keys that hold money. New, imported, listed, their balances, and sending from them."""
+"""`tithe wallet`: keys that hold money. New, imported, kept elsewhere, listed, and their balances."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,23 +6,30 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from node.cli import wallet_queue, wallet_send
-from node.cli.errors import NotDone, Unusable
+from node.cli.errors import Unusable
 from node.cli.identifiers import show_address
 from node.cli.keys import resolve_owners
+from node.cli.new_wallets import (
+    DEFAULT_NAME,
+    check_free,
+    import_keystore,
+    keep_external,
+    keep_key,
+    make_wallet,
+    read_key,
+    read_phrase_key,
+)
 from node.cli.options import ChainName, Json, PasswordFd, PasswordFile
-from node.cli.output import amount, note, print_json, safe, show_facts, show_table, waiting
-from node.cli.passwords import Passwords, ask_secret
+from node.cli.output import amount, note, print_json, show_facts, show_table
+from node.cli.passwords import Passwords
 from node.cli.session import home, on_chain
 
 if TYPE_CHECKING:
     from payments.types import Address
-    from payments.vouchers import SigningKey
     from settlement.wallet import WalletEntry
 
-DEFAULT_NAME = "main"
-
 group = typer.Typer(no_args_is_help=True)
-Name = Annotated[str, typer.Argument(help="What to call it here.", show_default=True)]
+Name = Annotated[str, typer.Argument(metavar="[NAME]", help="What to call it here.", show_default=True)]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -124,13 +131,13 @@ def import_(
         raise Unusable("name one of --keystore, --phrase-file and --key-file")
     if path is not None and (keystore or key_file):
         raise Unusable("--path belongs to a phrase, not to a keystore or a private key")
-    _check_free(name)
+    check_free(name)
     passwords = Passwords(password_file, password_fd)
     if keystore is not None:
-        entry = _import_keystore(name, keystore, passwords)
+        entry = import_keystore(name, keystore, passwords)
     else:
-        key = _read_key(key_file) if key_file else _read_phrase_key(phrase_file, path)
-        entry = _keep(name, key, passwords.choose(f"wallet {name}"))
+        key = read_key(key_file) if key_file else read_phrase_key(phrase_file, path, "the wallet")
+        entry = keep_key(home(), name, key, passwords.choose(f"wallet {name}"))
     _tell_new(entry, as_json=as_json)
 
 
@@ -138,7 +145,7 @@ def import_(
 def external(
     signer_url: Annotated[str, typer.Argument(metavar="URL", help="Where the signer listens.")],
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="The account it signs for.")],
-    name: Annotated[str, typer.Option("--name", help="What to call it here.")] = DEFAULT_NAME,
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="What to call it here.")] = DEFAULT_NAME,
     as_json: Json = False,
 ) -> None:
     """Use an account whose key another program keeps, such as clef: it asks you before it signs.
@@ -151,18 +158,10 @@ def external(
         tithe wallet external http://127.0.0.1:8550 0x70997970C51812dc3A010C7d01b50e0d17dc79C8
         tithe channel fund --wallet main
     """
-    from dataclasses import replace
-
     from node.cli.identifiers import parse_address
-    from node.home import make_private_directory
-    from settlement.wallet import Wallets
 
-    _check_free(name)
-    place = home()
-    wallets = Wallets(make_private_directory(place.wallets))
-    entry = wallets.save_external(name, signer_url, parse_address(address))
-    if place.config().wallet is None:
-        place.save_config(replace(place.config(), wallet=name))
+    check_free(name)
+    entry = keep_external(home(), name, signer_url, parse_address(address))
     _tell_new(entry, as_json=as_json)
 
 
@@ -235,104 +234,6 @@ def balance(
             for (name, address), (coins, wei) in zip(who, held, strict=True)
         ],
     )
-
-
-def make_wallet(
-    name: str, passwords: Passwords, *, words: int = 12, phrase_file: Path | None = None
-) -> "WalletEntry":
-    """Make a wallet, show or write its phrase once. Raises WalletExists, Locked's branches."""
-    from settlement.wallet import key_from_phrase, new_phrase
-
-    _check_free(name)
-    phrase = new_phrase(words)
-    password = passwords.choose(f"wallet {name}")
-    if phrase_file is not None:
-        _write_phrase(phrase_file, phrase)
-    entry = _keep(name, key_from_phrase(phrase), password)
-    tell_phrase(phrase, phrase_file)
-    return entry
-
-
-def _check_free(name: str) -> None:
-    """Refuse a name in use before anything is asked."""
-    from node.home import check_name
-    from settlement.errors import WalletExists
-
-    if check_name("wallet", name) in home().wallet_names():
-        raise WalletExists(name)
-
-
-def _keep(name: str, key: "SigningKey", password: str) -> "WalletEntry":
-    """Lock a key into the folder of wallets; the first one becomes the default."""
-    from dataclasses import replace
-
-    from node.home import make_private_directory
-    from settlement.wallet import Wallets
-
-    place = home()
-    with waiting(f"Locking wallet {name}"):
-        entry = Wallets(make_private_directory(place.wallets)).save(name, key, password)
-    config = place.config()
-    if config.wallet is None:
-        place.save_config(replace(config, wallet=name))
-    return entry
-
-
-def _import_keystore(name: str, keystore: Path, passwords: Passwords) -> "WalletEntry":
-    """Open it to see that it can be opened, then lock the key by the same password."""
-    from settlement.errors import WrongPassword
-    from settlement.wallet import decrypt
-
-    if not keystore.is_file():
-        raise NotDone(f"{keystore}: no such file")
-    used: list[str] = []
-
-    def attempt(password: str) -> "SigningKey":
-        key = decrypt(keystore, password)
-        used.append(password)
-        return key
-
-    key = passwords.unlock(f"keystore {keystore.name}", attempt, WrongPassword)
-    return _keep(name, key, used[-1])
-
-
-def _read_key(file: Path) -> "SigningKey":
-    """Read a private key; what the file holds is never shown, not even in an error."""
-    from payments.errors import MalformedKey
-    from payments.vouchers import SigningKey
-
-    try:
-        return SigningKey(bytes.fromhex(file.read_text().strip().removeprefix("0x")))
-    except (ValueError, MalformedKey):
-        raise NotDone(f"{file} holds no private key: 64 hex digits are expected") from None
-
-
-def _read_phrase_key(file: Path | None, path: str | None) -> "SigningKey":
-    from settlement.wallet import DEFAULT_PATH, key_from_phrase
-
-    try:
-        phrase = file.read_text() if file else ask_secret("the wallet", "Recovery phrase (hidden): ")
-    except UnicodeDecodeError:
-        raise NotDone(f"{file} holds no phrase") from None
-    return key_from_phrase(phrase, path or DEFAULT_PATH)
-
-
-def _write_phrase(file: Path, phrase: str) -> None:
-    from node.home import create_private
-
-    create_private(file.absolute(), phrase.encode() + b"\n")
-
-
-def tell_phrase(phrase: str, file: Path | None) -> None:
-    """Show the phrase to a person, once; never into a pipe, a file or a log."""
-    import sys
-
-    if file is not None:
-        note(f"The recovery phrase is in {safe(str(file))}: move it off this machine.")
-    elif sys.stderr.isatty():
-        sys.stderr.write(f"\nRecovery phrase, shown this once - write it on paper:\n\n    {phrase}\n\n")
-    else:
-        note("The recovery phrase was not shown, this is no terminal: keep a copy of the wallet's file.")
 
 
 def _tell_new(entry: "WalletEntry", *, as_json: bool) -> None:

@@ -55,6 +55,11 @@ def load_peers(conn: Connection) -> tuple[PeerRecord, ...]:
     return tuple(map(_peer, rows))
 
 
+def load_nodes(conn: Connection) -> frozenset[NodeId]:
+    """Say who the farmers are."""
+    return frozenset(NodeId(node) for node in conn.execute(select(_PEERS.c.node)).scalars())
+
+
 def load_peer(conn: Connection, node: NodeId) -> PeerRecord | None:
     """One farmer."""
     row = conn.execute(select(_PEERS).where(_PEERS.c.node == node)).one_or_none()

@@ -1,6 +1,6 @@
 """Which farmers answer: how often each one does, and since when a shard's audits have gone unanswered."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from sqlalchemy import BigInteger, Connection, LargeBinary, Table, delete, insert, select, update
@@ -57,9 +57,12 @@ def record_presence(conn: Connection, farmer: NodeId, decisions: Iterable[Decisi
         _weigh(conn, farmer, 0.0)
 
 
-def load_away(conn: Connection) -> dict[bytes, Timestamp]:
-    """Return since when audits go unanswered, by agreement."""
-    return {row.agreement_id: Timestamp(row.since) for row in conn.execute(select(_AWAY))}
+def load_away(conn: Connection, agreements: Collection[bytes] | None = None) -> dict[bytes, Timestamp]:
+    """Return since when audits go unanswered, by agreement: of these, some hundreds at most, or of all."""
+    query = select(_AWAY)
+    if agreements is not None:
+        query = query.where(_AWAY.c.agreement_id.in_(agreements))
+    return {row.agreement_id: Timestamp(row.since) for row in conn.execute(query)}
 
 
 def load_scores(conn: Connection) -> dict[NodeId, float]:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Connection, LargeBinary, Table, delete, insert, select
+from sqlalchemy import BigInteger, Connection, LargeBinary, Table, delete, insert, select, update
 from sqlmodel import Field, SQLModel
 
 from payments.types import Timestamp
@@ -10,7 +10,7 @@ from settlement.tables import table
 
 
 class TrafficRow(SQLModel, table=True):
-    """One segment's repair: when it began, and the bytes that it was to move."""
+    """One segment's repair: when it began, the bytes it has moved, or was to move if it has not ended."""
 
     __tablename__ = "renter_repair_traffic"
 
@@ -35,9 +35,15 @@ _TRAFFIC: Final[Table] = table(TrafficRow)
 _KEEP: Final[Table] = table(KeepRow)
 
 
-def reserve_traffic(conn: Connection, count: int, now: Timestamp) -> None:
-    """Note bytes that are about to be moved."""
-    conn.execute(insert(_TRAFFIC).values(at=now, bytes=count))
+def reserve_traffic(conn: Connection, count: int, now: Timestamp) -> int:
+    """Note bytes that are about to be moved; return by what `settle_traffic` knows them."""
+    noted = conn.execute(insert(_TRAFFIC).values(at=now, bytes=count).returning(_TRAFFIC.c.id))
+    return int(noted.scalar_one())
+
+
+def settle_traffic(conn: Connection, reserved: int, count: int) -> None:
+    """Note what was moved in place of what was to be."""
+    conn.execute(update(_TRAFFIC).where(_TRAFFIC.c.id == reserved).values(bytes=count))
 
 
 def sum_traffic(conn: Connection, since: Timestamp) -> int:

@@ -59,7 +59,10 @@ class ProcessFarmer:
             await asyncio.to_thread(self._process.wait)
 
     async def claim(self) -> None:
-        """Run `tithe farm claim --all`: through the daemon where it lives, from its disk where it died."""
+        """Run `tithe farm claim --all`: through the daemon where it lives, from its disk where it died.
+
+        Raises StageCollapsed.
+        """
         process = await asyncio.create_subprocess_exec(
             *self._command("farm", "claim", "--all"),
             stdout=asyncio.subprocess.DEVNULL,

@@ -203,9 +203,7 @@ def _prove(store: ShardStore, challenge: Challenge, records: Records) -> Proof |
         length = record.agreement.shard_length
         try:
             parts.append(ItemProof(*store.prove(item.agreement, item.indices, length, item.data_root)))
-        except ShardMissing:
-            lost[item.agreement] = "its file is gone"
-        except ShardDamaged as fault:
+        except (ShardMissing, ShardDamaged) as fault:
             lost[item.agreement] = fault.reason
     return Lost(lost) if lost else Proof(tuple(parts))
 

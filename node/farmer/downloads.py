@@ -13,9 +13,10 @@ from node.farmer.agreements import stored_agreement
 from node.farmer.contract_signers import find_signer
 from node.farmer.errors import ReadOutOfBounds
 from node.farmer.farm import Farm, check_exposure, load_account
+from node.farmer.losses import give_up
 from node.farmer.vouchers import bank, told
 from node.leaf_ranges import LeafRange
-from node.shard_store import ShardMissing
+from node.shard_store import ShardDamaged, ShardMissing
 from payments.ledger import Accepted
 from payments.prices import read_price
 from payments.types import MIB, NodeId, Timestamp
@@ -30,7 +31,8 @@ async def sell_read(
 ) -> bytes:
     """Sell up to 1 MiB of a shard with its proof; a voucher buys the same as often as it is asked for.
 
-    The bytes are read before the voucher is taken: nobody pays for what the disk does not give. Raises
+    The bytes are read before the voucher is taken: nobody pays for what the disk does not give. A shard found
+    damaged or gone is given up. Raises
     PaymentError, PaymentRequired, NotFound, ReadOutOfBounds, AgreementRefused, ShardMissing, ShardDamaged.
     """
     now = farm.now()
@@ -40,8 +42,9 @@ async def sell_read(
         data, proof = await farm.run(
             farm.store.prove_range, agreement, leaves, terms.shard_length, terms.data_root
         )
-    except ShardMissing:
+    except (ShardMissing, ShardDamaged) as fault:
         farm.database.read(lambda conn: stored_agreement(conn, agreement, node, now))  # is it over?
+        await give_up(farm.hoard, {agreement: f"found by a read: {fault.reason}"})
         raise
     wanted = Purchase(payment.total, agreement, offset, length)
     price = read_price(terms.download_price, length)

@@ -57,7 +57,8 @@ class Farm:
     @property
     def hoard(self) -> Hoard:
         """Its shards alone."""
-        return Hoard(self.database, self.store, self.stats, self.clock)
+        longest = self.config.offer.max_agreement_seconds
+        return Hoard(self.database, self.store, self.stats, self.clock, longest)
 
     @property
     def node(self) -> NodeId:

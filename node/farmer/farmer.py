@@ -4,6 +4,7 @@ Knows nothing of HTTP. A request arrives here authenticated, as the id of the no
 the core; what is returned is on disk.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from node.agreement import Agreement
@@ -18,11 +19,13 @@ from node.farmer import (
     restored,
     shelf,
     taken_back,
+    trash,
     upkeep,
     vouchers,
 )
 from node.farmer.alarms import Alarms
 from node.farmer.calendar import Calendar
+from node.farmer.claimable import find_candidates
 from node.farmer.collector import Collector
 from node.farmer.config import FarmerConfig
 from node.farmer.contract_signers import recall_contracts
@@ -31,7 +34,7 @@ from node.farmer.farm import Farm
 from node.farmer.follower import Follower
 from node.farmer.holdings import Holdings, read_holdings
 from node.farmer.offer import Offers
-from node.farmer.scanner import Scanner
+from node.farmer.scanner import Scan, Scanner
 from node.farmer.status import FarmerStatus, read_status
 from node.farmer.towers import TowerPost
 from node.farmer.vitals import Books, Vitals, read_vitals
@@ -68,7 +71,7 @@ class Farmer:
         self._vouchers = vouchers.VoucherQueue(farm)
         self._gas_key = gas_key
         ceiling = farm.config.max_gas_fee or DEFAULT_CEILING
-        self._outbox = Outbox(farm.database, farm.chain, ceiling=ceiling)
+        self._outbox = Outbox(farm.database, farm.chain, ceiling=ceiling, clock=farm.clock)
         watcher = Watcher(farm.database, farm.chain, payees=[farm.config.payee])
         self._follower = Follower(farm, watcher, self._outbox)
         self._collector = Collector(farm, self._outbox, gas_key)
@@ -188,6 +191,9 @@ class Farmer:
         recall_contracts(self.farm)
         await upkeep.reconcile(self.farm, accept_loss=accept_loss)
         self._outbox.hold([self._gas_key] if self._gas_key else [])
+        now = self.farm.now()
+        if self.farm.database.read(lambda conn: find_candidates(conn, now, closing=True)):
+            self.farm.claims_due.set()  # nobody knows how long we were away
         await self.follow()
 
     async def follow(self) -> None:
@@ -214,6 +220,15 @@ class Farmer:
     async def scan(self, seconds: float) -> None:
         """Look for damaged shards, for as much as so many seconds allow."""
         await self._scanner.step(self.farm.config.scan_rate * seconds)
+
+    async def hurry_scan(self, seconds: float, began: int) -> Scan:
+        """Look for damaged shards without a limit, at the owner's wish; see Scanner.hurry."""
+        return await self._scanner.hurry(seconds, began=began)
+
+    async def restore_trash(self, shards: Collection[bytes]) -> tuple[trash.TakenBack, ...]:
+        """Take ended shards back into business, at the owner's wish."""
+        farm = self.farm
+        return await trash.take_back(farm.database, farm.store, farm.now(), shards)
 
     async def tell_towers(self) -> None:
         """Bring the watchtowers up to date."""

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from node.clock import Clock
 from node.db.stats import Statistics
 from node.shard_store import ShardStore
+from payments.types import Seconds
 from settlement.database import Database
 
 
 @dataclass(frozen=True, slots=True)
 class Hoard:
-    """The shards of one farmer, and what is written down of them."""
+    """The shards of one farmer, and what is written down of them. `longest`: an agreement may run so long."""
 
     database: Database
     store: ShardStore
     stats: Statistics
     clock: Clock
+    longest: Seconds

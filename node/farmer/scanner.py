@@ -8,6 +8,7 @@ a pass begins anew, and nothing else is.
 import asyncio
 import json
 import logging
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
@@ -65,6 +66,7 @@ class Scanner:
         self._scan = read_scan(hoard.stats)
         self._waiting: list[bytes] | None = None
         self._credit = 0.0
+        self._reading = asyncio.Lock()
 
     @property
     def scan(self) -> Scan:
@@ -72,23 +74,33 @@ class Scanner:
         return self._scan
 
     async def step(self, allowed: float) -> None:
-        """Read `allowed` bytes; a longer shard is read at once and paid off later. Raises StorageError."""
-        self._credit = min(self._credit + allowed, allowed)
-        try:
-            while self._credit > 0 and await self._read_one():
-                pass
-        except StoreFault as fault:
-            self._waiting = None  # from the cursor, when the disk is there again
-            log.warning("scan_stopped code=%s", fault.code)
-        self._hoard.stats.note(NOTE, json.dumps(asdict(self._scan)))
+        """Read `allowed` bytes; a longer shard is read at once and paid off later. Raises StorageError.
 
-    async def finish(self) -> Scan:
-        """Read on to the end of the pass, as fast as the disk allows. Raises StoreFault, StorageError."""
-        if not self._scan.running:
-            self._begin()
-        while self._scan.running:
-            await self._read_one()
-        self._hoard.stats.note(NOTE, json.dumps(asdict(self._scan)))
+        Nothing while the owner has it read without a limit.
+        """
+        if self._reading.locked():
+            return
+        async with self._reading:
+            self._credit = min(self._credit + allowed, allowed)
+            try:
+                while self._credit > 0 and await self._read_one():
+                    pass
+            except StoreFault as fault:
+                log.warning("scan_stopped code=%s", fault.code)
+
+    async def hurry(self, seconds: float = math.inf, *, began: int = 0) -> Scan:
+        """Read on as fast as the disk allows: to the end of the pass, or for so long.
+
+        began: the pass that is meant; 0: the one that runs, or a new one. Raises StoreFault, StorageError.
+        """
+        async with self._reading:
+            clock = asyncio.get_running_loop().time
+            until = clock() + seconds
+            if not began and not self._scan.running:
+                self._begin()
+            while self._scan.running and began in (0, self._scan.began) and clock() < until:
+                await self._read_one()
+            self._credit = 0.0
         return self._scan
 
     async def _read_one(self) -> bool:
@@ -97,12 +109,17 @@ class Scanner:
             if self._hoard.clock() < self._scan.began + DAY:
                 return False
             self._begin()
-        shard = await asyncio.to_thread(self._next)
+        try:
+            shard = await asyncio.to_thread(self._next)
+            if shard is not None:
+                await self._verify(shard)
+        except StoreFault:
+            self._waiting = None  # from the cursor, when the disk is there again
+            raise
         if shard is None:
             self._end()
-            return False
-        await self._verify(shard)
-        return True
+        self._hoard.stats.note(NOTE, json.dumps(asdict(self._scan)))
+        return shard is not None
 
     def _begin(self) -> None:
         self._waiting = None
@@ -129,10 +146,12 @@ class Scanner:
         return None
 
     async def _verify(self, shard: bytes) -> None:
-        """Read one shard that is owed to a renter, and give it up if it is damaged. Raises StoreAway."""
+        """Read one shard that is owed to a renter, and give it up if it is damaged. Raises StoreFault."""
         hoard = self._hoard
         record = hoard.database.read(lambda conn: load_agreement(conn, shard))
         length, damaged = 0, 0
+        if record is None:
+            await asyncio.to_thread(_drop_stranger, hoard, shard)
         if record is not None and record.state is AgreementState.STORED:
             length = record.agreement.shard_length
             try:
@@ -151,3 +170,19 @@ class Scanner:
             bytes=scan.bytes + length,
             damaged=scan.damaged + damaged,
         )
+
+
+def _drop_stranger(hoard: Hoard, shard: bytes) -> None:
+    """Put a shard that the books do not know into the trash once no agreement can be about it any more.
+
+    Until then they may be an old copy, and its renter may show them the agreement. Raises StoreFault.
+    """
+    now = hoard.clock()
+    with hoard.store.naming_faults():
+        try:
+            written = hoard.store.path(shard).stat().st_mtime
+        except FileNotFoundError:
+            return
+    if now >= written + hoard.longest:
+        hoard.store.put_aside(shard, hoard.store.trash, now)
+        log.info("stranger_dropped shard=%s", shard.hex())

@@ -105,29 +105,19 @@ async def read_status(
 
     `counters` are the statistics' totals; `show` writes an amount in the sentences of `why`.
     """
-    gas: GasStatus | None = None
-    price: int | None = None
-    cheaper: Cheaper | None = None
-    if chain is not None:
-        prices = GasPrices(chain)
-        price = await prices.now()
-        cheaper = await prices.cheaper(price, now)
-        try:
-            gas = await _read_gas(chain, gas_key, price) if gas_key else None
-        except ChainError as error:
-            trouble = (*trouble, str(error))
+    seen = await _look(chain, gas_key, now) if chain else _GasSeen()
 
     def read(conn: Connection) -> tuple[list[Considered], list[RenterStatus], list[RenterSums]]:
         all_sums = list_sums(conn)
-        renters = [_renter(conn, config, sums, now) for sums in all_sums]
+        found = find_candidates(conn, now)
         return (
-            consider(config, find_candidates(conn, now), gas_wei=price, now=now, cheaper=cheaper, show=show),
-            renters,
+            consider(config, found, gas_wei=seen.price, now=now, cheaper=seen.cheaper, show=show),
+            [_renter(conn, config, sums, now) for sums in all_sums],
             all_sums,
         )
 
     considered, renters, all_sums = database.read(read)
-    channels = tuple(_channel(one, gas) for one in considered)
+    channels = tuple(_channel(one, seen.gas) for one in considered)
     return FarmerStatus(
         payee=config.payee,
         shards=sum(sums.stored for sums in all_sums),
@@ -141,15 +131,34 @@ async def read_status(
         audits_failed=counters.get("audits_failed", 0),
         channels=channels,
         renters=tuple(one for one in renters if one.shards or one.owed),
-        gas=gas,
-        trouble=trouble,
+        gas=seen.gas,
+        trouble=(*trouble, *seen.trouble),
         holdings=holdings,
     )
 
 
-async def _read_gas(chain: Chain, address: Address, price: int | None) -> GasStatus:
-    balance = await chain.balance(address)
-    return GasStatus(address, balance, price, balance // (price * ALONE_GAS) if price else None)
+@dataclass(frozen=True, slots=True)
+class _GasSeen:
+    """What the chain says of gas: the key's, the price of a unit now, a cheaper time, and what went wrong."""
+
+    gas: GasStatus | None = None
+    price: int | None = None
+    cheaper: Cheaper | None = None
+    trouble: tuple[str, ...] = ()
+
+
+async def _look(chain: Chain, gas_key: Address | None, now: Timestamp) -> _GasSeen:
+    prices = GasPrices(chain)
+    price = await prices.now()
+    cheaper = await prices.cheaper(price, now)
+    try:
+        balance = await chain.balance(gas_key) if gas_key else None
+    except ChainError as error:
+        return _GasSeen(None, price, cheaper, (str(error),))
+    if gas_key is None or balance is None:
+        return _GasSeen(None, price, cheaper)
+    claims = balance // (price * ALONE_GAS) if price else None
+    return _GasSeen(GasStatus(gas_key, balance, price, claims), price, cheaper)
 
 
 def _renter(conn: Connection, config: FarmerConfig, sums: RenterSums, now: Timestamp) -> RenterStatus:

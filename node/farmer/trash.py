@@ -4,9 +4,11 @@ A clock that ran ahead ends every agreement, a renter that comes back a day late
 is still in the trash, and whose agreement has not ended by the calendar, can be taken back as it was.
 """
 
-from collections.abc import Collection
+import asyncio
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Final
 
 from node.db import Connection
 from node.db.farmer import list_books, save_book
@@ -16,6 +18,10 @@ from node.shard_store import ShardStore
 from payments.ledger import grow_storage
 from payments.types import Timestamp, to_amount
 from settlement.database import Database
+from settlement.errors import StorageError
+
+BATCH: Final = 256
+"""Shards that are taken back at a time."""
 
 
 class Refusal(Enum):
@@ -37,28 +43,44 @@ class TakenBack:
 async def take_back(
     database: Database, store: ShardStore, now: Timestamp, shards: Collection[bytes]
 ) -> tuple[TakenBack, ...]:
-    """Take shards out of the trash: their file first, durably, then in the books. For a farmer at rest.
+    """Take some hundreds of shards out of the trash: their files first, durably, then in the books.
 
-    Raises StoreFault, StorageError.
+    None of them is on the disk and not in the books when this ends, but for a crash, which the next start
+    undoes. Raises StoreFault, StorageError.
     """
-    results = []
-    good = []
-    for shard in shards:
-        record = database.read(lambda conn, name=shard: load_agreement(conn, name))  # type: ignore[misc]
-        refusal = _refuse(record, now)
-        if refusal is None and not store.take_back(shard):
-            refusal = Refusal.NOT_THERE
-        if refusal is None and record is not None:
-            good.append(record)
-        results.append(TakenBack(shard, refusal))
+    results: list[TakenBack] = []
+    good: list[FarmerAgreement] = []
+    try:
+        for shard in shards:
+            record = database.read(lambda conn, name=shard: load_agreement(conn, name))  # type: ignore[misc]
+            refusal = _refuse(record, now)
+            if refusal is None and not await asyncio.to_thread(store.take_back, shard):
+                refusal = Refusal.NOT_THERE
+            if refusal is None and record is not None:
+                good.append(record)
+            results.append(TakenBack(shard, refusal))
+    finally:
+        await _book(database, store, now, good)
+    return tuple(results)
+
+
+async def _book(
+    database: Database, store: ShardStore, now: Timestamp, records: Sequence[FarmerAgreement]
+) -> None:
+    """Write down that these shards are back; where that is not possible, they are not."""
 
     def step(conn: Connection) -> None:
-        for record in good:
+        for record in records:
             _store_again(conn, record, now)
 
-    if good:
+    if not records:
+        return
+    try:
         await database.write(step)
-    return tuple(results)
+    except StorageError:
+        for record in records:
+            await asyncio.to_thread(store.put_aside, record.id, store.trash, now)
+        raise
 
 
 def _refuse(record: FarmerAgreement | None, now: Timestamp) -> Refusal | None:

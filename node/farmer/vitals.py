@@ -19,13 +19,13 @@ from settlement.client import Chain, ChannelState
 from settlement.database import Database
 from settlement.deployment import Deployment
 from settlement.errors import ChainError
-from settlement.outbox import BLOCK_SECONDS, STUCK_SECONDS
+from settlement.outbox import BLOCK_SECONDS, stuck_after
 from settlement.outbox_store import Queued, list_open
 from settlement.rpc import Block
 from settlement.watcher_store import load_cursor
 
 LOCAL_SECONDS = 5
-"""How long a claim takes on a chain whose blocks come at once, until one was measured."""
+"""How long a claim that is not stuck takes on a chain whose blocks come at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +167,8 @@ def _as_seen(one: Candidate, sight: Sight) -> Candidate:
 
 def usual_latency(deployment: Deployment) -> Seconds:
     """How long a claim takes where nothing was measured: it may be stuck once, and has to be confirmed."""
-    if deployment.local:
-        return Seconds(LOCAL_SECONDS)
-    return Seconds(int(STUCK_SECONDS) + deployment.confirmations * BLOCK_SECONDS)
+    confirmed = LOCAL_SECONDS if deployment.local else deployment.confirmations * BLOCK_SECONDS
+    return Seconds(int(stuck_after(deployment)) + confirmed)
 
 
 def deadline_sentence(deadline: Deadline, show: Callable[[int], str] = str) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 
 from node.db import Connection
 from node.db.renter_purses import Purse, load_purses, save_purse
-from node.db.renter_shards import ShardRecord, ShardState, load_farmer_shards
+from node.db.renter_shards import ShardRecord, load_farmer_shards
 from node.db.restoration import is_frozen
 from node.hex import to_hex
 from node.messages import (
@@ -178,7 +178,7 @@ class Accounts:
         """
         taken = set[bytes]()
         for shard in shards:
-            if shard.state is ShardState.STORED and shard.farmer_signature is not None:
+            if shard.stored and shard.farmer_signature is not None:
                 try:
                     view = await self._hand_back(account, shard, shard.farmer_signature)
                 except PeerRefused as refusal:
@@ -259,7 +259,7 @@ def share_prepaid(conn: Connection, shard: ShardRecord, now: Timestamp) -> None:
     ahead = [purse for purse in load_purses(conn, farmer) if prepaid_of(purse).left(now)]
     if not ahead:
         return
-    kept = [one.agreement for one in load_farmer_shards(conn, farmer) if one.state is ShardState.STORED]
+    kept = [one.agreement for one in load_farmer_shards(conn, farmer) if one.stored]
     before = Amount(sum(step_rate(terms.step, terms.audit_interval) for terms in kept))
     added = step_rate(shard.agreement.step, shard.agreement.audit_interval)
     for purse in ahead:

@@ -5,7 +5,7 @@ from typing import Final
 from node.audit import Outcome
 from node.db import Connection
 from node.db.renter_purses import Purse
-from node.db.renter_shards import ShardRecord, ShardState, advance_paid_until, load_farmer_shards
+from node.db.renter_shards import ShardRecord, advance_paid_until, load_farmer_shards
 from node.renter.safety import Prepaid
 from payments.prices import step_rate, storage_price
 from payments.types import Amount, NodeId, Seconds, Timestamp
@@ -31,7 +31,7 @@ def unpaid_time(conn: Connection, farmer: NodeId, prepaid: Prepaid, now: Timesta
     found = []
     for shard in load_farmer_shards(conn, farmer):
         terms = shard.agreement
-        if shard.state is not ShardState.STORED or shard.outcome not in _OWED_AFTER:
+        if not shard.stored or shard.outcome not in _OWED_AFTER:
             continue
         elapsed = min(now, terms.end) - shard.paid_until - prepaid.left(shard.paid_until)
         seconds = Seconds(max(0, elapsed))

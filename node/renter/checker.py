@@ -1,17 +1,19 @@
 """The checker: how every segment stands, by what audits have found."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from node.db import Connection
 from node.db.renter_files import FileRecord, FileState, load_file_by_id
-from node.db.renter_peers import load_peers
+from node.db.renter_peers import load_nodes
 from node.db.renter_presence import load_away, load_scores
+from node.db.renter_purses import load_purses
 from node.db.renter_repairs import load_keeps
 from node.db.renter_shards import ShardRecord, ShardState, list_suspects, load_shards
+from node.renter.accounts import usable_prepaid
 from node.renter.context import Context
 from node.renter.health import RENEWED, Known, SegmentHealth, segment_health
-from payments.types import NodeId, Timestamp
+from payments.types import Timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +38,16 @@ class Checker:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def known(self, conn: Connection) -> Known:
-        """Return what is known beside the shards themselves."""
+    def known(self, conn: Connection, shards: Collection[ShardRecord] | None = None) -> Known:
+        """Return what is known beside the shards themselves: of these, some hundreds at most, or of all."""
+        names = None if shards is None else {shard.agreement_id for shard in shards}
         return Known(
             now=self._context.now(),
-            peers=_peers(conn),
-            away=load_away(conn),
+            peers=load_nodes(conn),
+            away=load_away(conn, names),
             scores=load_scores(conn),
             kept_until=load_keeps(conn),
+            prepaid={purse.farmer: usable_prepaid(purse) for purse in load_purses(conn)},
         )
 
     def health(self, conn: Connection, file: FileRecord, known: Known) -> tuple[SegmentHealth, ...]:
@@ -55,12 +59,12 @@ class Checker:
         """Judge one segment."""
         shards = load_shards(conn, file.file_id, number)
         stored = [shard for shard in shards if shard.state is ShardState.STORED]
-        return segment_health(number, file.k, file.n, stored, self.known(conn))
+        return segment_health(number, file.k, file.n, stored, self.known(conn, stored))
 
     def suspects(self, conn: Connection) -> list[FileRecord]:
         """Return the files that may want something: repair, new agreements, an end to half a repair."""
-        soon = Timestamp(self._context.now() + RENEWED)
-        named = list_suspects(conn, soon, load_away(conn), _peers(conn))
+        now = self._context.now()
+        named = list_suspects(conn, now, Timestamp(now + RENEWED), load_away(conn), load_nodes(conn))
         files = (load_file_by_id(conn, file_id) for file_id in sorted(named))
         return [file for file in files if file is not None and file.state is FileState.STORED]
 
@@ -78,7 +82,3 @@ class Checker:
             if health.missing
         ]
         return sorted(found, key=lambda one: one.health.slack)
-
-
-def _peers(conn: Connection) -> frozenset[NodeId]:
-    return frozenset(peer.node for peer in load_peers(conn))

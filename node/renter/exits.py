@@ -6,6 +6,7 @@ withdraw takes the rest after it.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
@@ -20,6 +21,7 @@ from payments.channel import Channel, Status
 from payments.types import Address, Amount, ChannelId, Seconds
 from settlement.chain_events import RowSkipped
 from settlement.client import Call
+from settlement.errors import Reverted, TransactionCancelled, TransactionFailed, TransactionReplaced
 from settlement.outbox import Outbox
 
 OUTBOX: Final = b"outbox"
@@ -120,6 +122,20 @@ class Exits:
     def sending(self, purpose: str) -> bool:
         """Whether something of this purpose is on its way, or waits to be sent."""
         return any(queued.purpose == purpose for queued in self._outbox.open())
+
+    async def finish(self) -> None:
+        """Wait until what is open is mined: a plan that did not count what it spends would be refused.
+
+        Raises what keeps it back: FeeAboveCeiling, OutOfGasMoney, TransactionPending, other ChainErrors.
+        """
+        key = self._context.keys.payer_key
+        if key is None or not self._outbox.open() or self._context.database.read(awaits_chain):
+            return
+        async with self._context.locks.hold(OUTBOX):
+            self._outbox.hold([key])
+            for queued in self._outbox.open():
+                with suppress(Reverted, TransactionCancelled, TransactionFailed, TransactionReplaced):
+                    await self._outbox.wait(queued.id, depth=1)
 
     async def resume(self) -> None:
         """Bring what is open, or was thrown out of the chain again, one step further. Raises ChainError.

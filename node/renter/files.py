@@ -2,22 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 from node.db import Connection
 from node.db.renter_audits import load_open_audits
 from node.db.renter_files import FileRecord, FileState, load_file, load_files
-from node.db.renter_purses import load_purses
 from node.db.renter_repairs import set_keep
 from node.db.renter_shards import ShardRecord, ShardState, load_shards
 from node.db.renter_shelf import renew_entry
-from node.renter.accounts import usable_prepaid
 from node.renter.checker import Checker, judge
 from node.renter.context import Context
 from node.renter.deletions import Deletions
 from node.renter.errors import UnknownFile
 from node.renter.get import Getter, Wanted
-from node.renter.health import Known, file_condition, standing
+from node.renter.health import Known, file_condition, keeping, standing
 from node.renter.payments import Payments
 from node.renter.put import Putter, Wish
 from node.renter.reports import (
@@ -30,14 +28,12 @@ from node.renter.reports import (
     ShardInfo,
     no_progress,
 )
-from node.renter.safety import Keeping, Prepaid, file_safe_until
+from node.renter.safety import Keeping, file_safe_until
 from node.renter.shelf import Shelf
 from node.renter.terms import STORED_FOR
 from node.segments import SEGMENT_SIZE
 from payments.prices import step_rate
-from payments.types import Amount, NodeId, Seconds, Timestamp
-
-_NEVER: Final = Prepaid(Seconds(0), Timestamp(0))
+from payments.types import Amount, Seconds, Timestamp
 
 
 class Files:
@@ -179,12 +175,11 @@ class Files:
     def _info(self, file: FileRecord, shards: tuple[ShardRecord, ...] | None = None) -> FileInfo:
         """Describe a file; `shards` are its own where they have just been read."""
 
-        def work(conn: Connection) -> tuple[tuple[ShardRecord, ...], dict[NodeId, Prepaid], Known]:
-            prepaid = {purse.farmer: usable_prepaid(purse) for purse in load_purses(conn)}
+        def work(conn: Connection) -> tuple[tuple[ShardRecord, ...], Known]:
             found = load_shards(conn, file.file_id) if shards is None else shards
-            return found, prepaid, self._checker.known(conn)
+            return found, self._checker.known(conn)
 
-        shards, prepaid, known = self._context.database.read(work)
+        shards, known = self._context.database.read(work)
         stored = [shard for shard in shards if shard.state is ShardState.STORED]
         return FileInfo(
             name=file.name,
@@ -195,28 +190,18 @@ class Files:
             segments=file.segments,
             created_at=file.created_at,
             ends_at=Timestamp(min((shard.agreement.end for shard in stored), default=0)),
-            safe_until=file_safe_until(file.k, _keepings(file.segments, stored, prepaid)),
+            safe_until=file_safe_until(file.k, _keepings(file.segments, stored, known)),
             condition=file_condition(judge(file, stored, known)),
             kept_until=known.kept_until.get(file.file_id),
         )
 
 
-def _keepings(
-    segments: int, shards: Sequence[ShardRecord], prepaid: dict[NodeId, Prepaid]
-) -> list[list[Keeping]]:
+def _keepings(segments: int, shards: Sequence[ShardRecord], known: Known) -> list[list[Keeping]]:
     """Say for each segment how its healthy shards are paid."""
     found: list[list[Keeping]] = [[] for _ in range(segments)]
     for shard in shards:
         if not shard.lost:
-            terms = shard.agreement
-            keeping = Keeping(
-                paid_until=shard.paid_until,
-                interval=terms.audit_interval,
-                grace=terms.grace,
-                end=terms.end,
-                prepaid=prepaid.get(terms.farmer, _NEVER),
-            )
-            found[shard.segment].append(keeping)
+            found[shard.segment].append(keeping(shard, known.prepaid))
     return found
 
 

@@ -80,6 +80,7 @@ class Funding:
         nodes = [peer.node for peer in self._peers.list()] if farmers is None else list(farmers)
         if not nodes:
             raise NothingToDo("fund", "no farmer is known, add some (tithe peers add)")
+        await self._exits.finish()
         await self._exits.channels.refresh()
         wishes = await self._wishes(nodes)
         lengths = self._lengths(nodes, stored_bytes)

@@ -14,7 +14,7 @@ from typing import BinaryIO, Final, Protocol, TypeVar
 
 from node.db import Connection
 from node.db.renter_files import FileRecord, FileState, load_file
-from node.db.renter_shards import ShardRecord, ShardState, load_shards
+from node.db.renter_shards import ShardRecord, load_shards
 from node.manifest import File, Segment, open_manifest
 from node.renter.accounts import Accounts
 from node.renter.context import Context
@@ -108,7 +108,7 @@ class Getter:
         downloader = Downloader(
             self._context, self._accounts, reads, self._pace, name=wanted.name, received=received
         )
-        known = {shard.agreement_id: shard for shard in shards if shard.state is ShardState.STORED}
+        known = {shard.agreement_id: shard for shard in shards if shard.stored}
         job = _Job(manifest, known, downloader, output, offset, length)
         try:
             await self._write_checked(job, received)

@@ -1,22 +1,27 @@
 """Health: which shards of a segment count, when it is to be repaired, and which segment is worst off. Pure.
 
 A shard counts as healthy until its farmer has failed an audit of it, has left our audits unanswered for
-longer than the agreed grace, is forgotten, or has an agreement that ends soon and was not renewed. A segment
-is to be repaired when fewer shards are healthy than its threshold: 52 for 29 of 80, the same share of n - k,
-rounded up, for every other code, so always at least one more than k where the code has any to spare.
+longer than the agreed grace, has gone unpaid for so long that it may delete it, is forgotten, or has an
+agreement that ends soon and was not renewed. A segment is to be repaired when fewer shards are healthy than
+its threshold: 52 for 29 of 80, the same share of n and of n - k, rounded up, for every other code, so always
+at least one more than k where the code has any to spare.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
+from node.audit import Outcome
 from node.db.renter_shards import ShardRecord
+from node.renter.safety import NOTHING_AHEAD, Keeping, Prepaid
 from node.renter.schedule import DAY
 from payments.types import NodeId, Seconds, Timestamp
 
 _KEPT, _SPARE = 23, 51
 """Of the 51 shards that 29 of 80 can do without, a segment that need not be repaired has 23 left."""
+_HEALTHY, _ALL = 52, 80
+"""So many of all: what a code with a small k needs to be about as safe, 13 for 1 of 20."""
 RENEWED: Final = Seconds(14 * DAY)
 """So long before its end an agreement is renewed; before the last third of a short one."""
 LEAST_RISK: Final = 0.02
@@ -33,6 +38,8 @@ class Standing(Enum):
     """Its farmer does not answer, for less than the grace: it counts as healthy."""
     MISSING = "missing"
     """Its farmer has not answered for longer than the grace, or was forgotten."""
+    UNPAID = "unpaid"
+    """We could not audit it, as a rule for want of money, for so long that its farmer may have deleted it."""
     ENDING = "ending"
     """Its agreement is over, or soon, and was not renewed."""
     LOST = "lost"
@@ -61,7 +68,7 @@ class Known:
     peers: the farmers we know; those that were forgotten are asked nothing any more. away: since when an
     agreement's audits go unanswered, for those that do. scores: how often each farmer
     answers, from 0 to 1; one that is not here has never been asked. kept_until: until when each file is
-    to be kept, for those that have an end.
+    to be kept, for those that have an end. prepaid: storage time paid ahead, by farmer.
     """
 
     now: Timestamp
@@ -69,6 +76,7 @@ class Known:
     away: Mapping[bytes, Timestamp]
     scores: Mapping[NodeId, float]
     kept_until: Mapping[bytes, Timestamp]
+    prepaid: Mapping[NodeId, Prepaid] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +104,8 @@ class SegmentHealth:
 
 
 def repair_threshold(k: int, n: int) -> int:
-    """Return how many shards must be healthy for a segment to be left alone: 29 of 80 -> 52, 4 of 12 -> 8."""
-    return k + -(-(n - k) * _KEPT // _SPARE)
+    """Say how many shards must be healthy for a segment to be left alone: 29 of 80 -> 52, 1 of 20 -> 13."""
+    return max(k + -(-(n - k) * _KEPT // _SPARE), -(-n * _HEALTHY // _ALL))
 
 
 def standing(shard: ShardRecord, known: Known) -> Standing:
@@ -108,10 +116,19 @@ def standing(shard: ShardRecord, known: Known) -> Standing:
         return Standing.ENDING
     if shard.agreement.farmer not in known.peers:
         return Standing.MISSING
+    if shard.outcome is Outcome.UNCHECKED and known.now > keeping(shard, known.prepaid).kept_until:
+        return Standing.UNPAID
     since = known.away.get(shard.agreement_id)
     if since is None:
         return Standing.HEALTHY
     return Standing.AWAY if known.now - since <= shard.agreement.grace else Standing.MISSING
+
+
+def keeping(shard: ShardRecord, prepaid: Mapping[NodeId, Prepaid]) -> Keeping:
+    """Say how a shard is paid."""
+    terms = shard.agreement
+    ahead = prepaid.get(terms.farmer, NOTHING_AHEAD)
+    return Keeping(shard.paid_until, terms.audit_interval, terms.grace, terms.end, ahead)
 
 
 def segment_health(

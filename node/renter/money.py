@@ -7,7 +7,8 @@ a new voucher with the same condition; its total is what one audit may raise the
 whatever is resent.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from node.audit import Answer, Challenge, Outcome, Try, Window, challenge_digest
@@ -35,7 +36,7 @@ from payments.channel import Channel, Status
 from payments.errors import ChannelError, InsufficientDeposit
 from payments.ledger import next_payment, next_step, recall_voucher, record_proof
 from payments.types import ZERO32, Amount, ChannelId, NodeId, Timestamp
-from payments.vouchers import SignedVoucher
+from payments.vouchers import SignedVoucher, Voucher
 from settlement.tables import load_channel, save_channel
 
 _NOTHING = Amount(0)
@@ -117,18 +118,12 @@ def issue_payment(conn: Connection, pen: Pen, channel_id: ChannelId, extra: Amou
     channel, purse = account.channel, account.purse
     if not extra and purse.paid is not None and purse.paid_total == channel.earned:
         return Payment(account, purse.paid, _NOTHING)
-    try:
+    with _within_deposit(purse.farmer):
         after, voucher = next_payment(channel, extra)
-    except InsufficientDeposit as error:
-        raise Unfunded(purse.farmer, error.needed, error.deposit) from error
-    signed = pen.sign(voucher)
-    added = Amount(max(0, signed.total - purse.paid_total))
-    purse = replace(purse, paid=signed)
-    save_channel(conn, after)
-    save_purse(conn, purse)
-    if extra:
-        after = reissue(conn, pen, after)
-    return Payment(Account(after, purse), signed, added)
+    payment = _pay(conn, pen, Account(after, purse), voucher)
+    if not extra:
+        return payment
+    return replace(payment, account=Account(reissue(conn, pen, after), payment.account.purse))
 
 
 def issue_read(conn: Connection, pen: Pen, channel_id: ChannelId, price: Amount) -> Payment:
@@ -139,18 +134,30 @@ def issue_read(conn: Connection, pen: Pen, channel_id: ChannelId, price: Amount)
     """
     account = _spending(conn, channel_id)
     purse = account.purse
-    try:
+    with _within_deposit(purse.farmer):
         after, voucher = next_step(account.channel, price, ZERO32)
-    except InsufficientDeposit as error:
-        raise Unfunded(purse.farmer, error.needed, error.deposit) from error
     if purse.paid is not None and purse.paid_total == voucher.cumulative_amount:
         return Payment(account, purse.paid, _NOTHING)
+    return _pay(conn, pen, Account(after, purse), voucher)
+
+
+def _pay(conn: Connection, pen: Pen, account: Account, voucher: Voucher) -> Payment:
+    """Sign a payment and write it down; `account` with the channel as it is after it."""
     signed = pen.sign(voucher)
-    added = Amount(max(0, signed.total - purse.paid_total))
-    purse = replace(purse, paid=signed)
-    save_channel(conn, after)
+    added = Amount(max(0, signed.total - account.purse.paid_total))
+    purse = replace(account.purse, paid=signed)
+    save_channel(conn, account.channel)
     save_purse(conn, purse)
-    return Payment(Account(after, purse), signed, added)
+    return Payment(Account(account.channel, purse), signed, added)
+
+
+@contextmanager
+def _within_deposit(farmer: NodeId) -> Iterator[None]:
+    """Say whose channel it is that holds too little. Raises Unfunded."""
+    try:
+        yield
+    except InsufficientDeposit as error:
+        raise Unfunded(farmer, error.needed, error.deposit) from error
 
 
 def record_read(conn: Connection, pen: Pen, channel_id: ChannelId, total: Amount) -> Amount:
@@ -210,10 +217,8 @@ def issue_audit(
     if _spending(conn, channel_id).channel.earned:
         issue_payment(conn, pen, channel_id)
     account = load_account(conn, channel_id)
-    try:
+    with _within_deposit(account.farmer):
         after, voucher = next_step(account.channel, step, challenge_digest(pen.domain, challenge))
-    except InsufficientDeposit as error:
-        raise Unfunded(account.farmer, error.needed, error.deposit) from error
     audit = AuditRecord(channel_id, challenge, pen.sign(voucher), step, window)
     save_channel(conn, after)
     insert_audit(conn, audit)
@@ -243,9 +248,13 @@ def pass_audit(conn: Connection, audit_id: bytes, now: Timestamp, reason: str) -
     account = load_account(conn, audit.channel_id)
     after = record_proof(account.channel, audit.voucher.total)
     save_channel(conn, after)
+    _close_passed(conn, audit, now, reason)
+    return Amount(after.earned - account.channel.earned)
+
+
+def _close_passed(conn: Connection, audit: AuditRecord, now: Timestamp, reason: str) -> None:
     passed = [Decision(item.agreement, Outcome.PASSED, reason, now) for item in audit.challenge.items]
     close_audit(conn, replace(audit, tries=(*audit.tries, Try(now, Answer.PROVEN))), passed)
-    return Amount(after.earned - account.channel.earned)
 
 
 def find_claimed(conn: Connection) -> list[AuditRecord]:
@@ -306,9 +315,7 @@ def recall_proven(
     save_channel(conn, channel)
     audit = load_audit(conn, challenge.audit_id)
     if audit is not None and not _passed(conn, audit):
-        items = audit.challenge.items
-        late = [Decision(item.agreement, Outcome.PASSED, "proven, though late", now) for item in items]
-        close_audit(conn, replace(audit, tries=(*audit.tries, Try(now, Answer.PROVEN))), late)
+        _close_passed(conn, audit, now, "proven, though late")
     reissue(conn, pen, channel)
     return Amount(channel.earned - account.channel.earned)
 

@@ -91,7 +91,7 @@ class Renewals:
             shard
             for file in self._checker.suspects(conn)
             for shard in load_shards(conn, file.file_id)
-            if shard.state is ShardState.STORED and to_be_renewed(shard, known)
+            if shard.stored and to_be_renewed(shard, known)
         ]
 
     async def _visit(self, farmer: NodeId, shards: Sequence[ShardRecord]) -> Fault | None:

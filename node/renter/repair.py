@@ -1,8 +1,9 @@
 """Repair: a segment with too few healthy shards gets new ones, made of k verified ones, with new farmers.
 
 The segment in the greatest danger comes first. Bytes are noted before they move, so that a day's cap holds
-over restarts too. New shards take the places of the lost when all of a segment are there (node.renter.
-succession); should enough farmers come back meanwhile, what is not under way yet is dropped.
+over restarts too, and put right when they have. New shards take the places of the lost when all of a segment
+are there (node.renter.succession); should enough farmers come back meanwhile, what is not under way yet is
+dropped.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 from node.db import Connection
 from node.db.renter_files import FileRecord
-from node.db.renter_repairs import reserve_traffic, sum_traffic
+from node.db.renter_repairs import reserve_traffic, settle_traffic, sum_traffic
 from node.db.renter_shards import ShardState, load_shards, set_shard_state
 from node.erasure import Codec
 from node.errors import NodeError
@@ -153,10 +154,12 @@ class Repairs:
         wanted = case.health.missing[: len(spare)]
         if not wanted:
             return _result(case, Ending.NO_FARMER, faults=faults)
-        refusal = await self._reserve(case.bytes(len(wanted)), cap)
-        if refusal is not None:
-            return _result(case, refusal)
-        return await self._rebuild(case, wanted, deque(spare), full=full)
+        reserved = await self._reserve(case.bytes(len(wanted)), cap)
+        if isinstance(reserved, Ending):
+            return _result(case, reserved)
+        result = await self._rebuild(case, wanted, deque(spare), full=full)
+        await self._context.database.write(lambda conn: settle_traffic(conn, reserved, result.bytes))
+        return result
 
     async def _rebuild(
         self,
@@ -236,17 +239,16 @@ class Repairs:
             lambda conn: succeed(conn, master, file.file_id, self._checker.known(conn))
         )
 
-    async def _reserve(self, count: int, cap: int | None) -> Ending | None:
+    async def _reserve(self, count: int, cap: int | None) -> Ending | int:
         """Note the bytes that are about to be moved; why not, where the cap does not allow it."""
         if cap is not None and count > cap:
             return Ending.CAP_TOO_SMALL
         now = self._context.now()
 
-        def work(conn: Connection) -> Ending | None:
+        def work(conn: Connection) -> Ending | int:
             if cap is not None and sum_traffic(conn, Timestamp(now - DAY)) + count > cap:
                 return Ending.CAPPED
-            reserve_traffic(conn, count, now)
-            return None
+            return reserve_traffic(conn, count, now)
 
         return await self._context.database.write(work)
 

@@ -11,7 +11,7 @@ from typing import Final
 from node.db import Connection
 from node.db.renter_files import FileRecord
 from node.db.renter_segments import SegmentRecord, delete_segments, last_stored, load_segments
-from node.db.renter_shards import ShardRecord, ShardState, delete_unfinished, load_shards
+from node.db.renter_shards import ShardRecord, delete_unfinished, load_shards
 from node.manifest import Segment, Shard
 from node.renter.context import Context
 from node.renter.sealing import Sealed
@@ -98,10 +98,7 @@ def _whole(
     mine = [
         shard
         for shard in shards
-        if shard.segment == record.number
-        and shard.state is ShardState.STORED
-        and not shard.lost
-        and shard.agreement.end > now
+        if shard.segment == record.number and shard.stored and not shard.lost and shard.agreement.end > now
     ]
     if {shard.index for shard in mine} != set(range(file.n)):
         return None

@@ -12,6 +12,7 @@ until the k-th latest of these times. A file is safe as long as each of its segm
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from payments.types import Amount, Seconds, Timestamp
 
@@ -37,6 +38,9 @@ class Prepaid:
         if not left or after <= before:
             return self
         return Prepaid(Seconds(max(0, now - self.at) + left * before // after), self.at)
+
+
+NOTHING_AHEAD: Final = Prepaid(Seconds(0), Timestamp(0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,7 +176,7 @@ def _content(conn: Connection, entry: bytes) -> dict[str, Any]:
     file = load_file_by_id(conn, entry)
     if file is None or file.state is not FileState.STORED:
         return {"removed": "" if file is None else file.name}
-    shards = [shard for shard in load_shards(conn, entry) if shard.state is ShardState.STORED]
+    shards = [shard for shard in load_shards(conn, entry) if shard.stored]
     return {
         "name": file.name,
         "size": file.size,

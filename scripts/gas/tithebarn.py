@@ -147,7 +147,7 @@ async def run(ground: Ground, counts: Sequence[int]) -> Tithebarn:
     for life, n in enumerate(counts, start=1):
         payees = ground.payees[:n]
         await _fund(ours, payees, salt_of(life))
-        await _settle(ours, payees, salt_of(life))
+        await _pay(ours, payees, salt_of(life))
         await _leave(ours, payees, salt_of(life))
     await _sweep(ours, counts)
     return ours
@@ -161,7 +161,7 @@ async def _fund(ours: Tithebarn, payees: Sequence[SigningKey], salt: bytes) -> N
         await ours.measure_rows(operation, rows, make, payer)
 
 
-async def _settle(ours: Tithebarn, payees: Sequence[SigningKey], salt: bytes) -> None:
+async def _pay(ours: Tithebarn, payees: Sequence[SigningKey], salt: bytes) -> None:
     """Every way to be paid, one after another; the push comes first, so that every claim is a later one."""
     payer, chain, n = ours.ground.payer, ours.chain, len(payees)
     totals = count(STEP, STEP)

@@ -8,7 +8,7 @@ from typing import assert_never
 
 import pytest
 
-from node.audit import Challenge, Item, Proof, challenge_digest, make_item_proof
+from node.audit import Challenge, Item, Proof, challenge_digest
 from node.merkle import build_tree
 from node.packed_proof import pack_proof
 from payments.eip712 import address_word, keccak, type_hash, typed_digest, word
@@ -29,6 +29,7 @@ from settlement.client import Call, ChannelState
 from settlement.errors import Reverted
 from settlement.local_chain import embedded, give, warp
 from settlement.wallet import new_key
+from tests.node.support import make_item_proof
 from tests.settlement.support import PERIOD, World, world
 
 RELAY_FEE_TYPE = type_hash(

@@ -10,7 +10,7 @@ from web3 import Web3
 from web3.contract import Contract
 from web3.contract.contract import ContractFunction
 
-from node.audit import Challenge, Item, ItemProof, Proof, challenge_digest, choose_indices, make_item_proof
+from node.audit import Challenge, Item, ItemProof, Proof, challenge_digest, choose_indices
 from node.merkle import HASH_SIZE, LEAF_SIZE, build_tree
 from node.packed_proof import pack_proof
 from payments.eip712 import Domain
@@ -20,6 +20,7 @@ from settlement.chain_events import ChainEvent, ChannelClaimed, Reason, RowSkipp
 from settlement.rpc import Log
 from settlement.wallet import new_key
 from tests.contracts.compiler import compile_support, deploy, deploy_code
+from tests.node.support import make_item_proof
 
 DOMAIN = Domain(31337, Address(b"\x11" * 20))
 PERIOD = Seconds(3600)

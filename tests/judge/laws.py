@@ -202,6 +202,17 @@ def all_sent(evidence: Evidence) -> Breaches:
                 yield f"{books.name} has given {len(used)} nonces to 0x{sender.hex()}, {mined} were mined"
 
 
+def claim_before_deadline(evidence: Evidence) -> Breaches:
+    """CLAIM_BEFORE_DEADLINE: a farmer whose channel was taken back had claimed all that it held.
+
+    Of farmers that could: it is for those to ask who have let them.
+    """
+    for channel, _, its in evidence.pairs():
+        seen, held = evidence.events.get(channel), max(its.paid, its.proven)
+        if seen and seen.withdrawn and seen.claimed < held:
+            yield f"{held} was held for {channel.hex()[:16]}, {seen.claimed} was claimed before its end"
+
+
 Law = Callable[[Evidence], Breaches]
 AT_ALL_TIMES: Final[tuple[Law, ...]] = (
     signed_le_funded,

@@ -153,7 +153,7 @@ def _meddle(payer: SigningKey) -> None:
         call = farm.chain.request_close(
             terms.signer, terms.challenge_period, terms.salt, payees=[terms.payee], token=terms.token
         )
-        if not sight.state.closes_at:
+        if terms.payer == payer.address and not sight.state.closes_at:
             await send_now(farm.chain.rpc, payer, call.to, call.data)
         return sight
 

@@ -14,7 +14,7 @@ from typing import Final
 from urllib.request import urlopen
 
 from node.cli import exports
-from node.cli.farm_owner import ask_claim, ask_status
+from node.cli.farm_owner import ask_claim, ask_scan, ask_status, ask_take_back
 from node.db.renter_shards import ShardState, load_farmer_shards, load_shard
 from node.farmer import trash
 from node.home import Home, read_json
@@ -191,6 +191,14 @@ async def close(opened: Opened) -> None:
         await exits.send(await exits.plan_close([channel.id for channel in own]))
 
 
+async def withdraw(opened: Opened) -> None:
+    """Take what is left of the channels whose time has come."""
+    await opened.renter.channels.refresh()
+    exits = opened.renter.exits
+    closing = [one.channel.id for one in opened.database.read(list_accounts) if one.channel.closes_at]
+    await exits.send(await exits.plan_withdraw(closing))
+
+
 async def run_with_top_ups(opened: Opened, days: int) -> None:
     """`tithe rent run --top-up`, until it has topped up what lasts for fewer days than these."""
     ahead = Seconds(days * 86_400)
@@ -297,6 +305,18 @@ async def own_claim(_: Opened, home: Path) -> None:
     """`tithe farm claim --all`, which asks the daemon."""
     os.environ["TITHE_HOME"] = str(home)
     await ask_claim(_owner(home), everything=True)
+
+
+async def own_scan(_: Opened, home: Path) -> None:
+    """`tithe farm scan --now`, which asks the daemon."""
+    os.environ["TITHE_HOME"] = str(home)
+    await ask_scan(_owner(home), lambda _: None)
+
+
+async def own_trash(_: Opened, home: Path) -> None:
+    """`tithe farm restore-trash`, which asks the daemon, of what it has never seen."""
+    os.environ["TITHE_HOME"] = str(home)
+    await ask_take_back(_owner(home), [bytes(32)])
 
 
 async def deploy(opened: Opened) -> None:

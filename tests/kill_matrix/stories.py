@@ -150,6 +150,34 @@ def unfinished_audit(world: World) -> None:
     assert world.rent(deeds.audit, die_at=point) == KILLED
 
 
+def prove_to_the_contract(world: World) -> None:
+    """Let the farmer of a closing channel claim by a proof that the renter has seen and not written down."""
+    if unheard(world):
+        return
+    unfinished_audit(world)
+    do(world, deeds.close)
+    assert world.order("follow")
+    assert world.order("claim_all")
+    assert unheard(world)
+
+
+def unheard(world: World) -> list[bytes]:
+    """The channels out of which more was claimed than the renter believes to have been earned."""
+    chain, (renter,) = world.seen.replay(), world.look().renters
+    return [name for name, side in renter.sides.items() if chain[name].claimed > side.accepted]
+
+
+def open_again(world: World) -> None:
+    do(world, deeds.fund)
+    do(world, deeds.present)
+
+
+def heard(world: World) -> None:
+    """The audit has passed, and nothing else is owed for it."""
+    assert not unheard(world)
+    assert not any(audit.open for renter in world.look().renters for audit in renter.audits)
+
+
 def late(world: World) -> None:
     """Let more audits be missed than the farmer lends."""
     if world.skew:
@@ -456,6 +484,14 @@ STORIES: Final = (
         prepare=unfinished_audit,
     ),
     Story(
+        "hear of a proof by the chain",
+        ("commit node.renter.channels:Channels.refresh",),
+        deeds.refresh,
+        prepare=prove_to_the_contract,
+        mend=open_again,
+        check=heard,
+    ),
+    Story(
         "get",
         (
             "commit node.renter.accounts:Accounts.issue_read",
@@ -501,6 +537,10 @@ STORIES: Final = (
         farmer=True,
         prepare=earn,
     ),
+    Story("have it read all", ("send node.cli.farm_owner:ask_scan",), deeds.own_scan, home),
+    Story("read all", ("answer scan",), deeds.own_scan, home, farmer=True),
+    Story("have it take back", ("send node.cli.farm_owner:ask_take_back",), deeds.own_trash, home),
+    Story("take back for the owner", ("answer restore_trash",), deeds.own_trash, home, farmer=True),
     Story(
         "tell the tower",
         ("send node.farmer.towers:TowerPost._serve",),
@@ -561,7 +601,7 @@ STORIES: Final = (
     ),
     Story(
         "take it back from the trash",
-        ("commit node.farmer.trash:take_back",),
+        ("commit node.farmer.trash:_book",),
         deeds.restore_trash,
         lambda world: (world.money, world.home.farm_shards),
         prepare=put_delete_and_stop,
@@ -762,6 +802,7 @@ STORIES: Final = (
             "commit node.renter.repair:Repairs._reserve",
             "commit node.renter.upload:Uploader._redirect",
             "commit node.renter.repair:Repairs._succeed",
+            "commit node.renter.repair:Repairs._mend",
         ),
         deeds.repair,
         newest,

@@ -16,7 +16,7 @@ from node.demo.processes import ProcessFarmer
 from node.farmer.config import FarmerConfig
 from node.home import Home
 from node.identity import NodeKey
-from payments.types import MAX_AMOUNT, Address, Amount
+from payments.types import MAX_AMOUNT, Address, Amount, Seconds
 from payments.vouchers import SigningKey, channel_salt
 from settlement.client import Chain
 from settlement.copies import copy_database
@@ -40,7 +40,7 @@ GAS_MONEY: Final = 10**21
 class World:
     """Everything of one matrix. Not for several threads."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, challenge_period: Seconds | None = None) -> None:
         self.folder = folder
         self.context = fork_server()
         self.anvil = LocalChain.start(ChainKind.ANVIL, block_time=0)
@@ -67,7 +67,7 @@ class World:
         self.tower_port = lasting_port()
         self.tower_skew = 0
         self.spare = ""
-        self.deployment = asyncio.run(self._found())
+        self.deployment = asyncio.run(self._found(challenge_period))
         self.seen = SeenChain(
             self.anvil.url, self.deployment.chain_id, self.deployment.contract, self.deployment.token
         )
@@ -230,9 +230,9 @@ class World:
         with closing(sqlite3.connect(path)) as conn, conn:
             return conn.execute(statement, values).rowcount
 
-    async def _found(self) -> Deployment:
+    async def _found(self, challenge_period: Seconds | None) -> Deployment:
         async with await Rpc.open(self.anvil.url) as rpc:
-            record = await deploy(rpc, dev_keys(1)[0], "matrix")
+            record = await deploy(rpc, dev_keys(1)[0], "matrix", challenge_period=challenge_period)
             record.save(self.chain_file)
             chain = await Chain.connect(rpc, record)
             self.payee = new_key().address

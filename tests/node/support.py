@@ -1,5 +1,6 @@
 """What the tests of the node's pure layers share: shards, keys, audits, a quote and an agreement."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
@@ -8,7 +9,7 @@ from eth_account.messages import encode_typed_data
 from eth_utils.crypto import keccak as reference_keccak
 
 from node.agreement import Agreement
-from node.audit import Challenge, Item, ItemProof, Proof, make_item_proof
+from node.audit import Challenge, Item, ItemProof, Proof
 from node.identity import NodeKey
 from node.merkle import LEAF_SIZE, Tree, build_tree, leaf_count
 from payments.eip712 import Domain
@@ -42,6 +43,12 @@ def cut(shard: bytes) -> list[bytes]:
 
 def make_item(shard: bytes, indices: tuple[int, ...], agreement: bytes) -> Item:
     return Item(agreement, build_tree(shard).root, leaf_count(len(shard)), indices)
+
+
+def make_item_proof(item: Item, tree: Tree, read_leaf: Callable[[int], bytes]) -> ItemProof:
+    """Leaves and paths of one item, true or not, from a tree and what reads a leaf of the shard."""
+    leaves = tuple(read_leaf(index) for index in item.indices)
+    return ItemProof(leaves, tuple(tree.path(index) for index in item.indices))
 
 
 def prove(item: Item, shard: bytes, tree: Tree | None = None) -> ItemProof:

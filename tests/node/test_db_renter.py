@@ -82,6 +82,48 @@ def test_a_shard_that_was_refused_is_proposed_again_under_the_same_terms(databas
         database.write_sync(refused)
 
 
+def test_suspects_are_the_files_with_a_shard_that_may_not_count(database: Database) -> None:
+    stored = replace(shard(), state=ShardState.STORED, outcome=Outcome.PASSED, checked_at=Timestamp(1_500))
+    stranger = replace(stored, agreement=replace(stored.agreement, farmer=NodeId(b"o" * 32)))
+    suspicious = {
+        b"1": replace(stored, outcome=Outcome.FAILED),
+        b"2": replace(stored, outcome=Outcome.UNCHECKED),
+        b"3": replace(stored, agreement=replace(stored.agreement, end=Timestamp(2_000))),
+        b"4": replace(stored, state=ShardState.PROPOSED),
+        b"5": replace(stored, state=ShardState.REBUILT),
+        b"6": stranger,
+        b"7": stored,  # away
+    }
+    sound = {
+        b"a": stored,
+        b"b": replace(stored, outcome=None),
+        b"c": replace(stored, outcome=Outcome.UNCHECKED, paid_until=Timestamp(1_600)),
+        b"d": replace(stranger, state=ShardState.GONE),
+        b"e": replace(stored, state=ShardState.GONE, outcome=Outcome.FAILED),
+        b"f": replace(stored, state=ShardState.DELETING),  # away
+    }
+    all_of_them = suspicious | sound
+    for name, one in all_of_them.items():
+        file = replace(FILE, file_id=name * 16, name=name.decode())
+        kept = replace(one, agreement_id=name * 32, file_id=name * 16)
+        database.write_sync(partial(files.insert_file, file=file))
+        database.write_sync(partial(shards.insert_shards, shards=[kept]))
+    found = database.read(
+        partial(
+            shards.list_suspects,
+            now=Timestamp(1_700),
+            ending_by=Timestamp(2_000),
+            away=[
+                b"7" * 32,
+                b"f" * 32,
+                *(bytes([0, number // 256, number % 256] * 11)[:32] for number in range(999)),
+            ],
+            peers=[NODE],
+        )
+    )
+    assert found == {name * 16 for name in suspicious}
+
+
 def test_peers_keep_their_age_and_lapses_when_refreshed(place: Place, database: Database) -> None:
     for number in (3, 1, 2):
         database.write_sync(partial(peers.save_peer, peer=peer(number)))

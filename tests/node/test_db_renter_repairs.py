@@ -74,6 +74,15 @@ def test_traffic_is_counted_from_a_time_on(database: Database) -> None:
     assert database.read(lambda conn: repairs.sum_traffic(conn, Timestamp(0))) == 3 * 2**40
 
 
+def test_traffic_that_was_reserved_is_put_right_when_it_has_moved(database: Database) -> None:
+    first, second = (
+        database.write_sync(lambda conn: repairs.reserve_traffic(conn, 1_000, Timestamp(10))) for _ in "ab"
+    )
+    assert first != second
+    database.write_sync(lambda conn: repairs.settle_traffic(conn, first, 300))
+    assert database.read(lambda conn: repairs.sum_traffic(conn, Timestamp(0))) == 1_300
+
+
 def test_until_when_a_file_is_kept_can_be_changed(database: Database) -> None:
     for until in (Timestamp(5), Timestamp(9)):
         database.write_sync(lambda conn, until=until: repairs.set_keep(conn, SHARD, until))  # type: ignore[misc]  # mypy sees no default

@@ -1,5 +1,6 @@
 """A shard store keeps whole shards or nothing, and proves only what is really on its disk."""
 
+import errno
 import hashlib
 import os
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.merkle import build_tree, verify_path
-from node.shard_store import ShardDamaged, ShardMissing, ShardStore, StoreAway, StoreReadOnly
+from node.shard_store import ShardDamaged, ShardMissing, ShardStore, StoreAway, StoreFault, StoreReadOnly
 
 NAME = bytes(range(32))
 LENGTH = 10_000
@@ -190,6 +191,20 @@ def test_a_missing_shard_has_its_own_name(store: ShardStore) -> None:
         with pytest.raises(ShardMissing) as caught:
             attempt()
         assert caught.value.code == "SHARD_MISSING"
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM])
+def test_a_system_that_gives_no_more_says_nothing_of_a_shard(
+    store: ShardStore, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    keep(store)
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(StoreFault, match=os.strerror(number)):
+        store.verify(NAME, ROOT)
 
 
 def test_two_names_share_a_file_that_lives_as_long_as_one_of_them(store: ShardStore) -> None:

@@ -5,12 +5,13 @@ import os
 from dataclasses import replace
 from functools import partial
 
-from node.audit import Challenge, Item, Proof, challenge_digest, make_item_proof
+from node.audit import Challenge, Item, Proof, challenge_digest
 from node.merkle import LEAF_SIZE, build_tree
 from node.packed_proof import pack_proof
 from payments.types import Address
 from payments.vouchers import Voucher, channel_id, sign_voucher
 from settlement.client import Claim
+from tests.node.support import make_item_proof
 from tests.settlement.support import World
 
 

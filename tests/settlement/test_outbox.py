@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from payments.types import Amount
+from payments.types import Address, Amount
 from settlement import outbox as outbox_module
 from settlement.chain_events import ChannelFunded
 from settlement.client import Call, Chain, ChannelState
@@ -44,7 +44,7 @@ from settlement.outbox_store import (
     update_queued,
 )
 from settlement.reverts import ERC20InsufficientBalance
-from settlement.rpc import Fees, Rpc, Sent
+from settlement.rpc import BlockId, Fees, Rpc, Sent
 from settlement.tables import TABLES
 from settlement.transactions import Transaction, sign_transaction
 from settlement.wallet import new_key
@@ -509,6 +509,40 @@ def test_a_nonce_that_nothing_uses_is_filled(still_anvil: LocalChain, database: 
             assert (await w.chain.channel_states([w.id(ALICE)]))[0].deposit == 10
             assert await w.chain.balance(BOB) == 0
             assert await w.chain.rpc.nonce(w.payer.address) == nonce + 2
+
+    run(story())
+
+
+def test_a_reorganisation_in_the_midst_of_a_tick_makes_no_gap(
+    still_anvil: LocalChain, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        async with still_world(still_anvil) as w:
+            outbox, rpc = Outbox(database, w.chain), w.chain.rpc
+            nonce = await rpc.nonce(w.payer.address)
+            first = await outbox.submit("fund", w.fund_call([(ALICE, 10)]), w.payer)
+            await mine(rpc)
+            await outbox.wait(first)
+            second = await outbox.submit("fund", w.fund_call([(BOB, 10)]), w.payer)
+            ask = rpc.nonce
+
+            async def moved_meanwhile(sender: Address, *block: BlockId) -> int:
+                monkeypatch.undo()
+                found = await ask(sender, *block)
+                await reorganise(rpc, 1)
+                await rpc.request("anvil_dropAllTransactions")  # as the pool of a node that was away
+                assert await ask(w.payer.address) == nonce < found
+                return found
+
+            monkeypatch.setattr(rpc, "nonce", moved_meanwhile)
+            await outbox.tick()
+            assert {queued.id for queued in outbox.open()} == {second}
+            await outbox.tick()
+            assert {queued.id for queued in outbox.open()} == {first, second}
+            await mine(rpc)
+            assert (await outbox.wait(first)).succeeded
+            assert (await outbox.wait(second)).succeeded
+            assert await rpc.nonce(w.payer.address) == nonce + 2
 
     run(story())
 

@@ -17,6 +17,7 @@ from tests.judge.laws import (
     AT_REST,
     Evidence,
     acked_survives,
+    claim_before_deadline,
     judge,
     one_audit_one_increment,
 )
@@ -44,7 +45,7 @@ def examine(folder: Path) -> dict[str, Any]:
     twice = list(one_audit_one_increment(evidence))
     wrongly = list(paid_wrongly(evidence))
     passed = sum(1 for renter in evidence.renters for audit in renter.audits if audit.passed)
-    missed = list(deadlines_missed(evidence))
+    missed = list(claim_before_deadline(evidence))
     breaches = [*judge(evidence, AT_REST), *lost, *wrongly, *missed, *unseen(evidence)]
     channels = evidence.events.values()
     return {
@@ -88,14 +89,6 @@ def paid_wrongly(evidence: Evidence) -> Iterator[str]:
                 yield f"{renter.name} passed {worth[channel]}, read for {reads}, paid {mine.paid}"
             if claimed > worth[channel] + reads:
                 yield f"{claimed} was claimed for {worth[channel]} of audits and {reads} of reads"
-
-
-def deadlines_missed(evidence: Evidence) -> Iterator[str]:
-    """Channels that were taken back before their farmer had claimed all that it held."""
-    for channel, _, its in evidence.pairs():
-        seen, held = evidence.events.get(channel), max(its.paid, its.proven)
-        if seen and seen.withdrawn and seen.claimed < held:
-            yield f"{held} was held for {channel.hex()[:16]}, {seen.claimed} was claimed before its end"
 
 
 def unseen(evidence: Evidence) -> Iterator[str]:

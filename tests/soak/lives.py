@@ -40,7 +40,7 @@ async def live(opened: Opened, urls: tuple[str, ...]) -> None:
     chance = random.Random(os.getpid())
     while True:
         try:
-            await settle_in(opened, urls)
+            await move_in(opened, urls)
             await work(opened, chance)
             serving = with_status(opened, Status.FUNDED)
             if serving and chance.random() < CLOSES:
@@ -51,7 +51,7 @@ async def live(opened: Opened, urls: tuple[str, ...]) -> None:
             await asyncio.sleep(0.1)
 
 
-async def settle_in(opened: Opened, urls: tuple[str, ...]) -> None:
+async def move_in(opened: Opened, urls: tuple[str, ...]) -> None:
     """Know every farmer, have money with each, and some files."""
     renter = opened.renter
     if len(renter.peers.list()) < len(urls):
@@ -105,7 +105,7 @@ async def withdraw(opened: Opened) -> None:
         await opened.renter.exits.send(await opened.renter.exits.plan_withdraw(ripe))
 
 
-async def settle_down(opened: Opened, _urls: tuple[str, ...]) -> None:
+async def become_quiet(opened: Opened, _urls: tuple[str, ...]) -> None:
     """Catch up with the chain, have open audits answered, pay what is owed."""
     renter = opened.renter
     async with asyncio.timeout(REST_SECONDS):

@@ -277,7 +277,7 @@ class Soak:
         renters = [node for node in self.nodes if not node.gas_key]
         for _ in range(2):
             for node in renters:
-                await self.rest(node, lives.settle_down)
+                await self.rest(node, lives.become_quiet)
             await self.claim(farmers)
         await self.rest(renters[0], lives.leave)
         await self.claim(farmers)

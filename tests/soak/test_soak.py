@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.judge.lawful import CHANNEL, PAYEE, PAYER, farmer, its, lawful
-from tests.judge.laws import Evidence
+from tests.judge.laws import Evidence, claim_before_deadline
 from tests.soak.judge import (
     READS_REMEMBERED,
-    deadlines_missed,
     lost_payments,
     paid_wrongly,
     unaccounted,
@@ -84,9 +83,9 @@ def test_judge_misses_a_claim_that_came_too_late() -> None:
         ended = replace(lawful().events[CHANNEL], claimed=claimed, withdrawn=1_000 - claimed)
         return replace(settled(lawful()), events={CHANNEL: ended})
 
-    assert list(deadlines_missed(settled(lawful()))) == []
-    assert list(deadlines_missed(withdrawn(110))) == []
-    assert len(list(deadlines_missed(withdrawn(109)))) == 1
+    assert list(claim_before_deadline(settled(lawful()))) == []
+    assert list(claim_before_deadline(withdrawn(110))) == []
+    assert len(list(claim_before_deadline(withdrawn(109)))) == 1
 
 
 def test_judge_says_so_when_reads_may_have_been_forgotten() -> None:

@@ -10,10 +10,19 @@ import aiohttp
 import pytest
 
 from node.api.limits import Limits
-from node.api.owner import ClaimAll, ClaimReport, StatusMessage
+from node.api.owner import (
+    ClaimAll,
+    ClaimReport,
+    RestoreReport,
+    RestoreTrash,
+    ScanMessage,
+    ScanOn,
+    StatusMessage,
+)
 from node.authentication import body_hash, sign_request
+from node.farmer.trash import Refusal
 from node.identity import NodeKey
-from node.messages import ErrorBody, NodeInfo, PayVoucher, SignedVoucherMessage, dump, parse
+from node.messages import AgreementState, ErrorBody, NodeInfo, PayVoucher, SignedVoucherMessage, dump, parse
 from node.transport import Patience, Transport
 from payments.prices import verify_quote
 from tests.node.farmer.support import Renter, Rig, content, kept_files, refusal, run
@@ -266,6 +275,47 @@ def test_the_owner_asks_with_the_farmers_own_key(tmp_path: Path) -> None:
             assert [one.claimed for one in report.claims] == [700]
         refused = await refusal(
             renter.transport.post(renter.target, "/v1/owner/claim", everything, ClaimReport)
+        )
+        assert (refused.status, refused.error) == (404, "UNKNOWN_ROUTE")
+
+    knock(tmp_path, story)
+
+
+def test_the_owner_has_the_running_farmer_read_every_shard_at_once(tmp_path: Path) -> None:
+    async def story(rig: Rig, renter: Renter, _: Raw) -> None:
+        bad, good = await renter.store(content(5_000)), await renter.store(content(4_000))
+        path = rig.farmer.farm.store.path(renter.name(bad))
+        path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:])
+        async with Transport(rig.node_key, rig.clock, Patience(pause=0)) as owner:
+            told = await owner.post(renter.target, "/v1/owner/scan", ScanOn(began=0), ScanMessage)
+            found = told.core()
+            assert (found.shards, found.found, found.running) == (2, 1, False)
+            assert rig.farmer.holdings().scan == found
+            again = await owner.post(renter.target, "/v1/owner/scan", ScanOn(began=1), ScanMessage)
+            assert again.core() == found
+        assert (await renter.agreement(bad)).state is AgreementState.LOST
+        await renter.pass_audit([good], 0)
+        refused = await refusal(
+            renter.transport.post(renter.target, "/v1/owner/scan", ScanOn(began=0), ScanMessage)
+        )
+        assert (refused.status, refused.error) == (404, "UNKNOWN_ROUTE")
+
+    knock(tmp_path, story, scan_rate=0)
+
+
+def test_the_owner_has_the_running_farmer_take_shards_out_of_its_trash(tmp_path: Path) -> None:
+    async def story(rig: Rig, renter: Renter, _: Raw) -> None:
+        terms = await renter.store(content(5_000))
+        await renter.delete(terms)
+        message = RestoreTrash(shards=(renter.name(terms), bytes(32)))
+        async with Transport(rig.node_key, rig.clock, Patience(pause=0)) as owner:
+            report = await owner.post(renter.target, "/v1/owner/trash", message, RestoreReport)
+        assert [one.refusal for one in report.shards] == [None, Refusal.UNKNOWN]
+        assert rig.farmer.holdings().trash.shards == 0
+        assert (await renter.agreement(terms)).state is AgreementState.STORED
+        await renter.pass_audit([terms], 0)
+        refused = await refusal(
+            renter.transport.post(renter.target, "/v1/owner/trash", message, RestoreReport)
         )
         assert (refused.status, refused.error) == (404, "UNKNOWN_ROUTE")
 

@@ -29,7 +29,7 @@ def compile_accounts() -> dict[str, bytes]:
 class AccountRenter(Renter):
     """A renter whose channel is signed for by a contract, which knows the renter's key."""
 
-    async def settle_in(self, code: bytes) -> None:
+    async def move_in(self, code: bytes) -> None:
         """Put the account on the chain and fund a channel that it signs for."""
         world = self.rig.world
         arguments = encode(["address"], [self.signer.address])
@@ -50,7 +50,7 @@ class AccountRenter(Renter):
 async def account_renter(rig: Rig, code: bytes) -> AsyncIterator[AccountRenter]:
     renter = AccountRenter(rig)
     try:
-        await renter.settle_in(code)
+        await renter.move_in(code)
         yield renter
     finally:
         await renter.transport.close()

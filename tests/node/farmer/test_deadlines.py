@@ -15,7 +15,7 @@ from node.farmer.config import FarmerConfig
 from node.farmer.holdings import Holdings
 from node.farmer.metrics import render
 from node.farmer.scanner import Scan
-from node.farmer.vitals import LOCAL_SECONDS, Books, Vitals, read_vitals
+from node.farmer.vitals import Books, Vitals, read_vitals, usual_latency
 from payments.deadlines import Deadline
 from payments.types import Address, Amount, ChannelId, Seconds, Timestamp
 from tests.node.farmer.support import Renter, Rig, content, refusal, run
@@ -135,15 +135,32 @@ async def check_alarm(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     calm, _ = await read_vitals(books(rig), rig.farmer.farm.now(), rig.world.chain)
     (deadline,) = calm.deadlines
     assert not deadline.short
-    rig.clock.now += deadline.remaining - LOCAL_SECONDS
+    left = usual_latency(rig.world.chain.deployment)
+    rig.clock.now += deadline.remaining - left
     await rig.farmer.follow()
     assert "deadline_near" in caplog.text
     assert any("may withdraw in" in one for one in rig.farmer.trouble)
     near, _ = await read_vitals(books(rig), rig.farmer.farm.now(), rig.world.chain)
     findings = examine(rig.farmer.farm.config, near, Condition(True, SOUND))
     assert (findings[0].code, worst(findings)) == ("DEADLINE_NEAR", Level.DANGER)
-    assert f"tithebarn_nearest_deadline_seconds {LOCAL_SECONDS}\n" in render(near, SOUND)
+    assert f"tithebarn_nearest_deadline_seconds {left}\n" in render(near, SOUND)
     assert f"tithebarn_claimable {EARNED}\n" in render(near, SOUND)
+
+
+def test_a_farmer_that_starts_claims_at_once_from_a_channel_it_knew_to_be_closing(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            await renter.pay(renter.voucher(EARNED))
+            await renter.close()
+            await rig.farmer.follow()
+            while not (await rig.farmer.vitals()).waiting:  # noqa: ASYNC110 - above both ceilings
+                await asyncio.sleep(0.01)
+            rig.config = replace(rig.config, deadline_gas_fee=CONFIG.deadline_gas_fee)
+            await rig.restart()
+            async with asyncio.timeout(60):
+                await until_paid(rig, EARNED)
+
+    run(tmp_path, story, max_gas_fee=1, deadline_gas_fee=1)
 
 
 def test_a_farmer_that_stands_still_is_told_of_a_close_request_it_has_not_seen(tmp_path: Path) -> None:

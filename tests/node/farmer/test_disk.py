@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from node.db import Connection
 from node.db.farmer_agreements import load_agreement, save_agreement
@@ -15,6 +16,7 @@ from node.farmer.trash import Refusal, take_back
 from node.messages import AgreementState
 from node.store_faults import ShardsGone, StoreAway, StoreOfAnother
 from payments.types import Address, Timestamp
+from settlement.errors import StorageFull
 from tests.node.farmer.support import Renter, Rig, build, content, kept_files, refusal, run
 from tests.node.farmer.test_deadlines import HEALTHY
 
@@ -174,6 +176,49 @@ def test_a_start_moves_what_a_crash_left_in_its_place(tmp_path: Path, state: Agr
     run(tmp_path, story)
 
 
+def test_what_cannot_be_written_down_goes_back_into_the_trash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            terms = await renter.store(DATA)
+            await renter.delete(terms)
+            name, farm = renter.name(terms), rig.farmer.farm
+
+            async def full(*_: object) -> None:
+                raise StorageFull(farm.database.name)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(farm.database, "write", full)
+                with pytest.raises(StorageFull):
+                    await rig.farmer.restore_trash([name])
+            assert kept_files(rig.places.shards) == []
+            assert rig.farmer.holdings().trash.shards == 1
+            (done,) = await rig.farmer.restore_trash([name])
+            assert done.refusal is None
+            assert (await renter.agreement(terms)).state is AgreementState.STORED
+
+    run(tmp_path, story)
+
+
+def test_the_owners_scan_leaves_the_slow_one_alone_and_has_no_debts(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            for seed in "ab":
+                await renter.store(content(50_000, seed))
+            await rig.farmer.scan(1.0)
+            half = rig.farmer.holdings().scan
+            assert half.bytes == 50_000
+            assert await rig.farmer.hurry_scan(60.0, half.began + 1) == half
+            whole = await rig.farmer.hurry_scan(60.0, half.began)
+            assert (whole.bytes, whole.running) == (100_000, False)
+            rig.clock.now += DAY
+            await rig.farmer.scan(1.0)
+            assert rig.farmer.holdings().scan.bytes == 50_000
+
+    run(tmp_path, story, scan_rate=5_000)
+
+
 def test_books_from_a_copy_find_in_the_trash_what_they_still_owe(tmp_path: Path) -> None:
     async def story(rig: Rig) -> None:
         async with rig.renter() as renter:
@@ -269,6 +314,33 @@ def test_a_scan_finds_damage_goes_on_after_a_restart_and_begins_again_a_day_late
             assert rig.farmer.holdings().scan.shards == 2
 
     run(tmp_path, story, scan_rate=5_000)
+
+
+def test_a_shard_that_the_books_forgot_goes_when_its_agreement_must_be_over(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            terms = await renter.store(DATA)
+            name, farm = renter.name(terms), rig.farmer.farm
+
+            def forget(conn: Connection) -> None:
+                record = load_agreement(conn, name)
+                assert record is not None
+                save_agreement(conn, replace(record, state=AgreementState.LOST))  # for the sums
+                conn.execute(text("DELETE FROM farmer_agreement WHERE id = :name"), {"name": name})
+
+            await farm.database.write(forget)
+            assert (await refusal(renter.delete(terms))).error == "AGREEMENT_NOT_FOUND"
+            await rig.restart()
+            rig.clock.now += rig.config.offer.max_agreement_seconds - DAY
+            await rig.farmer.hurry_scan(60.0, 0)
+            assert list(rig.farmer.farm.store.shards()) == [name]
+            rig.clock.now += 2 * DAY
+            await rig.farmer.hurry_scan(60.0, 0)
+            assert list(rig.farmer.farm.store.shards()) == []
+            held = rig.farmer.holdings()
+            assert (held.trash.shards, held.quarantine.shards, held.lost) == (1, 0, 0)
+
+    run(tmp_path, story)
 
 
 def test_a_scan_reads_no_faster_than_it_may(tmp_path: Path) -> None:

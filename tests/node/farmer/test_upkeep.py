@@ -160,12 +160,12 @@ def test_a_close_request_is_answered_with_the_proof_of_what_is_unpaid(tmp_path: 
             await rig.restart()
             (outcome,) = await rig.farmer.collect()
             assert outcome.claimed == earned == await balance(rig) == 2 * terms.step
-            await check_settled(rig, earned)
+            await check_paid_out(rig, earned)
 
     run(tmp_path, story)
 
 
-async def check_settled(rig: Rig, earned: int) -> None:
+async def check_paid_out(rig: Rig, earned: int) -> None:
     """The books agree with the chain: nothing is unpaid, nothing is left to claim."""
     status = await rig.farmer.status()
     (channel,) = status.channels
@@ -190,7 +190,7 @@ def test_work_unpaid_beyond_its_grace_is_claimed_with_its_proof(tmp_path: Path) 
             assert (channel.reason, channel.claimable) == (ClaimReason.RENTER_DEFAULTS, earned)
             (outcome,) = await rig.farmer.collect()
             assert outcome.claimed == earned == await balance(rig)
-            await check_settled(rig, earned)
+            await check_paid_out(rig, earned)
             again = await renter.pass_audit([terms], earned)  # who comes back may go on
             assert again == 2 * terms.step
 

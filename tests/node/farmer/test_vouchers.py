@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from node.messages import AgreementState
 from payments.types import MIB, Amount
 from settlement.wallet import new_key
 from tests.node.farmer.support import Renter, Rig, content, refusal, run
@@ -156,19 +157,25 @@ def test_a_whole_mebibyte_is_read_in_one_step_and_no_more(tmp_path: Path) -> Non
     run(tmp_path, story)
 
 
-def test_a_shard_that_is_gone_costs_nothing(tmp_path: Path) -> None:
+def test_a_shard_that_a_read_finds_broken_or_gone_costs_nothing_and_is_given_up(tmp_path: Path) -> None:
     async def story(rig: Rig) -> None:
         async with rig.renter() as renter:
-            terms = await renter.store(DATA)
+            broken, gone = await renter.store(DATA), await renter.store(DATA[:3_000])
             store = rig.farmer.farm.store
-            path = store.path(renter.name(terms))
+            path = store.path(renter.name(broken))
             path.write_bytes(DATA[:4_000])
-            damaged = await refusal(renter.read(terms, 0, 5_000, renter.voucher(10**9)))
+            damaged = await refusal(renter.read(broken, 0, 5_000, renter.voucher(10**9)))
             assert (damaged.status, damaged.error) == (410, "SHARD_DAMAGED")
-            store.delete(renter.name(terms))
-            missing = await refusal(renter.read(terms, 0, 5_000, renter.voucher(10**9)))
+            store.delete(renter.name(gone))
+            missing = await refusal(renter.read(gone, 0, 3_000, renter.voucher(10**9)))
             assert (missing.status, missing.error) == (410, "SHARD_MISSING")
             assert await paid_total(renter) == 0
+            for terms in (broken, gone):
+                assert (await renter.agreement(terms)).state is AgreementState.LOST
+                again = await refusal(renter.read(terms, 0, 1_024, renter.voucher(10**9)))
+                assert (again.error, again.values["state"]) == ("AGREEMENT_OVER", AgreementState.LOST.value)
+            held = rig.farmer.holdings()
+            assert (held.lost, held.quarantine.shards, path.exists()) == (2, 1, False)
 
     run(tmp_path, story)
 

@@ -201,14 +201,15 @@ async def build_village(
     *,
     wired: bool = False,
     books: Place | None = None,
+    endpoint: str | None = None,
     **changes: Any,  # noqa: ANN401 - any field of the farmers' configuration
 ) -> AsyncIterator[Village]:
     """So many farmers, none of them funded or known yet; each behind a wire of its own if wished.
 
-    books: where the renter's are, if not in its folder.
+    books: where the renter's are, if not in its folder. endpoint: of their chain, if not a fresh one.
     """
     async with AsyncExitStack() as stack:
-        scene = await stack.enter_async_context(world(embedded()))
+        scene = await stack.enter_async_context(world(endpoint or embedded()))
         clock = Clock()
         keys = Keys(
             node=NodeKey(os.urandom(32)),

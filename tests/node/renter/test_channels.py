@@ -24,7 +24,7 @@ from payments.channel import Status
 from payments.types import Address, Amount, ChannelId, NodeId, Seconds
 from settlement.chain_events import Reason
 from settlement.client import Chain, TokenInfo
-from settlement.local_chain import mine, warp
+from settlement.local_chain import ChainKind, LocalChain, mine, warp
 from settlement.outbox_store import Phase, add_wish, list_open
 from settlement.transactions import send_now
 from tests.contracts.compiler import compile_support
@@ -86,6 +86,35 @@ def test_a_permit_makes_one_transaction_of_approval_and_funding(tmp_path: Path, 
         assert {info.channel.deposit for info in place.renter.channels.list()} == {2 * 10**16}
 
     tell(tmp_path, story, farmers=farmers)
+
+
+def test_a_plan_counts_what_a_killed_program_has_sent(tmp_path: Path) -> None:
+    """Its permit and its allowance are used up when that is mined; without it the next would be refused."""
+
+    async def story(place: Village) -> None:
+        rpc = place.world.chain.rpc
+        await place.world.send(place.world.chain.approve(0))
+        await place.meet()
+        await rpc.request("evm_setAutomine", False)
+        first = await place.renter.funding.plan(amount=Amount(10**16))
+        killed = asyncio.create_task(place.renter.funding.fund(first))
+        while [one.phase for one in place.database.read(list_open)] != [Phase.SENT]:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await end([killed])
+        await place.restart_renter()
+        planning = asyncio.create_task(place.renter.funding.plan(amount=Amount(3 * 10**16)))
+        done, _ = await asyncio.wait([planning], timeout=0.5)
+        assert not done
+        await rpc.request("evm_setAutomine", True)
+        await mine(rpc)
+        second = await planning
+        assert second.total == 2 * 10**16
+        await place.renter.funding.fund(second)
+        (info,) = place.renter.channels.list()
+        assert info.channel.deposit == 3 * 10**16
+
+    with LocalChain.start(ChainKind.ANVIL, block_time=0) as anvil:
+        tell(tmp_path, story, farmers=1, endpoint=anvil.url)
 
 
 def test_a_permit_serves_all_calls_of_a_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from node.renter.health import (
     standing,
     to_be_renewed,
 )
+from node.renter.safety import Prepaid
 from node.renter.schedule import DAY
 from node.renter.succession import better
 from payments.types import Amount, NodeId, Seconds, Timestamp
@@ -62,9 +63,14 @@ def known(
 
 @pytest.mark.parametrize(
     ("k", "n", "threshold"),
-    [(29, 80, 52), (4, 12, 8), (2, 4, 3), (1, 3, 2), (1, 2, 2), (3, 3, 3), (1, 1, 1), (10, 256, 121)],
+    [
+        *[(29, 80, 52), (4, 12, 8), (2, 4, 3), (1, 3, 2), (1, 2, 2), (3, 3, 3), (1, 1, 1)],
+        *[(40, 80, 59), (1, 20, 13), (29, 100, 65), (10, 256, 167)],
+    ],
 )
-def test_the_threshold_leaves_the_same_share_of_what_may_be_lost(k: int, n: int, threshold: int) -> None:
+def test_the_threshold_leaves_the_same_share_of_all_and_of_what_may_be_lost(
+    k: int, n: int, threshold: int
+) -> None:
     assert repair_threshold(k, n) == threshold
 
 
@@ -85,6 +91,18 @@ def test_a_silent_farmer_is_missing_only_after_the_grace() -> None:
 def test_a_forgotten_farmer_is_missing_until_it_is_met_again() -> None:
     one = shard(1)
     assert standing(one, known(peers=PEERS - {one.agreement.farmer})) is Standing.MISSING
+
+
+def test_a_shard_that_could_not_be_audited_counts_until_its_farmer_may_delete_it() -> None:
+    one = replace(shard(1), outcome=Outcome.UNCHECKED, paid_until=Timestamp(NOW + DAY))
+    kept_until = NOW + DAY + DAY + GRACE
+    assert standing(one, known(kept_until)) is Standing.HEALTHY
+    assert standing(one, known(kept_until + 1)) is Standing.UNPAID
+    assert not Standing.UNPAID.counts
+    ahead = {one.agreement.farmer: Prepaid(Seconds(2 * DAY), Timestamp(NOW + DAY))}
+    assert standing(one, replace(known(kept_until + DAY), prepaid=ahead)) is Standing.HEALTHY
+    assert standing(replace(one, outcome=Outcome.PASSED), known(kept_until + 1)) is Standing.HEALTHY
+    assert standing(replace(one, outcome=None), known(kept_until + 1)) is Standing.HEALTHY
 
 
 def test_a_failed_audit_loses_a_shard_at_once_and_other_outcomes_do_not() -> None:

@@ -138,6 +138,7 @@ def test_a_return_in_the_middle_drops_the_rest_and_ends_what_is_too_much(tmp_pat
             farmer.wire.stalls.clear()
         (result,) = await repair
         assert (result.ending, result.rebuilt) == (Ending.NOT_NEEDED, 0)
+        assert place.database.read(lambda conn: sum_traffic(conn, Timestamp(0))) == result.bytes
         assert not place.renter.repairs.plan()
         assert not await place.renter.repairs.repair()
         assert {shard.agreement for shard in place.renter.files.stat("file").shards} == before
