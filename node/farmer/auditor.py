@@ -22,7 +22,7 @@ from node.farmer.losses import give_up
 from node.farmer.restored import thaw_channel
 from node.farmer.vouchers import bank, enter, evidence, told
 from node.messages import AgreementState, Behind, Declined, ProofMessage, Proven
-from node.shard_store import ShardDamaged, ShardMissing, ShardStore
+from node.shard_store import ShardDamaged, ShardMissing, ShardStore, StoreFault
 from payments.errors import PaymentError, WrongCondition
 from payments.ledger import Accepted, accept_payment, accept_proven
 from payments.types import Address, Amount, NodeId, Timestamp, to_amount
@@ -97,7 +97,8 @@ async def answer_audit(
             raise
         await _keep(farm, audit, found if isinstance(found, Found) else None)
     if isinstance(found, Lost):
-        await give_up(farm.hoard, found.reasons)
+        if await give_up(farm.hoard, found.reasons):
+            raise StoreFault(farm.store.folder, "a shard could not be read, and is not lost: ask again")
         found = Declined(agreements=tuple(found.reasons))
     if isinstance(found, Found):
         farm.stats.count("audits_passed")

@@ -9,6 +9,7 @@ import pytest
 
 from node.merkle import build_tree, verify_path
 from node.shard_store import ShardDamaged, ShardMissing, ShardStore, StoreAway, StoreFault, StoreReadOnly
+from node.suspects import FORGOTTEN, PATIENCE
 
 NAME = bytes(range(32))
 LENGTH = 10_000
@@ -205,6 +206,37 @@ def test_a_system_that_gives_no_more_says_nothing_of_a_shard(
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(StoreFault, match=os.strerror(number)):
         store.verify(NAME, ROOT)
+
+
+def test_only_an_error_that_comes_back_is_the_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    store = ShardStore(tmp_path / "shards", clock=lambda: now)
+    store.prepare()
+    keep(store)
+    real = os.open
+
+    def refuse(path: str, *arguments: int) -> int:
+        if str(path).endswith(".shard"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(path, *arguments)
+
+    def read(later: float, fault: type[Exception]) -> None:
+        nonlocal now
+        now = later
+        monkeypatch.setattr(os, "open", refuse)
+        with pytest.raises(fault):
+            store.read(NAME, 0, 1)
+        monkeypatch.setattr(os, "open", real)
+
+    read(0, StoreFault)
+    read(PATIENCE - 1, StoreFault)
+    read(PATIENCE, ShardDamaged)
+    read(FORGOTTEN + 1, StoreFault)
+    read(FORGOTTEN + 1 + PATIENCE, ShardDamaged)
+    store.verify(NAME, ROOT)
+    read(now, StoreFault)
+    store.path(NAME).parent.parent.joinpath("incoming").rmdir()  # a disk that takes nothing is ill as a whole
+    read(now + PATIENCE, StoreFault)
 
 
 def test_two_names_share_a_file_that_lives_as_long_as_one_of_them(store: ShardStore) -> None:
