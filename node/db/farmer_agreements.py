@@ -141,6 +141,16 @@ _list_of_renter: Final = Statement(
     )
     .limit(bindparam("most", type_=BigInteger))
 )
+_list_same: Final = Statement(
+    select(*_AGREEMENT.c).where(
+        _AGREEMENT.c.renter == bindparam("renter", type_=_AGREEMENT.c.renter.type),
+        _AGREEMENT.c.data_root == bindparam("data_root", type_=_AGREEMENT.c.data_root.type),
+        or_(
+            _AGREEMENT.c.state == AgreementState.STORED.value,
+            _AGREEMENT.c.state == AgreementState.PROPOSED.value,
+        ),
+    )
+)
 _SUMS_KEY: Final = _SUMS.c.renter == bindparam("key", type_=_SUMS.c.renter.type)
 _SUMS_CHANGING: Final = [column.name for column in _SUMS.c if column.name != "renter"]
 _load_sums: Final = Statement(select(*_SUMS.c).where(_SUMS_KEY))
@@ -201,11 +211,7 @@ def list_agreements(
 
 def list_same_shard(conn: Connection, renter: NodeId, data_root: bytes) -> list[FarmerAgreement]:
     """Return a renter's agreements about the same bytes that hold room on the disk, stored ones first."""
-    states = [AgreementState.STORED.value, AgreementState.PROPOSED.value]
-    query = select(_AGREEMENT).where(
-        _AGREEMENT.c.renter == renter, _AGREEMENT.c.data_root == data_root, _AGREEMENT.c.state.in_(states)
-    )
-    found = [_read(tuple(row)) for row in conn.execute(query)]
+    found = [_read(row) for row in _list_same(conn, renter=renter, data_root=data_root)]
     return sorted(found, key=lambda one: one.state is not AgreementState.STORED)
 
 

@@ -63,7 +63,7 @@ class Crew:
         return True
 
     def challenge(self, index: int, slow: Supplier) -> Supplier | None:
-        """Name one that is to race a slow one, None when none is left; `settle` follows.
+        """Name one that is to race a slow one, None when none is left; `end_race` follows.
 
         Races for one index, in several segments, have one challenger: no farmer gets two shards of a segment.
         """
@@ -78,7 +78,7 @@ class Crew:
         self._races[index] += 1
         return challenger
 
-    def settle(self, index: int, challenger: Supplier, *, won: bool) -> None:
+    def end_race(self, index: int, challenger: Supplier, *, won: bool) -> None:
         """End a race: a challenger that won has the place; one that won none is the next to be called."""
         if won:
             self.members[index] = challenger

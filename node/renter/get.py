@@ -112,7 +112,7 @@ class Getter:
         job = _Job(manifest, known, downloader, output, offset, length)
         try:
             await self._write_checked(job, received)
-            await reads.settle()
+            await reads.booked()
             await asyncio.to_thread(output.commit)
         except asyncio.CancelledError:
             output.keep()

@@ -95,7 +95,7 @@ class Putter:
         there, all are asked. A stream is read once: there they are asked first.
         """
         if isinstance(wish.source, Path) and self._suppliers.known(_enough(wish)):
-            with suppress(PutFailed):
+            with suppress(PutFailed, NotEnoughFarmers):
                 return await self._put(wish, ask=False)
         return await self._put(wish, ask=True)
 

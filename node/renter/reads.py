@@ -99,7 +99,7 @@ class Reads:
                     await finish(self._book(payment))
                     return
 
-    async def settle(self) -> None:
+    async def booked(self) -> None:
         """Wait until everything that has come is in the books."""
         await asyncio.gather(*self._booking)
 

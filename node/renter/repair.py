@@ -182,7 +182,7 @@ class Repairs:
         except FileUnavailable:
             return _read(case, Ending.UNREADABLE, moved, downloader)
         sealed = await asyncio.to_thread(_make, case, window, wanted)
-        await reads.settle()
+        await reads.booked()
         del window
         uploader = Uploader(self._context, self._peers, self._accounts, Crew([], 0))
         job = Job(

@@ -157,7 +157,7 @@ class Uploader:
             await end((late, *attempts))
             if challenger is not None:
                 won = signed is not None and signed.record.agreement.farmer == challenger.farmer
-                self._crew.settle(index, challenger, won=won)
+                self._crew.end_race(index, challenger, won=won)
         if challenger is not None:
             await self._decide(signed, racer, challenger, attempts)
         return signed

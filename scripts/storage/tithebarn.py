@@ -31,6 +31,8 @@ from settlement.rpc import Rpc
 
 HOSTED: Final = 8
 """Farmers in a process, at most."""
+BLOCK_SECONDS: Final = 12.0
+"""As on the chains that people use; farmers look as often."""
 DEPOSIT: Final = 10 * 10**18
 HOST, RENTER = "scripts.storage.host", "scripts.storage.renter"
 
@@ -65,10 +67,10 @@ class Tithebarn:
     def __init__(self, stack: ExitStack, folder: Path, farmers: int, shape: tuple[int, int] | None) -> None:
         self._shape = shape or (None, None)
         folder.mkdir()
-        chain = stack.enter_context(LocalChain.start(ChainKind.ANVIL))
+        chain = stack.enter_context(LocalChain.start(ChainKind.ANVIL, block_time=BLOCK_SECONDS))
         self._chain_file = folder / "chain.json"
         asyncio.run(_deploy(chain.url, self._chain_file))
-        self._households = _settle(folder, farmers)
+        self._households = _share_out(folder, farmers)
         stack.callback(self._end)
         self._begin(self._households)
         (folder / "renter").mkdir()
@@ -163,7 +165,7 @@ class Tithebarn:
                 house.child.end()
 
 
-def _settle(folder: Path, farmers: int) -> list[Household]:
+def _share_out(folder: Path, farmers: int) -> list[Household]:
     """Share farmers out to processes: one alone in the first."""
     sizes = [1, *([HOSTED] * ((farmers - 1) // HOSTED)), (farmers - 1) % HOSTED]
     ports, number = iter(lasting_ports(farmers)), 0

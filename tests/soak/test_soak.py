@@ -42,20 +42,20 @@ def test_nothing_is_lost_or_paid_twice_whoever_dies() -> None:
     assert line["vouchers_acknowledged"] >= 60 * MINUTES
 
 
-def settled(evidence: Evidence) -> Evidence:
+def paid_up(evidence: Evidence) -> Evidence:
     """The same with everything paid: nothing is proven beyond it."""
     return its(evidence, proven=0)
 
 
-def test_judge_is_content_with_what_is_settled() -> None:
-    evidence = settled(lawful())
+def test_judge_is_content_with_what_is_paid_up() -> None:
+    evidence = paid_up(lawful())
     assert list(lost_payments(evidence, {"renter": [(CHANNEL, 110)]})) == []
     assert list(paid_wrongly(evidence)) == []
     assert unaccounted(evidence, HELD) == 0
 
 
 def test_judge_misses_an_acknowledged_payment_that_is_gone() -> None:
-    assert len(list(lost_payments(settled(lawful()), {"renter": [(CHANNEL, 110), (CHANNEL, 111)]}))) == 1
+    assert len(list(lost_payments(paid_up(lawful()), {"renter": [(CHANNEL, 110), (CHANNEL, 111)]}))) == 1
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_judge_sees_audits_paid_wrongly(tamper: Callable[[Evidence], Evidence]) 
 
 
 def test_judge_misses_every_token() -> None:
-    evidence = settled(lawful())
+    evidence = paid_up(lawful())
     assert unaccounted(evidence, HELD | {PAYER.hex(): 5_001}) == 1
     more = replace(evidence, events={CHANNEL: replace(evidence.events[CHANNEL], withdrawn=7)})
     assert unaccounted(more, HELD) == 14
@@ -81,9 +81,9 @@ def test_judge_misses_every_token() -> None:
 def test_judge_misses_a_claim_that_came_too_late() -> None:
     def withdrawn(claimed: int) -> Evidence:
         ended = replace(lawful().events[CHANNEL], claimed=claimed, withdrawn=1_000 - claimed)
-        return replace(settled(lawful()), events={CHANNEL: ended})
+        return replace(paid_up(lawful()), events={CHANNEL: ended})
 
-    assert list(claim_before_deadline(settled(lawful()))) == []
+    assert list(claim_before_deadline(paid_up(lawful()))) == []
     assert list(claim_before_deadline(withdrawn(110))) == []
     assert len(list(claim_before_deadline(withdrawn(109)))) == 1
 

@@ -33,7 +33,7 @@ EXPIRED, DELETED, LOST = AgreementState.EXPIRED, AgreementState.DELETED, Agreeme
 STORED, PROPOSED = AgreementState.STORED, AgreementState.PROPOSED
 
 
-async def settle(barn: Barn) -> None:
+async def furnish(barn: Barn) -> None:
     """What most deeds find: three shards, one in the trash."""
     await reconcile(barn.farm)
     await barn.meet()
@@ -43,18 +43,18 @@ async def settle(barn: Barn) -> None:
 
 
 async def rot(barn: Barn) -> None:
-    await settle(barn)
+    await furnish(barn)
     barn.damage(OLD)
 
 
 async def rot_tree(barn: Barn) -> None:
-    await settle(barn)
+    await furnish(barn)
     barn.damage(OLD, ".tree")
 
 
 async def muddle(barn: Barn) -> None:
     """Leave behind what crashes and old books can."""
-    await settle(barn)
+    await furnish(barn)
     farm, store = barn.farm, barn.farm.store
     store.receive().write(b"the first bytes of a shard")
     store.write_tree(bytes(31) + OLD.name[-1:], store.rebuild(KEPT.name))
@@ -119,7 +119,7 @@ ORDER = {
 def make(template: Path, deed: str) -> None:
     async def work() -> None:
         async with Barn.at(template) as barn:
-            await BEFORE.get(deed, settle)(barn)
+            await BEFORE.get(deed, furnish)(barn)
 
     template.mkdir()
     asyncio.run(work())

@@ -30,9 +30,9 @@ def test_races_for_one_index_have_one_challenger() -> None:
     assert crew.challenge(0, a) is c
     assert crew.challenge(0, a) is c
     assert crew.challenge(1, b) is d
-    crew.settle(0, c, won=False)
+    crew.end_race(0, c, won=False)
     assert crew.challenge(1, b) is d
-    crew.settle(0, c, won=True)
+    crew.end_race(0, c, won=True)
     assert crew.members == [c, b]
 
 
@@ -40,7 +40,7 @@ def test_a_challenger_that_won_nothing_is_the_next_to_be_called() -> None:
     a, b, c, d = people = named("abcd")
     crew = Crew(people, 2)
     assert crew.challenge(0, a) is c
-    crew.settle(0, c, won=False)
+    crew.end_race(0, c, won=False)
     assert crew.challenge(1, b) is c
     assert crew.challenge(0, a) is d
 
@@ -50,7 +50,7 @@ def test_who_has_the_place_by_now_challenges_who_had_it() -> None:
     crew = Crew(people, 2)
     assert crew.replace(0, a)
     assert crew.challenge(0, a) is c
-    crew.settle(0, c, won=False)
+    crew.end_race(0, c, won=False)
     assert crew.members == [c, b]
     assert crew.challenge(1, b) is d
 
