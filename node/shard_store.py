@@ -9,7 +9,8 @@ what is kept and name it by 32 bytes.
 import errno
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -29,6 +30,7 @@ from node.store_faults import (
     StoreReadOnly,
 )
 from node.store_marker import Marker
+from node.suspects import Suspects
 from settlement.files import sync_folder
 
 __all__ = [
@@ -46,16 +48,22 @@ _SHARD: Final = ".shard"
 _TREE: Final = ".tree"
 _READ_SIZE: Final = 1 << 20
 _OTHER_ROOT: Final = "its bytes do not lead to the agreed root"
-_TOO_MUCH: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
-"""What a system answers that can give no more: no word about the disk."""
+_NOT_ITS_FAULT: Final = frozenset(
+    {
+        *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR),
+        *(errno.EACCES, errno.EPERM, errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY),
+    }
+)
+"""What a system answers that can give no more, or not to us, or not now: no word about the shard."""
 _FOLDERS: Final = tuple(f"{number:02x}" for number in range(256))
 
 
 class ShardStore:
     """Shards under `folder`, spread over 256 sub-folders by the last byte of their name."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self.folder = folder
+        self._suspects = Suspects(clock)
         self.trash = Aside(folder / "trash")
         self.quarantine = Aside(folder / "quarantine")
         self.marker = Marker(folder)
@@ -164,12 +172,29 @@ class ShardStore:
             os.close(fd)
         if not builder.length:
             raise ShardDamaged(shard, "its file is empty")
+        self._suspects.clear(shard)
         return builder.finish()
 
     def verify(self, shard: bytes, data_root: bytes) -> None:
         """Read the whole shard. Raises ShardMissing, and ShardDamaged where it does not lead to the root."""
         if self.rebuild(shard).root != data_root:
             raise ShardDamaged(shard, _OTHER_ROOT)
+
+    def share(self, held: bytes, shard: bytes, data_root: bytes) -> None:
+        """Keep the bytes of `held`, read through first, as another shard too: durable, and taking no room.
+
+        Raises ShardMissing, ShardDamaged, and StoreFault, also where the filesystem knows no hard links.
+        """
+        tree = self._sound_tree(held, None, data_root)
+        final, temporary = self.path(shard), self.folder / INCOMING / f"{shard.hex()}.link"
+        with self.naming_faults():
+            self.make_parent(final)
+            self.write_tree(shard, tree)
+            temporary.unlink(missing_ok=True)
+            temporary.hardlink_to(self.path(held))
+            temporary.rename(final)
+            temporary.unlink(missing_ok=True)  # left where `final` was the same file already
+            sync_folder(final.parent)
 
     def delete(self, shard: bytes) -> None:
         """Remove a shard and its tree for good; one that is not there is fine. Raises StoreFault."""
@@ -239,11 +264,21 @@ class ShardStore:
             raise self._damaged(shard, err) from err
 
     def _damaged(self, shard: bytes, err: OSError) -> ShardDamaged:
-        """Blame the shard for what its disk says, unless all of the disk is gone. Raises StoreFault."""
-        if err.errno in _TOO_MUCH:
+        """Blame the shard for what a disk that is well says again and again. Raises StoreFault."""
+        if err.errno in _NOT_ITS_FAULT:
             raise StoreFault(self.folder, str(err.strerror)) from err
         self.marker.check()
+        if not self._suspects.insists(shard):
+            raise StoreFault(self.folder, f"shard {shard.hex()}: {err.strerror}") from err
+        self._probe()
         return ShardDamaged(shard, str(err.strerror))
+
+    def _probe(self) -> None:
+        """See whether the disk still takes what is written. Raises StoreFault."""
+        with self.naming_faults(), tempfile.TemporaryFile(dir=self.folder / INCOMING) as file:
+            file.write(b"is it there?")
+            file.flush()
+            os.fsync(file.fileno())
 
     def _pread(self, fd: int, shard: bytes, offset: int, length: int) -> bytes:
         try:

@@ -38,8 +38,9 @@ class Earnings:
     paid: newest unconditional voucher. proven: newest conditional one, its proof stored, when (`proven_at`),
     and what the agreements it proved bring a month (`proven_rate`). claimed: total paid out on chain (a push
     pays without a voucher). prepaid: money paid ahead of any work, less what storage time has used up.
-    last_paid_audit: storage before it is paid for. revocable: a contract signs (ERC-1271), and may refuse
-    tomorrow what it accepts today.
+    last_paid_audit: storage before it is paid for. arrears: owed since then for storage that is there no
+    more; arrears_rate: the highest storage rate while they are owed. revocable: a contract signs (ERC-1271),
+    and may refuse tomorrow what it accepts today.
     """
 
     paid: SignedVoucher | None = None
@@ -50,6 +51,8 @@ class Earnings:
     proven_rate: Amount = MAX_AMOUNT
     claimed: Amount = _NOTHING
     revocable: bool = False
+    arrears: Amount = _NOTHING
+    arrears_rate: Amount = _NOTHING
 
     @property
     def covered(self) -> Amount:
@@ -112,8 +115,7 @@ def accept_payment(
     if total <= covered:
         return Accepted(channel, earnings, _NOTHING, ())
     after, effects = apply(channel, VoucherAccepted(total))
-    prepaid, last_paid = _cover(earnings, total, storage_rate, spent)
-    books = replace(earnings, paid=signed, prepaid=prepaid, last_paid_audit=last_paid)
+    books = replace(_cover(earnings, total, storage_rate, spent), paid=signed)
     return Accepted(after, books, Amount(max(0, total - earned)), effects)
 
 
@@ -168,15 +170,15 @@ def record_claimed(earnings: Earnings, total: Amount, storage_rate: Amount) -> E
         return earnings
     if total <= earnings.covered:
         return replace(earnings, claimed=total)
-    prepaid, last_paid = _cover(earnings, total, storage_rate, _NOTHING)
-    return replace(earnings, claimed=total, prepaid=prepaid, last_paid_audit=last_paid)
+    return replace(_cover(earnings, total, storage_rate, _NOTHING), claimed=total)
 
 
 def grow_storage(earnings: Earnings, before: Amount, after: Amount, now: Timestamp) -> Earnings:
     """More is stored from `now` on: what is owed so far stays what it is, the new part begins at nothing.
 
     before, after: the storage rate, base units a month; the first agreement starts the clock. There is one
-    clock for all that is stored, so it is moved: the time that is owed shrinks as the rate grows.
+    clock for all that is stored, so it is moved: the time that is owed shrinks as the rate grows, and what
+    whole seconds cannot say of it joins the arrears.
     """
     if after <= before:
         return earnings
@@ -185,27 +187,61 @@ def grow_storage(earnings: Earnings, before: Amount, after: Amount, now: Timesta
         return at if at >= now else Timestamp(now - (now - at) * before // after)
 
     asked = min(earnings.proven_rate, before) * after // before if before else after
-    return replace(
+    moved = replace(
         earnings,
         last_paid_audit=move(earnings.last_paid_audit),
         proven_at=move(earnings.proven_at),
         proven_rate=to_amount(asked),
     )
+    lost = _storage_time(earnings, before, now) - _storage_time(moved, after, now)
+    return _in_arrears(moved, moved.arrears + lost, after) if lost > 0 else moved
+
+
+def end_storage(
+    channels: Sequence[Earnings], before: Amount, after: Amount, until: Timestamp
+) -> tuple[Earnings, ...]:
+    """Less is stored, to be paid for `until` then: what is owed so far stays owed, as arrears.
+
+    channels: all of the renter's, which owe together. before, after: the storage rate, as in `grow_storage`.
+    Deleting costs nothing and saves nothing: else a debt would be got rid of by storing the same anew.
+    """
+    if not channels or after >= before:
+        return tuple(channels)
+    newest = _newest(channels)
+    owed = newest.arrears + _storage_time(newest, Amount(before - after), until)
+    rate = max(before, newest.arrears_rate)
+    return tuple(_in_arrears(one, owed, rate) for one in channels) if owed else tuple(channels)
+
+
+def continue_storage(fresh: Earnings, channels: Sequence[Earnings]) -> Earnings:
+    """Let a renter's new channel owe what its others do: opening one pays for nothing."""
+    if not channels:
+        return fresh
+    newest = _newest(channels)
+    return _in_arrears(
+        replace(fresh, last_paid_audit=newest.last_paid_audit), newest.arrears, newest.arrears_rate
+    )
+
+
+def lent_rate(channels: Sequence[Earnings], storage_rate: Amount) -> Amount:
+    """The storage rate by which to measure what may be owed: that of before, until its arrears are paid."""
+    return max(storage_rate, _newest(channels).arrears_rate) if channels else storage_rate
 
 
 def exposure(channels: Sequence[Earnings], storage_rate: Amount, now: Timestamp) -> Amount:
     """What the farmer would lose if this renter, here with all its channels, never came back.
 
     Proven, unpaid work, plus storage time since the last paid audit as far as no prepayment covers it: one
-    clock for all channels. What is only paid by revocable vouchers counts as unpaid until it is claimed, less
-    what of it is ahead of any work. storage_rate: base units a month, as in `accept_payment`.
+    clock for all channels, and what that left in arrears. What is only paid by revocable vouchers counts as
+    unpaid until it is claimed, less what of it is ahead of any work. storage_rate: base units a month, as in
+    `accept_payment`.
     """
     if not channels:
         return _NOTHING
-    elapsed = Seconds(max(0, now - max(one.last_paid_audit for one in channels)))
+    newest = _newest(channels)
     ahead = sum(one.prepaid - one.revocable_amount for one in channels)
     unpaid = sum(one.unpaid for one in channels)
-    return Amount(unpaid + max(0, storage_price(storage_rate, elapsed) - ahead))
+    return Amount(unpaid + max(0, newest.arrears + _storage_time(newest, storage_rate, now) - ahead))
 
 
 def next_step(channel: Channel, step: Amount, condition: bytes) -> tuple[Channel, Voucher]:
@@ -269,16 +305,31 @@ def _check_signer(domain: Domain, channel: Channel, signed: SignedVoucher, signe
         raise WrongSigner(channel.terms.signer, signer)
 
 
-def _cover(
-    before: Earnings, covered: Amount, storage_rate: Amount, spent: Amount
-) -> tuple[Amount, Timestamp]:
+def _newest(channels: Sequence[Earnings]) -> Earnings:
+    """The channel whose clock and arrears are its renter's: the last through which an audit was paid."""
+    return max(channels, key=lambda one: (one.last_paid_audit, one.arrears))
+
+
+def _storage_time(earnings: Earnings, rate: Amount, until: Timestamp) -> int:
+    return storage_price(rate, Seconds(max(0, until - earnings.last_paid_audit)))
+
+
+def _in_arrears(earnings: Earnings, owed: int, rate: Amount) -> Earnings:
+    owed = min(owed, MAX_AMOUNT)
+    rate = max(rate, earnings.arrears_rate) if owed else _NOTHING
+    return replace(earnings, arrears=Amount(owed), arrears_rate=rate)
+
+
+def _cover(before: Earnings, covered: Amount, storage_rate: Amount, spent: Amount) -> Earnings:
     """Account for a rise of what is covered: the prepayment after it, and until when storage is paid.
 
     An audit now paid pays for the storage time before it, in proportion to how much of the storage it asked
     for: who audits a twentieth pays for a twentieth of the time. The surplus is prepaid. Time that the paid
-    step does not cover (audits missed while the renter was away) is taken from the prepayment.
+    step does not cover (audits missed while the renter was away) is taken from the prepayment. Arrears sink
+    by what the audit pays: who goes on with what it keeps is rid of them soon, who keeps a crumb is not.
     """
     prepaid, last, unpaid = int(before.prepaid), before.last_paid_audit, before.unpaid
+    arrears = int(before.arrears)
     earned = before.covered + unpaid
     if unpaid and covered >= earned:
         elapsed = max(0, before.proven_at - last)
@@ -287,4 +338,8 @@ def _cover(
         missed = storage_price(storage_rate, Seconds(elapsed)) - unpaid
         prepaid = max(0, prepaid - max(0, missed))
         last = Timestamp(last + elapsed)
-    return to_amount(prepaid + max(0, covered - earned - spent)), last
+        arrears = max(0, arrears - unpaid)
+    after = replace(
+        before, prepaid=to_amount(prepaid + max(0, covered - earned - spent)), last_paid_audit=last
+    )
+    return _in_arrears(after, arrears, before.arrears_rate)

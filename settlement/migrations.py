@@ -42,6 +42,9 @@ STEPS: Final = (
         " FROM tower_channel_of_anybody",
     ),
     Step("tower_channel", "DROP TABLE tower_channel_of_anybody"),
+    Step("farmer_book", "ALTER TABLE farmer_book ADD COLUMN arrears BYTEA"),
+    Step("farmer_book", "ALTER TABLE farmer_book ADD COLUMN arrears_rate BYTEA"),
+    Step("farmer_book", "ALTER TABLE farmer_book ADD COLUMN retired_at BIGINT"),
 )
 """A watchtower's books are SQLite's alone, so that their steps need its words only."""
 VERSION: Final = 1 + len(STEPS)

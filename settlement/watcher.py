@@ -85,7 +85,7 @@ class Watcher:
             cursor = Cursor(start, start)
         if head.number < cursor.seen:
             await self._chain.verify()  # behind, or another chain
-        fork = await self._fork(head, hashes)
+        fork = await self._fork(head, hashes, cursor.seen)
         if fork is not None:
             cursor = await self._rewind(cursor, fork)
         final = await self._chain.final(head)
@@ -99,17 +99,20 @@ class Watcher:
         ids = [pending.id for pending in effects]
         await self._database.write(lambda conn: store.remove_effects(conn, ids))
 
-    async def _fork(self, head: Block, hashes: dict[int, bytes]) -> int | None:
+    async def _fork(self, head: Block, hashes: dict[int, bytes], seen: int) -> int | None:
         """The last block both we and the chain have; None when nothing was reorganised.
 
-        Blocks we saw and the node does not have prove nothing: it may lag behind.
+        Blocks we saw and the node does not have prove nothing: it may lag behind. Blocks after `seen` were
+        met by somebody else (`mark_seen_at`): one that is still there says nothing of those we followed.
         """
-        reachable = [number for number in hashes if number <= head.number]
-        for place, number in enumerate(reachable):
+        changed = False
+        for number in [number for number in hashes if number <= head.number]:
             block = head if number == head.number else await self._chain.block(number)
-            if block.hash == hashes[number]:
-                return None if place == 0 else number
-        if not reachable:
+            if block.hash != hashes[number]:
+                changed = True
+            elif number <= seen:
+                return number if changed else None
+        if not changed:
             return None
         await self._chain.verify()  # deeper than our memory: is it our chain at all?
         return self._chain.deployment.deployed_block - 1
@@ -199,6 +202,9 @@ class Watcher:
         """
 
         def work(conn: Connection) -> list[tuple[ChainEvent, bool]]:
+            for number, known in store.load_hashes(conn).items():
+                if hashes.get(number, known) != known:  # replaced since the last common block was looked for
+                    raise Reorganised(number, known, hashes[number])
             taken = [(event, self._take(conn, event)) for event in events]
             ours = [(event, changed) for event, changed in taken if changed is not None]
             store.save_hashes(conn, hashes, cursor.seen - KEPT_HASHES)

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from payments.channel import Channel, ClaimNow, Effect, ResumeAccepting, StopAccepting
 from payments.types import ChannelId
+from settlement.rpc import Block
 from settlement.tables import BlockRow, ChannelRow, CursorRow, EffectRow, load_channel, table
 
 _blocks: Final = table(BlockRow)
@@ -50,6 +51,11 @@ def load_hashes(conn: Connection) -> dict[int, bytes]:
     return {row.number: row.hash for row in conn.execute(query)}
 
 
+def load_hash(conn: Connection, number: int) -> bytes | None:
+    """Read the hash of one block, if it was seen lately."""
+    return conn.execute(select(_blocks.c.hash).where(_blocks.c.number == number)).scalar()
+
+
 def save_hashes(conn: Connection, hashes: dict[int, bytes], keep_from: int) -> None:
     """Add hashes, forget those of blocks before `keep_from`."""
     conn.execute(delete(_blocks).where(_blocks.c.number.in_(list(hashes))))
@@ -67,6 +73,16 @@ def mark(conn: Connection, channel_id: ChannelId, block: int) -> None:
     """Note the newest block that told something about a channel."""
     older = _channels.c.last_block < block
     conn.execute(update(_channels).where(_channels.c.id == channel_id, older).values(last_block=block))
+
+
+def mark_seen_at(conn: Connection, channel_id: ChannelId, block: Block) -> None:
+    """Note that a block told something about a channel, to somebody else than the watcher.
+
+    Its hash is kept as well, so that the watcher notices when it is replaced before it was followed.
+    """
+    mark(conn, channel_id, block.number)
+    if load_hash(conn, block.number) is None:
+        save_hashes(conn, {block.number: block.hash}, keep_from=0)
 
 
 def unmark(conn: Connection, channel_id: ChannelId, block: int) -> None:

@@ -108,7 +108,7 @@ class _Routes:
 
     async def channel(self, request: Request) -> Response:
         node = await self._bare(request)
-        return json_answer(self._farmer.channel(node, _name(request)))
+        return json_answer(await self._farmer.channel(node, _name(request)))
 
     async def propose(self, request: Request) -> Response:
         node, message = await self._read(request, ProposeAgreement)

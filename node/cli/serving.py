@@ -3,8 +3,10 @@
 import asyncio
 import errno
 import logging
+import resource
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 from node.cli.errors import NotDone
@@ -21,7 +23,13 @@ class Daemon(Protocol):
 
 
 def until_stopped() -> asyncio.Event:
-    """Log to stderr from now on; the event that is set when this program is to end."""
+    """Log to stderr from now on; the event that is set when this program is to end.
+
+    It may have as many files open as the system allows: many connections, and a shard for each.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # some systems call it infinite and take less
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("tithebarn").setLevel(logging.INFO)
     stop = asyncio.Event()

@@ -23,6 +23,7 @@ from settlement.statements import Statement
 from settlement.tables import CHANNEL_COLUMNS, CHANNELS, read_channel, table
 from settlement.tables import TABLES as CHAIN_TABLES
 
+_AT_ONCE: Final = 500
 KEPT_PURCHASES: Final = 64
 """Reads of one channel that may be asked for again with the voucher that paid them."""
 
@@ -80,6 +81,11 @@ class FarmerBookRow(SQLModel, table=True):
     claimed: int = Field(sa_type=AmountColumn)
     unclaimed_since: int = Field(sa_type=BigInteger)
     revocable: bool
+    arrears: int | None = Field(default=None, sa_type=AmountColumn)
+    """None where an early version wrote it."""
+    arrears_rate: int | None = Field(default=None, sa_type=AmountColumn)
+    retired_at: int | None = Field(default=None, sa_type=BigInteger)
+    """Since when it counts no more in what its renter owes: its channel was closed many channels ago."""
 
 
 class FarmerProofRow(SQLModel, table=True):
@@ -132,19 +138,22 @@ TABLES: Final[tuple[type[SQLModel], ...]] = (
 
 
 _KEY: Final = _BOOK.c.channel_id == bindparam("key", type_=_BOOK.c.channel_id.type)
-_COLUMNS: Final = list(_BOOK.c)
+_COLUMNS: Final = [column for column in _BOOK.c if column.name != "retired_at"]
+_ACTIVE: Final = _BOOK.c.retired_at.is_(None)
 _NAMES: Final = [column.name for column in _COLUMNS]
 _load: Final = Statement(select(*_COLUMNS).where(_KEY))
 _RENTER: Final = _BOOK.c.renter == bindparam("key", type_=_BOOK.c.renter.type)
-_load_of_renter: Final = Statement(select(*_COLUMNS).where(_RENTER).order_by(_BOOK.c.accepted_at))
+_load_of_renter: Final = Statement(select(*_COLUMNS).where(_RENTER, _ACTIVE).order_by(_BOOK.c.accepted_at))
 _BOTH: Final = (
     select(*_COLUMNS, *CHANNEL_COLUMNS)
     .join(CHANNELS, CHANNELS.c.id == _BOOK.c.channel_id)
     .order_by(_BOOK.c.accepted_at)
 )
-_load_both: Final = Statement(_BOTH.where(_RENTER))
+_load_both: Final = Statement(_BOTH.where(_RENTER, _ACTIVE))
 _load_both_of_all: Final = Statement(_BOTH)
-_load_both_of_many: Final = Statement(_BOTH.where(_BOOK.c.renter.in_(bindparam("renters", expanding=True))))
+_load_both_of_many: Final = Statement(
+    _BOTH.where(_BOOK.c.renter.in_(bindparam("renters", expanding=True)), _ACTIVE)
+)
 _insert: Final = Statement(insert(_BOOK))
 _CHANGING: Final = [name for name in _NAMES if name not in {"channel_id", "renter", "accepted_at"}]
 _update: Final = Statement(update(_BOOK).where(_KEY).values({name: bindparam(name) for name in _CHANGING}))
@@ -194,7 +203,7 @@ def load_book(conn: Connection, channel: ChannelId) -> Book | None:
 
 
 def list_books(conn: Connection, renter: NodeId | None = None) -> list[Book]:
-    """The books of one renter's channels, oldest first, or of all."""
+    """The books of one renter's channels, oldest first, without those that are retired; or of all."""
     if renter is not None:
         return [_read(row) for row in _load_of_renter(conn, key=renter)]
     return [_read(tuple(row)) for row in conn.execute(select(*_COLUMNS).order_by(_BOOK.c.accepted_at))]
@@ -203,7 +212,10 @@ def list_books(conn: Connection, renter: NodeId | None = None) -> list[Book]:
 def list_books_with_channels(
     conn: Connection, renters: Collection[NodeId] | None = None
 ) -> list[tuple[Book, Channel]]:
-    """The books of these renters (some hundreds at most), or of all, with their channels, oldest first."""
+    """The books of these renters (some hundreds at most), or of all, with their channels, oldest first.
+
+    Retired ones are among them only where all are wanted.
+    """
     if renters is None:
         rows = _load_both_of_all(conn)
     elif len(renters) == 1:
@@ -217,7 +229,14 @@ def list_books_with_channels(
 def add_book(conn: Connection, book: Book) -> None:
     """Open the book of a channel that has none."""
     fixed = {"channel_id": book.channel_id, "renter": book.renter, "accepted_at": book.accepted_at}
-    _insert(conn, **fixed, **_changing(book))
+    _insert(conn, **fixed, **_changing(book), retired_at=None)
+
+
+def retire_books(conn: Connection, channels: Collection[ChannelId], now: Timestamp) -> None:
+    """Let the books of these channels, all closed, count no more in what their renters owe."""
+    for start in range(0, len(channels), _AT_ONCE):
+        some = list(channels)[start : start + _AT_ONCE]
+        conn.execute(update(_BOOK).where(_BOOK.c.channel_id.in_(some)).values(retired_at=now))
 
 
 def save_book(conn: Connection, book: Book) -> None:
@@ -291,6 +310,8 @@ def _changing(book: Book) -> dict[str, Any]:
         "claimed": earnings.claimed,
         "unclaimed_since": book.unclaimed_since,
         "revocable": earnings.revocable,
+        "arrears": earnings.arrears,
+        "arrears_rate": earnings.arrears_rate,
     }
 
 
@@ -311,6 +332,8 @@ def _read(row: Sequence[Any]) -> Book:
         claimed,
         unclaimed_since,
         revocable,
+        arrears,
+        arrears_rate,
     ) = row
     paid = _voucher(channel, paid_total, paid_signature, ZERO32)
     proven = _voucher(channel, proven_total, proven_signature, proven_condition)
@@ -323,6 +346,8 @@ def _read(row: Sequence[Any]) -> Book:
         proven_rate=proven_rate,
         claimed=claimed,
         revocable=bool(revocable),
+        arrears=arrears or Amount(0),
+        arrears_rate=arrears_rate or Amount(0),
     )
     return Book(channel, renter, accepted_at, earnings, unclaimed_since)
 

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     bindparam,
+    delete,
     func,
     insert,
     or_,
@@ -122,6 +123,8 @@ class RenterSumsRow(SQLModel, table=True):
 _AGREEMENT: Final = table(FarmerAgreementRow)
 _SUMS: Final = table(RenterSumsRow)
 
+_ENDED: Final = (AgreementState.EXPIRED.value, AgreementState.DELETED.value)
+_UNSIGNED: Final = (_AGREEMENT.c.state.in_(_ENDED), _AGREEMENT.c.farmer_signature.is_(None))
 _AGREEMENT_KEY: Final = _AGREEMENT.c.id == bindparam("key", type_=_AGREEMENT.c.id.type)
 _AGREEMENT_NAMES: Final = [column.name for column in _AGREEMENT.c]
 _CHANGING: Final = ("renter_signature", "state", "since", "upload_by", "farmer_signature")
@@ -210,6 +213,26 @@ def list_same_shard(conn: Connection, renter: NodeId, data_root: bytes) -> list[
     """Return a renter's agreements about the same bytes that hold room on the disk, stored ones first."""
     found = [_read(row) for row in _list_same(conn, renter=renter, data_root=data_root)]
     return sorted(found, key=lambda one: one.state is not AgreementState.STORED)
+
+
+def count_unsigned(conn: Connection, renter: NodeId, most: int) -> int:
+    """Count a renter's ended agreements that never had a shard, up to `most`."""
+    found = select(_AGREEMENT.c.id).where(_AGREEMENT.c.renter == renter, *_UNSIGNED).limit(most)
+    return int(conn.execute(select(func.count()).select_from(found.subquery())).scalar_one())
+
+
+def list_forgettable(conn: Connection, unsigned: Timestamp, signed: Timestamp) -> list[bytes]:
+    """At most BATCH agreements that ended before these times: without a shard ever, and with one."""
+    column = _AGREEMENT.c
+    over = select(column.id).where(column.state.in_(_ENDED), column.since < unsigned)
+    old = or_(column.farmer_signature.is_(None), column.since < signed)
+    return [row.id for row in conn.execute(over.where(old).limit(BATCH))]
+
+
+def forget_agreements(conn: Connection, ids: Collection[bytes]) -> None:
+    """Remove ended agreements from the books."""
+    gone = _AGREEMENT.c.id.in_(list(ids)), _AGREEMENT.c.state.in_(_ENDED)
+    conn.execute(delete(_AGREEMENT).where(*gone))
 
 
 def list_overdue(conn: Connection, now: Timestamp) -> list[FarmerAgreement]:

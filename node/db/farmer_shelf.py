@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Connection, LargeBinary, Table, func, insert, select, update
+from sqlalchemy import BigInteger, Connection, LargeBinary, Table, delete, func, insert, select, update
 from sqlmodel import Field, SQLModel
 
 from payments.types import NodeId
@@ -49,6 +49,21 @@ def measure(conn: Connection, renter: NodeId, besides: bytes) -> tuple[int, int]
     query = select(func.coalesce(func.sum(func.length(_SHELF.c.sealed)), 0), func.count())
     row = conn.execute(query.where(_SHELF.c.renter == renter, _SHELF.c.entry != besides)).one()
     return int(row[0]), int(row[1])
+
+
+def measure_all(conn: Connection) -> int:
+    """Bytes of all entries of all renters."""
+    return int(conn.execute(select(func.coalesce(func.sum(func.length(_SHELF.c.sealed)), 0))).scalar_one())
+
+
+def list_shelved(conn: Connection) -> list[NodeId]:
+    """The renters for whom something is kept."""
+    return [NodeId(row.renter) for row in conn.execute(select(_SHELF.c.renter).distinct())]
+
+
+def clear_shelf(conn: Connection, renter: NodeId) -> None:
+    """Keep nothing for a renter any more."""
+    conn.execute(delete(_SHELF).where(_SHELF.c.renter == renter))
 
 
 def save_entry(conn: Connection, renter: NodeId, entry: bytes, version: int, sealed: bytes) -> None:

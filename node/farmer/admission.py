@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import contracts
 from node.agreement import node_key_digest, verify_node_key
 from node.db import Connection
-from node.db.farmer import Book, add_book, list_books, load_book
+from node.db.farmer import Book, add_book, list_books_with_channels, load_book, retire_books
 from node.errors import WrongNodeKeySignature
 from node.farmer.errors import (
     ChallengePeriodOutOfBounds,
@@ -19,20 +19,25 @@ from node.farmer.errors import (
     DepositTooLow,
     NodeOfAnother,
     TokenNotAccepted,
+    TooManyChannels,
     WrongPayee,
 )
 from node.farmer.farm import Farm
 from node.farmer.vouchers import see_channel
 from node.messages import ChannelView
-from payments.channel import Claimed, CloseRequested, Funded, apply
-from payments.ledger import Earnings
+from payments.channel import Claimed, CloseRequested, Funded, Status, apply
+from payments.ledger import Earnings, continue_storage
 from payments.types import ChannelId, NodeId, Timestamp
 from payments.vouchers import Terms, channel_id
 from settlement.abi import CHANNELS
 from settlement.client import ChannelState
 from settlement.errors import ContractDifferent, Reorganised
+from settlement.rpc import Block
 from settlement.tables import load_channel, record_channel, save_channel
+from settlement.watcher_store import load_hash, mark_seen_at
 
+MAX_CHANNELS = 16
+"""Channels of one node that may be open or closing; and closed ones that still count."""
 DELEGATION = bytes.fromhex("ef0100")
 """How the code of an account delegated by EIP-7702 begins; its key still signs for it."""
 
@@ -43,7 +48,7 @@ class Sight:
 
     state: ChannelState
     signer_code: bytes
-    block: int
+    block: Block
 
     @property
     def contract_signs(self) -> bool:
@@ -75,7 +80,7 @@ async def admit_channel(farm: Farm, node: NodeId, terms: Terms, signature: bytes
     if known is None:
         await _look_again(farm, name)
         farm.stats.count("channels_accepted")
-    return see_channel(farm, node, name)
+    return await see_channel(farm, node, name)
 
 
 def _check_terms(farm: Farm, terms: Terms) -> None:
@@ -114,7 +119,7 @@ async def _look(farm: Farm, name: ChannelId, terms: Terms) -> Sight:
     confirmed = states[0]
     closes_at = confirmed.closes_at or newest[0].closes_at
     state = ChannelState(confirmed.deposit, confirmed.claimed, closes_at)
-    return Sight(state, signer_code, pinned.number)
+    return Sight(state, signer_code, pinned)
 
 
 async def _check_node_key(farm: Farm, node: NodeId, terms: Terms, signature: bytes, sight: Sight) -> None:
@@ -123,13 +128,14 @@ async def _check_node_key(farm: Farm, node: NodeId, terms: Terms, signature: byt
         verify_node_key(farm.domain, node, signature, terms.signer)
         return
     digest = node_key_digest(farm.domain, node)
-    if not await farm.chain.account_accepts(terms.signer, digest, signature, block=sight.block):
+    if not await farm.chain.account_accepts(terms.signer, digest, signature, block=sight.block.number):
         raise WrongNodeKeySignature(node, terms.signer, None)
 
 
 async def _look_again(farm: Farm, name: ChannelId) -> None:
     """Catch a close request that the watcher met between our look and our record: it knew no such channel."""
-    (newest,) = await farm.chain.channel_states([name])
+    head = await farm.chain.head()
+    (newest,) = await farm.chain.states_at([name], head)
     if not newest.closes_at:
         return
 
@@ -137,6 +143,7 @@ async def _look_again(farm: Farm, name: ChannelId) -> None:
         channel = load_channel(conn, name)
         if channel is not None:
             save_channel(conn, apply(channel, CloseRequested(newest.closes_at))[0])
+            mark_seen_at(conn, name, head)
 
     await farm.database.write(step)
     raise ChannelNotOpen(name, newest.closes_at)
@@ -153,15 +160,36 @@ def _check_sight(farm: Farm, name: ChannelId, sight: Sight) -> None:
 def _record(conn: Connection, farm: Farm, book: Book, terms: Terms, sight: Sight) -> None:
     """Write down a channel as the chain shows it. What follows from a close request is the watcher's affair.
 
-    Another channel of the same renter continues its storage clock: opening one pays for nothing.
+    Another channel of the same renter continues its storage clock: opening one pays for nothing. The watcher
+    has to know of the block, which it may not have met: when it is replaced, the deposit is read anew.
+    Raises Reorganised where the watcher has met another one, and TooManyChannels.
     """
+    block = sight.block
+    if (followed := load_hash(conn, block.number) or block.hash) != block.hash:
+        raise Reorganised(block.number, followed, block.hash)
     channel, state = record_channel(conn, farm.domain, terms), sight.state
     if not state.closes_at:
         for fact in (Funded(state.deposit), Claimed(state.claimed)):
             channel, _ = apply(channel, fact)
         save_channel(conn, channel)
+        mark_seen_at(conn, channel.id, block)
     if load_book(conn, channel.id) is None:
-        others = [other.earnings.last_paid_audit for other in list_books(conn, book.renter)]
-        since = max(others, default=Timestamp(0))
-        earnings = replace(book.earnings, claimed=channel.claimed, last_paid_audit=since)
+        others = _count_channels(conn, book.renter, book.accepted_at)
+        earnings = continue_storage(replace(book.earnings, claimed=channel.claimed), others)
         add_book(conn, replace(book, earnings=earnings))
+
+
+def _count_channels(conn: Connection, renter: NodeId, now: Timestamp) -> list[Earnings]:
+    """Have room for one more channel of a renter, so that adding up what it owes never takes long.
+
+    Returns the accounts that count; those of channels closed many channels ago are retired. Raises
+    TooManyChannels.
+    """
+    both = list_books_with_channels(conn, [renter])
+    closed = [book for book, channel in both if channel.status is Status.CLOSED]
+    if len(both) - len(closed) >= MAX_CHANNELS:
+        raise TooManyChannels(MAX_CHANNELS)
+    closed.sort(key=lambda book: (book.earnings.last_paid_audit, book.accepted_at), reverse=True)
+    old = {book.channel_id for book in closed[MAX_CHANNELS:]}
+    retire_books(conn, old, now)
+    return [book.earnings for book, channel in both if channel.id not in old]

@@ -18,10 +18,11 @@ from node.agreement import (
     verify_renter,
 )
 from node.db import Connection
-from node.db.farmer import list_books, save_book
+from node.db.farmer import list_books, save_book, save_books
 from node.db.farmer_agreements import (
     FarmerAgreement,
     RenterSums,
+    count_unsigned,
     list_agreements,
     list_same_shard,
     load_agreement,
@@ -48,7 +49,7 @@ from node.messages import AgreementState, AgreementView
 from node.shard_store import IncomingShard
 from payments.channel import Status
 from payments.errors import PaymentError
-from payments.ledger import grow_storage
+from payments.ledger import end_storage, grow_storage
 from payments.prices import storage_price
 from payments.types import Address, NodeId, Timestamp, to_amount
 from settlement.tables import load_channel
@@ -57,6 +58,8 @@ log = logging.getLogger("tithebarn.farmer")
 
 MAX_WAITING = 256
 """Proposals of one renter that may wait for their shards."""
+MAX_UNSIGNED = 4_096
+"""Proposals of one renter that came to nothing and are not forgotten yet."""
 PIECE = 512 * 1024
 """Bytes of an upload that are hashed and written at a time."""
 _OVER = (AgreementState.EXPIRED, AgreementState.DELETED, AgreementState.LOST)
@@ -80,15 +83,23 @@ class Upload:
 
 
 async def propose(
-    farm: Farm, offers: Offers, node: NodeId, terms: Agreement, renter_signature: bytes
+    farm: Farm,
+    offers: Offers,
+    node: NodeId,
+    terms: Agreement,
+    renter_signature: bytes,
+    *,
+    shares: bool = False,
 ) -> AgreementView:
     """Accept terms and reserve room for the shard. Proposing the same again changes nothing.
 
+    shares: the caller will let a renewal share the file of the agreement it renews: it needs no room then.
     Raises WrongRenter, BadAgreement, PaymentError, PaymentRequired, CapacityExceeded, AgreementOver, and
     ChainError where a contract signs and cannot be asked.
     """
     name = agreement_id(farm.domain, terms)
-    return view(await _propose(farm, offers, node, _proposed(farm, name, terms, renter_signature)))
+    proposed = _proposed(farm, name, terms, renter_signature)
+    return view(await _propose(farm, offers, node, proposed, shares=shares))
 
 
 async def accept(
@@ -152,27 +163,39 @@ async def remove(farm: Farm, node: NodeId, name: bytes) -> AgreementView:
 
 
 async def end(farm: Farm, record: FarmerAgreement, state: AgreementState) -> FarmerAgreement:
-    """End an agreement, EXPIRED or DELETED: in the books first, so that no stored one lacks its shard."""
+    """End an agreement, EXPIRED or DELETED: in the books first, so that no stored one lacks its shard.
+
+    What is owed for its time stays owed, in the same transaction.
+    """
     now = farm.now()
 
-    def step(conn: Connection) -> FarmerAgreement:
+    def step(conn: Connection) -> tuple[FarmerAgreement, bool]:
         known = load_agreement(conn, record.id) or record
         if known.state in _OVER:
-            return known
+            return known, False
         over = replace(known, state=state, since=now)
-        save_agreement(conn, over)
-        return over
+        after = save_agreement(conn, over).storage_rate
+        if known.state is AgreementState.STORED:
+            books, until = list_books(conn, over.agreement.renter), Timestamp(min(now, over.agreement.end))
+            before = to_amount(after + known.storage_rate)
+            accounts = end_storage([book.earnings for book in books], before, after, until)
+            save_books(conn, (replace(book, earnings=one) for book, one in zip(books, accounts, strict=True)))
+        twins = list_same_shard(conn, over.agreement.renter, over.agreement.data_root)
+        return over, any(twin.state is AgreementState.STORED for twin in twins)
 
-    over = await farm.database.write(step)
-    await discard(farm, record.id)
+    over, kept = await farm.database.write(step)
+    await discard(farm, record.id, kept=kept)
     return over
 
 
-async def discard(farm: Farm, shard: bytes) -> None:
-    """Move a shard that nobody is owed any more into the trash, or away where there is none."""
+async def discard(farm: Farm, shard: bytes, *, kept: bool = False) -> None:
+    """Move a shard that nobody is owed any more into the trash, or away where there is none.
+
+    kept: another agreement is about the same bytes; there is nothing to be sorry for then.
+    """
     store = farm.store
     try:
-        if farm.config.trash_seconds:
+        if farm.config.trash_seconds and not kept:
             await farm.run(store.put_aside, shard, store.trash, farm.now())
         else:
             await farm.run(store.delete, shard)
@@ -223,7 +246,9 @@ def _proposed(farm: Farm, name: bytes, terms: Agreement, renter_signature: bytes
     return FarmerAgreement(name, terms, renter_signature, AgreementState.PROPOSED, now, upload_by)
 
 
-async def _propose(farm: Farm, offers: Offers, node: NodeId, proposed: FarmerAgreement) -> FarmerAgreement:
+async def _propose(
+    farm: Farm, offers: Offers, node: NodeId, proposed: FarmerAgreement, *, shares: bool = False
+) -> FarmerAgreement:
     """Write a proposal down, or find what has become of it."""
     terms = proposed.agreement
     if terms.renter != node:
@@ -236,7 +261,7 @@ async def _propose(farm: Farm, offers: Offers, node: NodeId, proposed: FarmerAgr
         if known is None or _abandoned(known):
             if refusal is not None:
                 raise refusal
-            return _reserve(conn, farm, proposed, agreeing)
+            return _reserve(conn, farm, proposed, agreeing, shares=shares)
         if known.state in _OVER:
             raise AgreementOver(known.id, known.state.value)
         return known
@@ -260,15 +285,17 @@ async def _find_objection(
 
 
 def _reserve(
-    conn: Connection, farm: Farm, proposed: FarmerAgreement, agreeing: set[Address]
+    conn: Connection, farm: Farm, proposed: FarmerAgreement, agreeing: set[Address], *, shares: bool
 ) -> FarmerAgreement:
     terms = proposed.agreement
     check_signer(conn, farm, proposed, agreeing)
     waiting = list_agreements(conn, state=AgreementState.PROPOSED, renter=terms.renter, limit=MAX_WAITING)
     if len(waiting) == MAX_WAITING:
         raise TooManyProposals(MAX_WAITING)
+    if count_unsigned(conn, terms.renter, MAX_UNSIGNED) == MAX_UNSIGNED:
+        raise TooManyProposals(MAX_UNSIGNED)
     check_exposure(conn, farm, load_sums(conn, terms.renter), proposed.since)
-    if not _renews(conn, terms):
+    if not (shares and _renews(conn, terms)):
         find_room(conn, farm, terms.shard_length)
     sums = save_agreement(conn, proposed)
     _check_interval(farm, sums, [*waiting, proposed], proposed)
@@ -276,7 +303,7 @@ def _reserve(
 
 
 def _renews(conn: Connection, terms: Agreement) -> bool:
-    """Whether a renewal will give back the room that it takes: it needs none of its own, once."""
+    """Whether it renews one agreement, to share its file, and is the first to do so."""
     return [one.state for one in list_same_shard(conn, terms.renter, terms.data_root)] == [
         AgreementState.STORED
     ]

@@ -22,7 +22,7 @@ from node.farmer.losses import give_up
 from node.farmer.restored import thaw_channel
 from node.farmer.vouchers import bank, enter, evidence, told
 from node.messages import AgreementState, Behind, Declined, ProofMessage, Proven
-from node.shard_store import ShardDamaged, ShardMissing, ShardStore
+from node.shard_store import ShardDamaged, ShardMissing, ShardStore, StoreFault
 from payments.errors import PaymentError, WrongCondition
 from payments.ledger import Accepted, accept_payment, accept_proven
 from payments.types import Address, Amount, NodeId, Timestamp, to_amount
@@ -97,7 +97,8 @@ async def answer_audit(
             raise
         await _keep(farm, audit, found if isinstance(found, Found) else None)
     if isinstance(found, Lost):
-        await give_up(farm.hoard, found.reasons)
+        if await give_up(farm.hoard, found.reasons):
+            raise StoreFault(farm.store.folder, "a shard could not be read, and is not lost: ask again")
         found = Declined(agreements=tuple(found.reasons))
     if isinstance(found, Found):
         farm.stats.count("audits_passed")
@@ -109,7 +110,7 @@ async def answer_audit(
 
 async def _consider(farm: Farm, audit: Audit) -> Found | Lost | Answer:
     """Find the answer; nothing is written yet."""
-    account, held, records = farm.database.read(lambda conn: _look(conn, farm, audit))
+    account, held, records = await farm.run(farm.database.read, lambda conn: _look(conn, farm, audit))
     if held is not None and audit.voucher == account.earnings.proven:
         return Proven(proof=ProofMessage.of(held.proof))
     if held is not None and account.earnings.unpaid:
@@ -118,7 +119,9 @@ async def _consider(farm: Farm, audit: Audit) -> Found | Lost | Answer:
         return Declined(agreements=tuple(gone))
     worth = _appraise(farm, audit, records)
     _accept(farm, audit, account, worth)
-    farm.database.read(lambda conn: check_exposure(conn, farm, account.sums, audit.now, account))
+    await farm.run(
+        farm.database.read, lambda conn: check_exposure(conn, farm, account.sums, audit.now, account)
+    )
     proof = await farm.run(_prove, farm.store, audit.challenge, records)
     return proof if isinstance(proof, Lost) else Found(proof, worth)
 

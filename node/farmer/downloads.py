@@ -16,7 +16,7 @@ from node.farmer.farm import Farm, check_exposure, load_account
 from node.farmer.losses import give_up
 from node.farmer.vouchers import bank, told
 from node.leaf_ranges import LeafRange
-from node.shard_store import ShardDamaged, ShardMissing
+from node.shard_store import ShardDamaged, ShardMissing, StoreFault
 from payments.ledger import Accepted
 from payments.prices import read_price
 from payments.types import MIB, NodeId, Timestamp
@@ -44,7 +44,10 @@ async def sell_read(
         )
     except (ShardMissing, ShardDamaged) as fault:
         farm.database.read(lambda conn: stored_agreement(conn, agreement, node, now))  # is it over?
-        await give_up(farm.hoard, {agreement: f"found by a read: {fault.reason}"})
+        if await give_up(farm.hoard, {agreement: f"found by a read: {fault.reason}"}):
+            raise StoreFault(
+                farm.store.folder, "a shard could not be read, and is not lost: ask again"
+            ) from None
         raise
     wanted = Purchase(payment.total, agreement, offset, length)
     price = read_price(terms.download_price, length)

@@ -2,7 +2,7 @@
 
 PeerFault
 +-- ChannelRefused          WrongPayee, TokenNotAccepted, ChallengePeriodOutOfBounds, ContractSigner,
-|                           DepositTooLow, ChannelNotOpen, NodeOfAnother
+|                           DepositTooLow, ChannelNotOpen, NodeOfAnother, TooManyChannels
 +-- NotFound                UnknownChannel, AgreementNotFound, EntryNotFound
 +-- PaymentRequired         NoChannel, ExposureExceeded, StepAboveExposure
 +-- AgreementRefused        WrongRenter, AgreementOver, NotStored, CapacityExceeded, TooManyProposals
@@ -97,6 +97,18 @@ class NodeOfAnother(ChannelRefused):
 
     def __str__(self) -> str:
         return f"channel {short(self.channel_id)} belongs to another node"
+
+
+@dataclass(eq=False)
+class TooManyChannels(ChannelRefused):
+    """So many of the renter's channels are not closed yet."""
+
+    limit: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.limit} channels of this node are not closed yet: top one up, or close and withdraw some"
+        )
 
 
 class NotFound(PeerFault):
@@ -211,12 +223,12 @@ class CapacityExceeded(AgreementRefused):
 
 @dataclass(eq=False)
 class TooManyProposals(AgreementRefused):
-    """So many of the renter's proposals still wait for their shards."""
+    """So many of the renter's proposals still wait for their shards, or came to nothing lately."""
 
     limit: int
 
     def __str__(self) -> str:
-        return f"{self.limit} proposals wait for their shards: upload or delete some first"
+        return f"{self.limit} proposals wait for their shards, or came to nothing since yesterday"
 
 
 class ShardRefused(PeerFault):

@@ -1,7 +1,7 @@
 """A Farm: what all parts of one farmer share, and the few reads of its books that several parts need."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 from weakref import WeakValueDictionary
@@ -19,7 +19,7 @@ from node.identity import NodeKey
 from node.shard_store import ShardStore
 from payments.channel import Channel
 from payments.eip712 import Domain
-from payments.ledger import Earnings, exposure, record_claimed
+from payments.ledger import Earnings, exposure, lent_rate, record_claimed
 from payments.prices import storage_price
 from payments.types import Address, Amount, ChannelId, NodeId, Seconds, Timestamp
 from settlement.client import Chain
@@ -132,8 +132,30 @@ def caught_up(book: Book, channel: Channel, sums: RenterSums) -> Book:
     return replace(book, earnings=earnings, unclaimed_since=waiting)
 
 
-def owed(conn: Connection, sums: RenterSums, now: Timestamp, account: Account | None = None) -> Amount:
-    """What this renter owes over all its channels: the farmer's loss if it never came back.
+@dataclass(frozen=True, slots=True)
+class Debt:
+    """What a renter owes over all its channels, the farmer's loss if it never came back, and what it may."""
+
+    exposed: Amount
+    limit: Amount
+
+    @property
+    def over(self) -> bool:
+        """Whether it owes too much to be served."""
+        return self.exposed > self.limit
+
+
+def debt_of(config: FarmerConfig, channels: Sequence[Earnings], sums: RenterSums, now: Timestamp) -> Debt:
+    """Reckon a renter's debt; `channels` are all of its."""
+    exposed = exposure(channels, sums.storage_rate, now)
+    lent = replace(sums, storage_rate=lent_rate(channels, sums.storage_rate))
+    return Debt(exposed, exposure_limit(config, lent))
+
+
+def load_debt(
+    conn: Connection, config: FarmerConfig, sums: RenterSums, now: Timestamp, account: Account | None = None
+) -> Debt:
+    """Read what this renter owes.
 
     `account` stands for what the books say of its channel, where the caller knows better.
     """
@@ -141,7 +163,7 @@ def owed(conn: Connection, sums: RenterSums, now: Timestamp, account: Account | 
     for book, channel in list_books_with_channels(conn, [sums.renter]):
         if not account or channel.id != account.channel.id:
             books.append(caught_up(book, channel, sums).earnings)
-    return exposure(books, sums.storage_rate, now)
+    return debt_of(config, books, sums, now)
 
 
 def exposure_limit(config: FarmerConfig, sums: RenterSums) -> Amount:
@@ -157,8 +179,7 @@ def exposure_limit(config: FarmerConfig, sums: RenterSums) -> Amount:
 def check_exposure(
     conn: Connection, farm: Farm, sums: RenterSums, now: Timestamp, account: Account | None = None
 ) -> None:
-    """Serve only who owes no more than the limit; `account` as in `owed`. Raises ExposureExceeded."""
-    exposed = owed(conn, sums, now, account)
-    limit = exposure_limit(farm.config, sums)
-    if exposed > limit:
-        raise ExposureExceeded(exposed, limit)
+    """Serve only who owes no more than the limit; `account` as in `load_debt`. Raises ExposureExceeded."""
+    debt = load_debt(conn, farm.config, sums, now, account)
+    if debt.over:
+        raise ExposureExceeded(debt.exposed, debt.limit)

@@ -24,6 +24,7 @@ from node.farmer import (
     vouchers,
 )
 from node.farmer.alarms import Alarms
+from node.farmer.calendar import Calendar
 from node.farmer.claimable import find_candidates
 from node.farmer.collector import Collector
 from node.farmer.config import FarmerConfig
@@ -56,6 +57,9 @@ from settlement.claims import Outcome
 from settlement.outbox import DEFAULT_CEILING, Outbox
 from settlement.watcher import Watcher
 
+FORGETTING = 3_600
+"""Seconds between two looks for what may be forgotten."""
+
 
 class Farmer:
     """One farmer. `run` (16 bytes) names this start of it; `gas_key` None never claims."""
@@ -74,6 +78,8 @@ class Farmer:
         self._alarms = Alarms(farm)
         self._towers = TowerPost(farm)
         self._scanner = Scanner(farm.hoard)
+        self._calendar = Calendar(farm)
+        self._forgot_at = 0
 
     def knows(self, node: NodeId) -> bool:
         """Whether this node has ever had a channel here."""
@@ -99,9 +105,9 @@ class Farmer:
         """POST /v1/channels."""
         return await admission.admit_channel(self.farm, node, terms, node_key_signature)
 
-    def channel(self, node: NodeId, channel_id: bytes) -> ChannelView:
+    async def channel(self, node: NodeId, channel_id: bytes) -> ChannelView:
         """GET /v1/channels/{id}."""
-        return vouchers.see_channel(self.farm, node, ChannelId(channel_id))
+        return await vouchers.see_channel(self.farm, node, ChannelId(channel_id))
 
     async def propose(self, node: NodeId, terms: Agreement, renter_signature: bytes) -> AgreementView:
         """POST /v1/agreements."""
@@ -198,11 +204,18 @@ class Farmer:
         await self._alarms.look(self._follower.head, self._collector.price)
 
     async def sweep(self) -> None:
-        """End what is over, delete what is not paid, empty the trash, write statistics."""
+        """End what is over or not paid, empty the trash, forget what is old, write statistics."""
         await upkeep.look_after_disk(self.farm)
+        if self._calendar.agrees(self._follower.head):
+            await self._end_for_good()
+        await self.farm.stats.flush()
+
+    async def _end_for_good(self) -> None:
         await upkeep.sweep(self.farm)
         await upkeep.empty_trash(self.farm)
-        await self.farm.stats.flush()
+        if abs(self.farm.now() - self._forgot_at) >= FORGETTING:
+            await upkeep.forget(self.farm)
+            self._forgot_at = self.farm.now()
 
     async def scan(self, seconds: float) -> None:
         """Look for damaged shards, for as much as so many seconds allow."""
@@ -248,6 +261,7 @@ class Farmer:
             *self._alarms.trouble,
             *self._towers.trouble,
             self.farm.away,
+            self._calendar.trouble,
         )
         return tuple(one for one in found if one)
 

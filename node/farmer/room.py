@@ -1,8 +1,9 @@
 """A farmer's room: what its shards take on the disk, and what it may still promise.
 
 Whole files are counted, their Merkle trees and part-filled blocks included, and so is what lies in trash and
-quarantine: a capacity of 500 GB never takes more. The trash is given up, oldest first, when its room is
-wanted. Beside the capacity, some of the disk is left free, for the books.
+quarantine, and what renters have put on their shelves: a capacity of 500 GB never takes more. The trash is
+given up, oldest first, when its room is wanted. Beside the capacity, some of the disk is left free, for the
+books.
 """
 
 import os
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 
 from node.db import Connection
 from node.db.farmer_agreements import count_shards, used_bytes
+from node.db.farmer_shelf import measure_all
 from node.farmer.errors import CapacityExceeded
 from node.farmer.farm import Farm
 
@@ -23,8 +25,8 @@ TREE_SHARE = 16
 class Room:
     """Bytes, all of them as they lie on the disk.
 
-    stored, reserved: of shards kept and promised. trash, quarantine: put aside. disk_free: what the
-    filesystem has left; keep_free: what is not to be touched of it.
+    stored, reserved: of shards kept and promised. trash, quarantine: put aside. shelves: kept for renters in
+    the books. disk_free: what the filesystem has left; keep_free: what is not to be touched of it.
     """
 
     capacity: int
@@ -34,11 +36,12 @@ class Room:
     quarantine: int
     disk_free: int
     keep_free: int
+    shelves: int = 0
 
     @property
     def untouched(self) -> int:
         """What is free without giving up trash; below 0 where too much is taken already."""
-        taken = self.stored + self.reserved + self.trash + self.quarantine
+        taken = self.stored + self.reserved + self.trash + self.quarantine + self.shelves
         return min(self.capacity - taken, self.disk_free - self.reserved - self.keep_free)
 
     @property
@@ -72,12 +75,32 @@ def measure_room(conn: Connection, farm: Farm) -> Room:
         quarantine=store.quarantine.total.bytes,
         disk_free=disk.f_bavail * disk.f_frsize,
         keep_free=farm.config.keep_free,
+        shelves=measure_all(conn),
     )
+
+
+def find_promised(conn: Connection, farm: Farm, length: int) -> None:
+    """Have the room for a shard that was promised without looking. Raises as `find_room`."""
+    room = measure_room(conn, farm)
+    if room.untouched + room.trash < 0:
+        raise CapacityExceeded(length, 0)
+    if room.untouched < 0:
+        with farm.store.naming_faults():
+            farm.store.trash.make_room(-room.untouched)
 
 
 def find_room(conn: Connection, farm: Farm, length: int) -> None:
     """Have room for one more shard, by giving up trash if need be. Raises CapacityExceeded, StoreFault."""
-    room, needed = measure_room(conn, farm), footprint(length)
+    _find(conn, farm, length, footprint(length))
+
+
+def find_space(conn: Connection, farm: Farm, length: int) -> None:
+    """Have room for so many bytes in the books. Raises as `find_room`."""
+    _find(conn, farm, length, length)
+
+
+def _find(conn: Connection, farm: Farm, length: int, needed: int) -> None:
+    room = measure_room(conn, farm)
     if needed > room.free:
         raise CapacityExceeded(length, room.offered)
     if needed > room.untouched:

@@ -157,8 +157,8 @@ class Scanner:
             try:
                 await asyncio.to_thread(hoard.store.verify, shard, record.agreement.data_root)
             except ShardDamaged as fault:
-                await give_up(hoard, {shard: f"found by the scan: {fault.reason}"})
-                damaged = 1
+                spared = await give_up(hoard, {shard: f"found by the scan: {fault.reason}"})
+                damaged = int(not spared)
             except ShardMissing:  # deleted meanwhile, as a rule; if not, the next start or audit finds it
                 length = 0
         self._credit -= length

@@ -11,7 +11,7 @@ from node.db import Connection
 from node.db.farmer_agreements import RenterSums, list_sums
 from node.farmer.claimable import ALONE_GAS, Considered, consider, find_candidates
 from node.farmer.config import FarmerConfig
-from node.farmer.farm import owed
+from node.farmer.farm import load_debt
 from node.farmer.gas_prices import GasPrices
 from node.farmer.holdings import Holdings
 from payments.gas_forecast import Cheaper
@@ -112,7 +112,7 @@ async def read_status(
         found = find_candidates(conn, now)
         return (
             consider(config, found, gas_wei=seen.price, now=now, cheaper=seen.cheaper, show=show),
-            [_renter(conn, sums, now) for sums in all_sums],
+            [_renter(conn, config, sums, now) for sums in all_sums],
             all_sums,
         )
 
@@ -161,12 +161,12 @@ async def _look(chain: Chain, gas_key: Address | None, now: Timestamp) -> _GasSe
     return _GasSeen(GasStatus(gas_key, balance, price, claims), price, cheaper)
 
 
-def _renter(conn: Connection, sums: RenterSums, now: Timestamp) -> RenterStatus:
+def _renter(conn: Connection, config: FarmerConfig, sums: RenterSums, now: Timestamp) -> RenterStatus:
     return RenterStatus(
         renter=sums.renter,
         shards=sums.stored,
         stored_bytes=sums.stored_bytes,
-        owed=owed(conn, sums, now),
+        owed=load_debt(conn, config, sums, now).exposed,
         over_since=sums.over_since or None,
     )
 

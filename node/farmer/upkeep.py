@@ -14,7 +14,9 @@ from node.db.farmer_agreements import (
     FarmerAgreement,
     RenterSums,
     count_shards,
+    forget_agreements,
     list_agreements,
+    list_forgettable,
     list_overdue,
     list_sums,
     load_agreements,
@@ -22,17 +24,24 @@ from node.db.farmer_agreements import (
     save_sums,
     stored_shards,
 )
+from node.db.farmer_shelf import clear_shelf
 from node.db.restoration import load_restoration
 from node.errors import NodeError
 from node.farmer.agreements import discard, end
-from node.farmer.farm import Farm, caught_up, exposure_limit, owed
+from node.farmer.farm import Farm, caught_up, debt_of, load_debt
 from node.farmer.holdings import find_away
 from node.farmer.losses import check_missing, give_up, set_apart
+from node.farmer.shelf import find_abandoned
 from node.messages import AgreementState
 from node.store_faults import StoreAway, StoreFault
 from payments.channel import Channel
-from payments.ledger import Earnings, exposure
+from payments.ledger import Earnings
 from payments.types import NodeId, Timestamp
+
+UNSIGNED_SECONDS = 86_400
+"""How long an agreement is known that never had its shard: an upload may still be under way."""
+KEPT_SECONDS = 30 * 86_400
+"""How long one that had is known after its end."""
 
 log = logging.getLogger("tithebarn.farmer")
 
@@ -52,6 +61,27 @@ async def sweep(farm: Farm) -> None:
             await _watch_debt(farm, renter, now)
 
 
+async def forget(farm: Farm) -> None:
+    """Remove from the books what nobody can want any more: ended agreements, shelves of those who left."""
+    now, grace = farm.now(), farm.config.offer.grace
+    signed = now - max(KEPT_SECONDS, farm.config.trash_seconds + UNSIGNED_SECONDS)
+
+    def find(conn: Connection) -> tuple[list[bytes], list[NodeId]]:
+        ended = list_forgettable(conn, Timestamp(now - UNSIGNED_SECONDS), Timestamp(signed))
+        return ended, find_abandoned(conn, Timestamp(now - grace))
+
+    def remove(conn: Connection) -> tuple[int, int]:
+        ended, left = find(conn)
+        forget_agreements(conn, ended)
+        for renter in left:
+            clear_shelf(conn, renter)
+        return len(ended), len(left)
+
+    while any(await farm.run(farm.database.read, find)):
+        agreements, shelves = await farm.database.write(remove)
+        log.info("forgotten agreements=%d shelves=%d", agreements, shelves)
+
+
 def _debtors(farm: Farm, some: Sequence[RenterSums], now: Timestamp) -> list[NodeId]:
     """Those of these renters that owe too much, or did when last looked at: reading finds the few of many."""
     books: dict[NodeId, list[Earnings]] = {sums.renter: [] for sums in some}
@@ -64,8 +94,7 @@ def _debtors(farm: Farm, some: Sequence[RenterSums], now: Timestamp) -> list[Nod
         books[book.renter].append(caught_up(book, channel, of[book.renter]).earnings)
 
     def owes(sums: RenterSums) -> bool:
-        exposed = exposure(books[sums.renter], sums.storage_rate, now)
-        return exposed > exposure_limit(farm.config, sums)
+        return debt_of(farm.config, books[sums.renter], sums, now).over
 
     return [sums.renter for sums in some if sums.over_since or owes(sums)]
 
@@ -73,7 +102,7 @@ def _debtors(farm: Farm, some: Sequence[RenterSums], now: Timestamp) -> list[Nod
 async def _watch_debt(farm: Farm, renter: NodeId, now: Timestamp) -> None:
     def step(conn: Connection) -> RenterSums:
         sums = load_sums(conn, renter)
-        over = owed(conn, sums, now) > exposure_limit(farm.config, sums)
+        over = load_debt(conn, farm.config, sums, now).over
         since = (sums.over_since or now) if over else Timestamp(0)
         if since != sums.over_since:
             sums = replace(sums, over_since=since)

@@ -6,6 +6,7 @@ What is returned is on disk.
 """
 
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from node.db import Connection
@@ -14,11 +15,12 @@ from node.farmer.contract_signers import find_signer
 from node.farmer.errors import UnknownChannel
 from node.farmer.farm import (
     Account,
+    Debt,
     Farm,
-    exposure_limit,
+    debt_of,
     load_account,
     load_accounts,
-    owed,
+    load_debt,
 )
 from node.farmer.group_queue import GroupQueue
 from node.farmer.restored import thaw_channel
@@ -30,7 +32,7 @@ from node.messages import (
     SignedVoucherMessage,
 )
 from payments.errors import PaymentError
-from payments.ledger import Accepted, accept_payment, exposure
+from payments.ledger import Accepted, accept_payment
 from payments.types import Address, Amount, ChannelId, NodeId, Timestamp
 from payments.vouchers import SignedVoucher
 from settlement.tables import save_promises
@@ -53,7 +55,7 @@ class Counted:
 
     accepted: Accepted
     account: Account
-    exposed: Amount
+    debt: Debt
     held: Held | None
 
 
@@ -67,7 +69,7 @@ class VoucherQueue:
     async def take(self, node: NodeId, signed: SignedVoucher) -> ChannelView:
         """Take a voucher and tell how its channel stands then. Raises PaymentError, UnknownChannel."""
         counted = await self.count(node, signed)
-        return view(self._farm, counted.account, counted.exposed, counted.held)
+        return view(self._farm, counted.account, counted.debt, counted.held)
 
     async def count(self, node: NodeId, signed: SignedVoucher) -> Counted:
         """Take a voucher; it is on disk when this returns. Raises PaymentError, UnknownChannel."""
@@ -85,11 +87,21 @@ def count_vouchers(conn: Connection, farm: Farm, group: list[Offered]) -> list[C
     """Take every voucher of a group in its order, or say why not, and write what has changed."""
     now = farm.now()
     accounts = load_accounts(conn, {offered.node for offered in group})
+    for offered in group:
+        _find_retired(conn, accounts[offered.node], offered)
     before = {name: account for mine in accounts.values() for name, account in mine.items()}
     answers = [_count(conn, farm, accounts[offered.node], offered, now) for offered in group]
     after = {name: account for mine in accounts.values() for name, account in mine.items()}
     save_accounts(conn, [(before[name], account) for name, account in after.items()])
     return answers
+
+
+def _find_retired(conn: Connection, accounts: dict[ChannelId, Account], offered: Offered) -> None:
+    """Add the voucher's own channel where it is one that counts no more."""
+    name = offered.signed.voucher.channel_id
+    if name not in accounts:
+        with suppress(UnknownChannel):
+            accounts[name] = load_account(conn, name, offered.node)
 
 
 def _count(
@@ -104,8 +116,8 @@ def _count(
     except PaymentError as refusal:
         return refusal
     accounts[name] = account
-    exposed = exposure([one.earnings for one in accounts.values()], account.sums.storage_rate, now)
-    return Counted(accepted, account, exposed, load_held(conn, name) if account.earnings.unpaid else None)
+    debt = debt_of(farm.config, [one.earnings for one in accounts.values()], account.sums, now)
+    return Counted(accepted, account, debt, load_held(conn, name) if account.earnings.unpaid else None)
 
 
 def bank(
@@ -176,10 +188,10 @@ def told(farm: Farm, accepted: Accepted) -> None:
         farm.claims_due.set()
 
 
-def view(farm: Farm, account: Account, exposed: Amount, held: Held | None) -> ChannelView:
+def view(farm: Farm, account: Account, debt: Debt, held: Held | None) -> ChannelView:
     """Tell the renter how its channel stands, with the evidence that a restored renter needs.
 
-    exposed: what it owes over all its channels. held: the proof of work it has not paid, if there is any.
+    debt: over all its channels. held: the proof of work it has not paid, if there is any.
     """
     earnings, channel = account.earnings, account.channel
     return ChannelView(
@@ -189,22 +201,22 @@ def view(farm: Farm, account: Account, exposed: Amount, held: Held | None) -> Ch
         closes_at=channel.closes_at or None,
         paid=SignedVoucherMessage.of(earnings.paid) if earnings.paid else None,
         proven=evidence(earnings.proven, held) if earnings.proven and held else None,
-        exposure=exposed,
-        serving=channel.serving and exposed <= exposure_limit(farm.config, account.sums),
+        exposure=debt.exposed,
+        serving=channel.serving and not debt.over,
         restored=channel.id in farm.frozen,
     )
 
 
-def see_channel(farm: Farm, node: NodeId, channel: ChannelId) -> ChannelView:
+async def see_channel(farm: Farm, node: NodeId, channel: ChannelId) -> ChannelView:
     """Tell how a channel stands. Raises UnknownChannel."""
     now = farm.now()
 
     def look(conn: Connection) -> ChannelView:
         account = load_account(conn, channel, node)
         held = load_held(conn, channel) if account.earnings.unpaid else None
-        return view(farm, account, owed(conn, account.sums, now, account), held)
+        return view(farm, account, load_debt(conn, farm.config, account.sums, now, account), held)
 
-    return farm.database.read(look)
+    return await farm.run(farm.database.read, look)
 
 
 def evidence(proven: SignedVoucher, held: Held) -> ProvenMessage:

@@ -101,6 +101,14 @@ def put_delete_and_stop(world: World) -> None:
     stop(world)
 
 
+def delete_long_ago(world: World) -> None:
+    """Let there be an agreement that ended before anybody can remember."""
+    start(world)
+    put_newest(world)
+    do(world, deeds.rm_newest, world.newest)
+    assert world.tamper(world.money, "UPDATE farmer_agreement SET since = 1 WHERE state = 'DELETED'")
+
+
 def put_and_freeze(world: World) -> None:
     """Store one more file with a farmer that then believes its channels to be frozen."""
     start(world)
@@ -741,6 +749,13 @@ STORIES: Final = (
         deeds.ask,
         farmer=True,
         prepare=late,
+    ),
+    Story(
+        "forget what is old",
+        ("commit node.farmer.upkeep:forget",),
+        deeds.ask,
+        farmer=True,
+        prepare=delete_long_ago,
     ),
     Story(
         "pay for missed audits",

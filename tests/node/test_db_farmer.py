@@ -90,6 +90,8 @@ def test_a_book_comes_back_as_it_was(database: Database) -> None:
             Timestamp(4),
             Amount(5),
             Amount(6),
+            arrears=Amount(2**88),
+            arrears_rate=Amount(8),
         ),
         unclaimed_since=Timestamp(11),
     )
@@ -117,6 +119,22 @@ items = st.builds(Item, hashes, hashes, numbers, st.lists(numbers, max_size=4).m
 leaves = st.lists(
     st.tuples(st.binary(max_size=1024), st.lists(hashes, max_size=20).map(tuple)), max_size=4
 ).map(lambda shown: ItemProof(tuple(leaf for leaf, _ in shown), tuple(path for _, path in shown)))
+
+
+def test_retired_books_are_kept_and_count_no_more(database: Database) -> None:
+    old, new = (
+        books.Book(ChannelId(bytes([n]) * 32), RENTER, Timestamp(n), Earnings(arrears=Amount(n)))
+        for n in (1, 2)
+    )
+    for book in (old, new):
+        put(database, books.add_book, book)
+    put(database, books.retire_books, [], Timestamp(9))
+    assert get(database, books.list_books, RENTER) == [old, new]
+    put(database, books.retire_books, [old.channel_id], Timestamp(9))
+    put(database, books.save_book, old)
+    assert get(database, books.list_books, RENTER) == [new]
+    assert get(database, books.load_book, old.channel_id) == old
+    assert database.read(books.list_books) == [old, new]
 
 
 @given(st.builds(Challenge, hashes, st.lists(items, max_size=5).map(tuple)))

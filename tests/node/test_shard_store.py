@@ -9,6 +9,7 @@ import pytest
 
 from node.merkle import build_tree, verify_path
 from node.shard_store import ShardDamaged, ShardMissing, ShardStore, StoreAway, StoreFault, StoreReadOnly
+from node.suspects import FORGOTTEN, PATIENCE
 
 NAME = bytes(range(32))
 LENGTH = 10_000
@@ -205,6 +206,59 @@ def test_a_system_that_gives_no_more_says_nothing_of_a_shard(
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(StoreFault, match=os.strerror(number)):
         store.verify(NAME, ROOT)
+
+
+def test_only_an_error_that_comes_back_is_the_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    store = ShardStore(tmp_path / "shards", clock=lambda: now)
+    store.prepare()
+    keep(store)
+    real = os.open
+
+    def refuse(path: str, *arguments: int) -> int:
+        if str(path).endswith(".shard"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(path, *arguments)
+
+    def read(later: float, fault: type[Exception]) -> None:
+        nonlocal now
+        now = later
+        monkeypatch.setattr(os, "open", refuse)
+        with pytest.raises(fault):
+            store.read(NAME, 0, 1)
+        monkeypatch.setattr(os, "open", real)
+
+    read(0, StoreFault)
+    read(PATIENCE - 1, StoreFault)
+    read(PATIENCE, ShardDamaged)
+    read(FORGOTTEN + 1, StoreFault)
+    read(FORGOTTEN + 1 + PATIENCE, ShardDamaged)
+    store.verify(NAME, ROOT)
+    read(now, StoreFault)
+    store.path(NAME).parent.parent.joinpath("incoming").rmdir()  # a disk that takes nothing is ill as a whole
+    read(now + PATIENCE, StoreFault)
+
+
+def test_two_names_share_a_file_that_lives_as_long_as_one_of_them(store: ShardStore) -> None:
+    keep(store)
+    root, other = build_tree(DATA).root, b"o" * 32
+    for _ in range(2):
+        store.share(NAME, other, root)
+        assert store.path(other).samefile(store.path(NAME))
+        assert store.prepare() == 0
+    store.delete(NAME)
+    assert store.read(other, 0, LENGTH) == DATA
+    store.verify(other, root)
+
+
+def test_what_is_not_as_agreed_is_not_shared(store: ShardStore) -> None:
+    keep(store)
+    flip(store.path(NAME), 5_000)
+    with pytest.raises(ShardDamaged):
+        store.share(NAME, b"o" * 32, build_tree(DATA).root)
+    with pytest.raises(ShardMissing):
+        store.share(b"m" * 32, b"o" * 32, build_tree(DATA).root)
+    assert list(store.shards()) == [NAME]
 
 
 def test_deleting_is_idempotent(store: ShardStore) -> None:

@@ -8,8 +8,11 @@ from payments.channel import Claimed, apply
 from payments.ledger import (
     Earnings,
     accept_proven,
+    continue_storage,
+    end_storage,
     exposure,
     grow_storage,
+    lent_rate,
     record_claimed,
 )
 from payments.types import Amount, Timestamp
@@ -72,6 +75,67 @@ def test_a_part_that_was_proven_stays_that_part_when_more_is_stored() -> None:
     after = Amount(2 * RATE)
     paid = pay(half.channel, grow_storage(half.earnings, RATE, after, NOW), 10, rate=after).earnings
     assert 48 <= exposure([paid], after, NOW) <= 52
+
+
+@pytest.mark.parametrize("seconds", [1, 7, 600])
+def test_storing_the_same_anew_and_ending_the_old_is_rid_of_no_debt(seconds: int) -> None:
+    account, now, twice = begun(), Timestamp(NOW + seconds), Amount(2 * RATE)
+    for _ in range(10):
+        account = grow_storage(account, RATE, twice, now)
+        assert exposure([account], twice, now) == seconds
+        (account,) = end_storage([account], twice, RATE, now)
+        assert exposure([account], RATE, now) == seconds
+    assert exposure([account], RATE, Timestamp(now + 5)) >= seconds + 5
+
+
+def test_growing_every_second_owes_every_second() -> None:
+    account = begun()
+    for second in range(1, 61):
+        account = grow_storage(account, RATE, Amount(RATE + 1), Timestamp(NOW + second))
+    assert 60 <= exposure([account], RATE, Timestamp(NOW + 60)) <= 61
+
+
+def test_what_is_owed_outlives_the_last_of_what_was_stored() -> None:
+    (ended,) = end_storage([begun()], RATE, Amount(0), Timestamp(NOW + 100))
+    assert exposure([ended], Amount(0), Timestamp(NOW + 5_000)) == 100
+    again = grow_storage(ended, Amount(0), RATE, Timestamp(NOW + 5_000))
+    assert exposure([again], RATE, Timestamp(NOW + 5_010)) == 110
+
+
+def test_an_end_by_the_calendar_is_paid_for_until_then() -> None:
+    (ended,) = end_storage([begun()], RATE, Amount(0), Timestamp(NOW + 100))
+    assert end_storage([ended], Amount(0), Amount(0), Timestamp(NOW + 9_000)) == (ended,)
+    assert end_storage([begun()], RATE, Amount(0), NOW) == (begun(),)
+    assert end_storage([], RATE, Amount(0), NOW) == ()
+
+
+def test_arrears_sink_by_what_an_audit_pays_and_lend_the_rate_of_before_until_then() -> None:
+    later, small = Timestamp(NOW + 25), Amount(RATE // 5)
+    (ended,) = end_storage([begun()], RATE, small, later)
+    channel, arrears = CHANNEL, 20
+    for total in (10, 20):
+        assert (ended.arrears, lent_rate([ended], small)) == (arrears, RATE)
+        proven = prove(channel, ended, total, at=later)
+        paid = pay(proven.channel, proven.earnings, total, rate=small)
+        channel, ended, arrears = paid.channel, paid.earnings, arrears - 10
+    assert (ended.arrears, ended.arrears_rate, exposure([ended], small, later)) == (0, 0, 0)
+    assert lent_rate([ended], small) == small
+    assert lent_rate([], small) == small
+
+
+def test_arrears_are_owed_once_over_all_channels_and_by_a_new_one_too() -> None:
+    old = grow_storage(Earnings(), Amount(0), RATE, Timestamp(NOW - 1_000))
+    both = end_storage([old, begun()], RATE, Amount(0), Timestamp(NOW + 100))
+    assert exposure(both, Amount(0), NOW) == 100
+    fresh = continue_storage(Earnings(), both)
+    assert exposure([fresh], Amount(0), NOW) == exposure([*both, fresh], Amount(0), NOW) == 100
+    assert continue_storage(Earnings(), []) == Earnings()
+
+
+def test_what_was_paid_ahead_covers_arrears() -> None:
+    prepaid = pay(CHANNEL, begun(), 60).earnings
+    (ended,) = end_storage([prepaid], RATE, Amount(0), Timestamp(NOW + 100))
+    assert exposure([ended], Amount(0), Timestamp(NOW + 100)) == 40
 
 
 def test_proven_and_unpaid_work_is_owed_besides() -> None:

@@ -1,5 +1,7 @@
 """Books of earlier versions are brought up to date; those of later ones are left alone."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import (
     BigInteger,
@@ -15,12 +17,14 @@ from sqlalchemy import (
 )
 from sqlmodel import SQLModel
 
+from node.db import farmer as books
 from node.db.renter_files import FileRow
 from node.db.renter_shards import ShardRow
-from payments.types import Address
+from payments.ledger import Earnings
+from payments.types import MAX_AMOUNT, Address, Amount, ChannelId, NodeId, Timestamp
 from settlement.client import Call
 from settlement.errors import StorageTooNew, StorageTooOld
-from settlement.migrations import VERSION
+from settlement.migrations import STEPS, VERSION
 from settlement.outbox_store import Phase, add_wish, list_open
 from settlement.tables import TABLES
 from tests.databases import Place, on_both, place_of
@@ -100,6 +104,28 @@ def test_indices_of_a_table_that_has_been_in_use_are_those_of_a_new_one(place: P
 
 def indices(conn: Connection) -> set[str]:
     return {str(index["name"]) for index in inspect(conn).get_indexes("renter_shard")}
+
+
+@on_both
+def test_books_without_arrears_owe_none(place: Place) -> None:
+    database = place.open([*TABLES, *books.TABLES])
+    book = books.Book(ChannelId(b"c" * 32), NodeId(b"r" * 32), Timestamp(7), Earnings())
+
+    def go_back(conn: Connection) -> None:
+        books.add_book(conn, book)
+        for column in ("arrears", "arrears_rate", "retired_at"):
+            conn.execute(text(f"ALTER TABLE farmer_book DROP COLUMN {column}"))
+        before = 1 + [step.table for step in STEPS].index("farmer_book")
+        conn.execute(text("UPDATE schema_version SET version = :before"), {"before": before})
+
+    database.write_sync(go_back)
+    database.close()
+    database = place.open([*TABLES, *books.TABLES])
+    assert database.read(books.list_books) == [book]
+    owing = replace(book, earnings=Earnings(arrears=MAX_AMOUNT, arrears_rate=Amount(1)))
+    database.write_sync(lambda conn: books.save_book(conn, owing))
+    assert database.read(books.list_books) == [owing]
+    database.close()
 
 
 @on_both

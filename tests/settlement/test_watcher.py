@@ -18,13 +18,14 @@ from settlement.chain_events import ChannelFunded
 from settlement.client import Chain
 from settlement.database import Database
 from settlement.embedded_chain import EmbeddedProvider
-from settlement.errors import WrongGenesis
+from settlement.errors import Reorganised, WrongGenesis
 from settlement.local_chain import DEV_PATH, DEV_PHRASE, ChainKind, LocalChain, mine, warp
 from settlement.reverts import Refused
-from settlement.rpc import Rpc
+from settlement.rpc import Block, Rpc
 from settlement.tables import TABLES, list_channels, load_channel, save_channel
 from settlement.wallet import new_key
 from settlement.watcher import News, Watcher
+from settlement.watcher_store import mark_seen_at
 from tests.databases import Place, on_both, place_of
 from tests.settlement.conftest import Endpoint
 from tests.settlement.support import PERIOD, World, all_of, deep, held, payee, reorganise, run, world
@@ -302,6 +303,54 @@ def test_a_channel_holding_less_than_promised_stays_frozen_until_refunded(
             await watcher.poll()
             known = channel(database, w)
             assert (known.deposit, known.earned, known.status) == (100, 80, Status.FUNDED)
+
+    run(story())
+
+
+def test_a_block_met_by_somebody_else_hides_no_reorganisation_of_those_before_it(
+    instant_anvil: LocalChain, database: Database
+) -> None:
+    async def story() -> None:
+        async with world(instant_anvil.url) as w:
+            watcher = Watcher(database, w.chain, payees=[ALICE])
+            await w.fund((ALICE, 100))
+            await watcher.poll()
+            common = (await w.chain.head()).number
+            await w.fund((ALICE, 250))
+            await watcher.poll()
+            await reorganise(w.chain.rpc, 1)
+            await mine(w.chain.rpc, 2)
+            met = await w.chain.head()
+            await database.write(lambda conn: mark_seen_at(conn, w.id(ALICE), met))
+            assert (await watcher.poll()).reorganised_at == common
+            assert channel(database, w).deposit == 100
+            assert (await watcher.poll()).reorganised_at is None
+
+    run(story())
+
+
+def test_a_block_replaced_while_the_watcher_looks_is_not_followed(
+    instant_anvil: LocalChain, database: Database
+) -> None:
+    async def story() -> None:
+        async with world(instant_anvil.url) as w:
+            watcher = Watcher(database, w.chain, payees=[ALICE])
+            await watcher.poll()
+            await w.fund((ALICE, 100))
+            met, fork = await w.chain.head(), watcher._fork
+
+            async def replaced(head: Block, hashes: dict[int, bytes], seen: int) -> int | None:
+                found = await fork(head, hashes, seen)
+                other = replace(met, hash=b"other" + bytes(27))
+                await database.write(lambda conn: mark_seen_at(conn, w.id(ALICE), other))
+                return found
+
+            watcher._fork = replaced  # type: ignore[method-assign]
+            with pytest.raises(Reorganised):
+                await watcher.poll()
+            watcher._fork = fork  # type: ignore[method-assign]
+            assert (await watcher.poll()).reorganised_at == met.number - 1
+            assert channel(database, w).deposit == 100
 
     run(story())
 

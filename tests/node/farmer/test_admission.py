@@ -8,9 +8,17 @@ from typing import Any
 import pytest
 
 from node.api.limits import Limits
-from payments.types import Address, Seconds
+from node.db import Connection
+from node.db.farmer import list_books
+from node.farmer import admission
+from node.messages import ChannelView
+from payments.channel import Status
+from payments.types import Address, ChannelId, Seconds
 from settlement.local_chain import ChainKind, LocalChain, mine
-from tests.node.farmer.support import Rig, farming, refusal, run
+from settlement.tables import load_channel, save_channel
+from settlement.watcher_store import save_hashes
+from tests.node.farmer.support import DEPOSIT, Renter, Rig, farming, refusal, run
+from tests.settlement.support import reorganise
 
 SAFE_BLOCKS = 32
 """So far Anvil's safe block lies behind its newest."""
@@ -77,6 +85,43 @@ def test_a_deposit_below_the_minimum_is_refused_with_both_values(tmp_path: Path)
     run(tmp_path, story)
 
 
+def test_a_deposit_that_a_reorganisation_takes_back_before_it_was_followed_counts_no_more(
+    tmp_path: Path,
+) -> None:
+    async def story(rig: Rig) -> None:
+        chain, farm = rig.world.chain, rig.farmer.farm
+        await rig.farmer.follow()
+        before = (await chain.head()).number
+        async with rig.renter(opened=False) as renter:
+            assert (await renter.open()).serving  # in a block that the watcher has not met
+            await reorganise(chain.rpc, (await chain.head()).number - before)
+            await rig.farmer.follow()
+            assert not (await renter.see()).serving
+            known = farm.database.read(lambda conn: load_channel(conn, renter.channel))
+            assert known is not None
+            assert known.deposit == 0
+            assert (await refusal(renter.pay(renter.voucher(5)))).error == "ABOVE_DEPOSIT"
+            await renter.fund(DEPOSIT)
+            await rig.farmer.follow()
+            assert (await renter.pay(renter.voucher(5))).serving
+
+    with LocalChain.start(ChainKind.ANVIL, block_time=0) as anvil:
+        run(tmp_path, story, endpoint=anvil.url)
+
+
+def test_a_block_that_the_watcher_met_otherwise_admits_no_channel(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter(opened=False) as renter:
+            number = (await rig.world.chain.head()).number
+            farm = rig.farmer.farm
+            await farm.database.write(lambda conn: save_hashes(conn, {number: b"other" + bytes(27)}, 0))
+            refused = await refusal(renter.open())
+            assert refused.error == "REORGANISED"
+            assert (await refusal(renter.see())).error == "UNKNOWN_CHANNEL"
+
+    run(tmp_path, story)
+
+
 def test_a_closing_channel_is_refused(tmp_path: Path) -> None:
     async def story(rig: Rig) -> None:
         async with rig.renter(opened=False) as renter:
@@ -105,6 +150,47 @@ def test_a_close_request_counts_at_first_sight(tmp_path: Path) -> None:
             assert (await refusal(renter.open())).error == "CHANNEL_NOT_OPEN"
 
     run(tmp_path, story, confirmations=3)
+
+
+def test_a_node_has_only_so_many_channels_that_are_not_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "MAX_CHANNELS", 2)
+
+    async def open_next(renter: Renter) -> ChannelView:
+        life = 1 + int.from_bytes(renter.terms.salt[-4:])
+        renter.salt = life.to_bytes(32)
+        renter.terms = replace(renter.terms, salt=renter.salt)
+        renter.rig.clock.now += 1
+        await renter.fund(DEPOSIT)
+        return await renter.open()
+
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            await open_next(renter)
+            refused = await refusal(open_next(renter))
+            assert (refused.error, refused.values) == ("TOO_MANY_CHANNELS", {"limit": 2})
+            await renter.fund(2 * DEPOSIT)
+            farm, node = rig.farmer.farm, renter.key.node
+            counted = farm.database.read(lambda conn: list_books(conn, node))
+            await farm.database.write(lambda conn: close(conn, [book.channel_id for book in counted]))
+            first = await open_next(renter)
+            await farm.database.write(lambda conn: close(conn, [ChannelId(first.channel_id)]))
+            second = await open_next(renter)
+            counting = {book.channel_id for book in farm.database.read(lambda conn: list_books(conn, node))}
+            assert len(counting) == 3
+            assert {first.channel_id, second.channel_id} < counting
+            assert len(farm.database.read(list_books)) == 4
+            assert (await renter.pay(renter.voucher(5))).serving
+
+    run(tmp_path, story)
+
+
+def close(conn: Connection, channels: list[ChannelId]) -> None:
+    for name in channels:
+        known = load_channel(conn, name)
+        assert known is not None
+        save_channel(conn, replace(known, status=Status.CLOSED))
 
 
 def test_a_channel_stays_with_the_node_that_brought_it(tmp_path: Path) -> None:

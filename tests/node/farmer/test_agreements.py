@@ -1,6 +1,7 @@
 """Agreements and shards: what a farmer countersigns it has on disk; what it refuses leaves no trace."""
 
 import asyncio
+import errno
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -257,6 +258,57 @@ def test_capacity_is_honoured_reservations_included(tmp_path: Path) -> None:
             assert (await renter.propose(second)).state is AgreementState.PROPOSED
 
     run(tmp_path, story, capacity=footprint(7_000) + footprint(6_999))
+
+
+def test_a_full_farmer_renews_without_a_second_copy(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            terms = await renter.store(DATA)
+            renewal = await renter.agree(DATA, end=Timestamp(terms.end + 1))
+            assert (await renter.propose(renewal)).state is AgreementState.STORED
+            one, other = (path for path in kept_files(tmp_path / "shards") if path.suffix == ".shard")
+            assert one.samefile(other)
+            third = await renter.agree(DATA, end=Timestamp(terms.end + 2))
+            assert (await refusal(renter.propose(third))).error == "CAPACITY_EXCEEDED"
+            assert (await refusal(renter.propose_with(third, DATA, []))).error == "CAPACITY_EXCEEDED"
+            await renter.delete(terms)
+            assert rig.farmer.holdings().trash.bytes == 0
+            assert await renter.pass_audit([renewal], 0) == renewal.step
+
+    run(tmp_path, story, capacity=footprint(len(DATA)))
+
+
+def test_a_renewal_with_its_shard_needs_room_for_that(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            terms = await renter.store(DATA)
+            renewal = await renter.agree(DATA, end=Timestamp(terms.end + 1))
+            assert (await refusal(renter.propose_with(renewal, DATA, []))).error == "CAPACITY_EXCEEDED"
+
+    run(tmp_path, story, capacity=footprint(len(DATA)))
+
+
+@pytest.mark.parametrize("room", [1, 2])
+def test_where_nothing_can_be_shared_a_renewal_is_copied_if_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "no hard links here")
+
+    async def story(rig: Rig) -> None:
+        monkeypatch.setattr(Path, "hardlink_to", refuse)
+        async with rig.renter() as renter:
+            terms = await renter.store(DATA)
+            renewal = await renter.agree(DATA, end=Timestamp(terms.end + 1))
+            if room == 1:
+                assert (await refusal(renter.propose(renewal))).error == "CAPACITY_EXCEEDED"
+                assert await used(rig) == (len(DATA), 0)
+            else:
+                assert (await renter.propose(renewal)).state is AgreementState.STORED
+                await renter.delete(terms)
+                assert await renter.pass_audit([renewal], 0) == renewal.step
+
+    run(tmp_path, story, capacity=room * footprint(len(DATA)))
 
 
 def test_abandoned_proposals_free_their_room_and_may_be_made_again(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from node.db.farmer_agreements import list_sums
 from node.farmer.farm import exposure_limit
 from node.transport import PeerRefused
-from payments.types import Amount, Seconds
+from payments.types import Amount, Seconds, Timestamp
 from tests.node.farmer.support import Rig, content, run
 
 MISSED = 9
@@ -29,6 +29,54 @@ def test_who_audits_rarely_is_refused_until_it_pays(tmp_path: Path) -> None:
             arrears = (MISSED + 1) * terms.step
             await renter.pay(renter.voucher(earned + arrears))
             assert await renter.pass_audit([terms], earned + arrears) == earned + arrears + terms.step
+
+    run(tmp_path, story, max_exposure=PLENTY)
+
+
+def test_a_debt_outlives_the_agreement_that_it_is_for(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        config = rig.farmer.farm.config
+        rig.farmer.reconfigure(replace(config, offer=replace(config.offer, min_deposit=Amount(0))))
+        async with rig.renter() as renter:
+            data = content(5_000)
+            terms = await renter.store(data)
+            rig.clock.now += 2 * terms.audit_interval
+            owed = (await renter.see()).exposure
+            for later in range(3):
+                renewal = await renter.agree(data, end=Timestamp(terms.end + 1 + later))
+                await renter.propose(renewal)
+                await renter.delete(terms)
+                terms = renewal
+            assert owed <= (await renter.see()).exposure <= owed + 8
+            await renter.delete(terms)
+            assert owed <= (await renter.see()).exposure <= owed + 8
+            rig.clock.now += 400 * 86_400
+            await rig.farmer.sweep()
+            again = await renter.store(data)
+            await rig.restart()
+            assert owed <= (await renter.see()).exposure <= owed + 8
+            rig.clock.now += again.audit_interval
+            assert (await renter.see()).exposure >= owed + again.step - 1
+
+    run(tmp_path, story, max_exposure=PLENTY)
+
+
+def test_who_deletes_most_of_its_shards_is_served_for_the_rest(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        config = rig.farmer.farm.config
+        rig.farmer.reconfigure(replace(config, offer=replace(config.offer, min_deposit=Amount(0))))
+        async with rig.renter() as renter:
+            kept, *others = [await renter.store(content(5_000, str(n))) for n in range(8)]
+            rig.clock.now += kept.audit_interval * 9 // 10
+            for one in others:
+                await renter.delete(one)
+            earned = 0
+            for _ in range(8):
+                earned = await renter.pass_audit([kept], earned)
+                assert (await renter.see()).serving
+                rig.clock.now += kept.audit_interval
+            await renter.pay(renter.voucher(earned))
+            assert (await renter.see()).exposure <= kept.step + 1
 
     run(tmp_path, story, max_exposure=PLENTY)
 

@@ -1,11 +1,14 @@
 """A farmer's disk: what ends goes to the trash, what is damaged is set apart, what is away is not lost."""
 
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
+from node import suspects
 from node.db import Connection
 from node.db.farmer_agreements import load_agreement, save_agreement
 from node.farmer.check import Condition, Level, examine
@@ -36,6 +39,72 @@ async def answer(renter: Renter, *agreements: object) -> tuple[str, list[bytes]]
     worth = sum(one.step for one in agreements)  # type: ignore[attr-defined]
     said = (await renter.audit(challenge, renter.conditional(challenge, worth))).root
     return said.status, list(said.agreements) if said.status == "DECLINED" else []
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM, errno.EIO, errno.ESTALE])
+def test_an_error_that_passes_loses_no_shard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            terms = await renter.store(DATA)
+            with monkeypatch.context() as patch:
+                fail_to_open(patch, number)
+                refused = await refusal(answer(renter, terms))
+                assert (refused.status, refused.error) == (503, "STORE_FAULT")
+                refused = await refusal(renter.read(terms, 0, 1_024, renter.voucher(10**9)))
+                assert (refused.status, refused.error) == (503, "STORE_FAULT")
+                await rig.farmer.scan(1)
+            assert (await renter.agreement(terms)).state is AgreementState.STORED
+            assert await answer(renter, terms) == ("PROVEN", [])
+
+    run(tmp_path, story)
+
+
+def test_an_error_that_comes_back_loses_the_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suspects, "PATIENCE", 0)
+
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            terms = await renter.store(DATA)
+            fail_to_open(monkeypatch, errno.EIO)
+            assert await answer(renter, terms) == ("DECLINED", [renter.name(terms)])
+            assert (await renter.agreement(terms)).state is AgreementState.LOST
+
+    run(tmp_path, story)
+
+
+def test_a_byte_that_was_read_wrongly_once_loses_no_shard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            terms = await renter.store(DATA)
+            read, calls = os.pread, 0
+
+            def read_wrongly(fd: int, length: int, offset: int) -> bytes:
+                nonlocal calls
+                calls += 1
+                return read(fd, length, offset) if calls > 1 else bytes(length)
+
+            monkeypatch.setattr(os, "pread", read_wrongly)
+            refused = await refusal(answer(renter, terms))
+            assert (refused.status, refused.error) == (503, "STORE_FAULT")
+            assert await answer(renter, terms) == ("PROVEN", [])
+
+    run(tmp_path, story)
+
+
+def fail_to_open(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Let no shard be opened."""
+    real = os.open
+
+    def refuse(path: str, *arguments: int) -> int:
+        if str(path).endswith(".shard"):
+            raise OSError(number, os.strerror(number))
+        return real(path, *arguments)
+
+    monkeypatch.setattr(os, "open", refuse)
 
 
 def test_what_is_deleted_lies_in_the_trash_until_its_time_is_over(tmp_path: Path) -> None:

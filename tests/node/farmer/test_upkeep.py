@@ -10,6 +10,8 @@ from node.audit import Proof
 from node.daemon import Rhythm
 from node.db import Connection
 from node.db.farmer import load_held, save_held
+from node.db.farmer_agreements import load_agreement
+from node.farmer.calendar import Calendar
 from node.messages import AgreementState
 from payments.policy import ClaimPolicy, ClaimReason
 from payments.types import Amount
@@ -36,6 +38,54 @@ async def until(amount: int, rig: Rig) -> None:
     async with asyncio.timeout(20):
         while await balance(rig) != amount:  # noqa: ASYNC110 - the chain raises no event here
             await asyncio.sleep(0.05)
+
+
+def test_a_clock_that_differs_from_the_chain_ends_nothing(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        chain = rig.world.chain
+        async with rig.renter() as renter:
+            terms = await renter.store(DATA)
+
+            def troubles() -> str:
+                return " ".join(rig.farmer.trouble)
+
+            def state() -> AgreementState:
+                name = renter.name(terms)
+                record = rig.farmer.farm.database.read(lambda conn: load_agreement(conn, name))
+                assert record is not None
+                return record.state
+
+            chain.deployment = replace(chain.deployment, local=False)
+            rig.clock.now += 40 * 86_400
+            await rig.farmer.sweep()
+            assert "ahead of the newest block" in troubles()
+            assert state() is AgreementState.STORED
+            rig.clock.now -= 40 * 86_400
+            await rig.farmer.sweep()
+            assert not troubles()
+            assert state() is AgreementState.STORED
+            await warp(chain.rpc, 40 * 86_400)
+            await rig.farmer.follow()
+            await rig.farmer.sweep()
+            assert "behind the newest block" in troubles()
+            rig.clock.now += 40 * 86_400
+            await rig.farmer.sweep()
+            assert state() is AgreementState.EXPIRED
+
+    run(tmp_path, story)
+
+
+def test_a_farmer_that_has_read_no_block_yet_ends_nothing(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        farm = rig.farmer.farm
+        farm.chain.deployment = replace(farm.chain.deployment, local=False)
+        calendar = Calendar(farm)
+        assert not calendar.agrees(None)
+        assert calendar.trouble is not None
+        assert calendar.agrees(await farm.chain.head())
+        assert calendar.trouble is None
+
+    run(tmp_path, story)
 
 
 def test_a_close_request_stops_the_channel_and_is_claimed_at_once(tmp_path: Path) -> None:

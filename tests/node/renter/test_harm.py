@@ -170,7 +170,7 @@ def test_a_farmer_given_up_for_slowness_is_read_and_audited_again_with_right_acc
         report = await place.renter.audits.audit()
         assert outcomes(report)["PASSED"] == 1
         (info,) = [one for one in place.renter.channels.list() if one.farmer == slow.node]
-        books = slow.farmer.channel(place.keys.node.node, info.channel.id)
+        books = await slow.farmer.channel(place.keys.node.node, info.channel.id)
         assert books.paid is not None
         assert books.paid.voucher.cumulative_amount == info.channel.earned
 
