@@ -228,7 +228,17 @@ def _keys(place: Home, access: Access) -> "Keys":
         signer = unlock_keystore(place.renter_signer, WHAT, access.passwords)
     if access.passwords is not None and access.reads:
         master = _unlock_master(place, access.passwords)
-    return Keys(node, signer, master, payer.address if payer else access.payer, payer)
+    paying = payer.address if payer else access.payer
+    return Keys(node, signer, master, paying, payer, _payers(place))
+
+
+def _payers(place: Home) -> frozenset[Address]:
+    """Whose channels are this renter's: this home's wallets', and those of the account of its keys."""
+    from node.cli.exports import account_of
+    from settlement.wallet import Wallets
+
+    wallets = (entry.address for entry in Wallets(place.wallets).list())
+    return frozenset(one for one in (account_of(place), *wallets) if one is not None)
 
 
 def _unlock_master(place: Home, passwords: Passwords) -> "MasterKey":

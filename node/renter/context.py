@@ -16,13 +16,17 @@ from settlement.database import Database
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """A renter's keys. `payer` is the address that funds; its key may be cold, then `payer_key` is None."""
+    """A renter's keys. `payer` is the address that funds; its key may be cold, then `payer_key` is None.
+
+    payers: further addresses of its owner, whose channels are its own too.
+    """
 
     node: NodeKey
     signer: SigningKey
     master: MasterKey
     payer: Address
     payer_key: SigningKey | None = None
+    payers: frozenset[Address] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

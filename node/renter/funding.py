@@ -120,11 +120,16 @@ class Funding:
             if report.quote is None:
                 raise NoQuote(report.farmer, report.fault.reason if report.fault else "it sent none")
             accounts = context.database.read(partial(list_accounts, farmer=report.farmer))
-            used = [account for account in accounts if account.channel.status not in _OVER]
+            used = [account for account in accounts if self._fundable(account)]
             free_life = max((account.purse.life + 1 for account in accounts), default=0)
             payee = payees[report.farmer]
             wishes.append(Wish(report.farmer, payee, report.quote, _open(used), free_life))
         return wishes
+
+    def _fundable(self, account: Account) -> bool:
+        """Whether a call of our payer reaches this channel: the payer is part of what names it."""
+        channel = account.channel
+        return channel.status not in _OVER and channel.terms.payer == self._context.keys.payer
 
     def _lengths(self, nodes: list[NodeId], stored_bytes: int | None) -> Mapping[NodeId, tuple[int, ...]]:
         if stored_bytes is None:
