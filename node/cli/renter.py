@@ -22,6 +22,7 @@ from node.cli.key_files import (
 from node.cli.keys import unlock_wallet
 from node.cli.output import note, waiting
 from node.cli.passwords import Passwords
+from node.cli.rent_limits import limits_of
 from node.cli.session import home, on_chain, token_info
 from node.home import Home, make_private_directory, write_json
 from payments.types import ZERO_ADDRESS, Address
@@ -108,7 +109,13 @@ def with_renter(
         try:
             rules = _rules(top_ups, token.decimals)
             async with await Renter.open(
-                database, connected, keys, locks=state.locks, top_ups=rules, repair_cap=repair_cap
+                database,
+                connected,
+                keys,
+                locks=state.locks,
+                top_ups=rules,
+                repair_cap=repair_cap,
+                limits=limits_of(home(), token.decimals),
             ) as renter:
                 return await work(Opened(renter, connected, token, copies))
         finally:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from node.clock import Clock
 from node.identity import NodeKey
 from node.master_key import MasterKey
+from node.renter.limits import USUAL, Limits
 from node.renter.locks import Locks
 from node.transport import Transport
 from payments.eip712 import Domain
@@ -51,6 +52,7 @@ class Context:
     transport: Transport
     clock: Clock
     locks: Locks = field(default_factory=lambda: Locks(None))
+    limits: Limits = USUAL
 
     @property
     def node(self) -> NodeId:

@@ -34,6 +34,7 @@ class Trouble(Enum):
     BROKE_RULES = "broke the rules"
     WRONG_DATA = "sent bytes that are not the shard"
     NO_MONEY = "its channel does not hold enough"
+    ABOVE_LIMIT = "asks more than you allow"
     NOT_ASKED = "could not be asked"
 
 
