@@ -1,8 +1,8 @@
 """Adoption: which channels that turn up on the chain are ours though this renter's books do not know them.
 
 Anybody can open a channel in our signer's name. Its payer could take the deposit back under our vouchers, so
-ours are only those that we could have planned: of a payer of ours and of our token. The payee tells the
-farmer, the salt the life.
+ours are only those that we could have planned: of a payer of ours, of our token, with a challenge period that
+we can bear. The payee tells the farmer, the salt the life.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -34,11 +34,14 @@ def find_strays(conn: Connection, context: Context, named: Collection[Address]) 
     accounts = list_accounts(conn)
     known = {account.channel.id for account in accounts}
     payers = our_payers(context, accounts).union(named)
-    token = context.chain.deployment.token
+    token, longest = context.chain.deployment.token, context.limits.challenge_period
     return tuple(
         channel
         for channel in list_channels(conn, signer=context.keys.signer.address)
-        if channel.id not in known and channel.terms.payer in payers and channel.terms.token == token
+        if channel.id not in known
+        and channel.terms.payer in payers
+        and channel.terms.token == token
+        and channel.terms.challenge_period <= longest
     )
 
 

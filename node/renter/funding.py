@@ -14,12 +14,13 @@ from node.db import Connection
 from node.db.renter_purses import Purse, load_purse, save_purse
 from node.db.renter_shards import shard_lengths
 from node.renter.context import Context
-from node.renter.errors import NoQuote, NothingToDo, TokensMissing
+from node.renter.errors import AboveLimit, NoQuote, NothingToDo, TokensMissing
 from node.renter.exits import Exits
+from node.renter.faults import to_fault
 from node.renter.money import Account, list_accounts
 from node.renter.peers import Peers
 from node.renter.placement import choose_shape
-from node.renter.reports import FundingPlan, FundingRow, SentReport
+from node.renter.reports import Fault, FundingPlan, FundingRow, SentReport
 from node.renter.targets import (
     Open,
     Wish,
@@ -72,16 +73,17 @@ class Funding:
         Either to an `amount` of base units each, or to what storing `stored_bytes` of files over all of them
         for `seconds` takes, by their current quotes, with one read of everything; without `stored_bytes`:
         what each stores for us now. At least each farmer's minimum; no more than `budget` in all, in the
-        order of the farmers given.
+        order of the farmers given. Who asks more than we agree to is left out, and told in the plan.
 
-        Raises NothingToDo, NoQuote (a farmer does not answer), TokensMissing, UnknownPeer, ChainError.
+        Raises NothingToDo, AboveLimit (none is left), NoQuote (a farmer does not answer), TokensMissing,
+        UnknownPeer, ChainError.
         """
         context = self._context
         nodes = [peer.node for peer in self._peers.list()] if farmers is None else list(farmers)
         if not nodes:
             raise NothingToDo("fund", "no farmer is known, add some (tithe peers add)")
         await self._exits.channels.refresh()
-        wishes = await self._wishes(nodes)
+        wishes, faults = self._bearable(await self._wishes(nodes))
         lengths = self._lengths(nodes, stored_bytes)
         rows = within(self._rows(wishes, lengths, seconds or Seconds(0), amount), nodes, budget)
         if not rows:
@@ -98,6 +100,7 @@ class Funding:
             storage_cost=Amount(sum(row.storage_cost for row in rows)),
             seconds=seconds or Seconds(0),
             stored_bytes=stored_bytes or 0,
+            faults=faults,
         )
 
     async def fund(self, plan: FundingPlan, purpose: str = "fund") -> SentReport:
@@ -126,10 +129,26 @@ class Funding:
             wishes.append(Wish(report.farmer, payee, report.quote, _open(used), free_life))
         return wishes
 
+    def _bearable(self, wishes: Iterable[Wish]) -> tuple[list[Wish], tuple[Fault, ...]]:
+        """Leave out whom we would sign nothing for, or who would lock our money for too long."""
+        limits, kept, errors = self._context.limits, list[Wish](), list[AboveLimit]()
+        for wish in wishes:
+            try:
+                limits.check_quote(wish.quote)
+                limits.check_period(wish.quote)
+            except AboveLimit as error:
+                errors.append(error)
+            else:
+                kept.append(wish)
+        if errors and not kept:
+            raise errors[0]
+        return kept, tuple(to_fault(NodeId(error.farmer), error) for error in errors)
+
     def _fundable(self, account: Account) -> bool:
-        """Whether a call of our payer reaches this channel: the payer is part of what names it."""
-        channel = account.channel
-        return channel.status not in _OVER and channel.terms.payer == self._context.keys.payer
+        """Whether this channel is to hold more: a call of our payer reaches its own channels only."""
+        channel, context = account.channel, self._context
+        bearable = channel.terms.challenge_period <= context.limits.challenge_period
+        return channel.status not in _OVER and channel.terms.payer == context.keys.payer and bearable
 
     def _lengths(self, nodes: list[NodeId], stored_bytes: int | None) -> Mapping[NodeId, tuple[int, ...]]:
         if stored_bytes is None:
@@ -170,7 +189,7 @@ class Funding:
             signer=keys.signer.address,
             payee=wish.payee,
             token=deployment.token,
-            challenge_period=new_period(wish.quote, deployment.challenge_period),
+            challenge_period=new_period(wish.quote, deployment.challenge_period, self._context.limits),
             salt=channel_salt(deployment.genesis_hash, life),
         )
 

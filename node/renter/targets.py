@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final
 
+from node.renter.limits import Limits
 from node.renter.placement import Shape
 from node.renter.reports import FundingRow
 from node.segments import SEGMENT_SIZE
@@ -69,9 +70,14 @@ def new_life(wishes: Iterable[Wish]) -> int:
     return max((wish.free_life for wish in wishes if wish.open is None), default=0)
 
 
-def new_period(quote: Quote, usual: Seconds) -> Seconds:
-    """Choose a new channel's challenge period: the usual one, or the nearest that the farmer accepts."""
-    return Seconds(min(max(usual, quote.min_challenge_period), quote.max_challenge_period))
+def new_period(quote: Quote, usual: Seconds, limits: Limits) -> Seconds:
+    """Choose a new channel's challenge period: the usual one, or the nearest that both sides accept.
+
+    Raises AboveLimit where there is none.
+    """
+    limits.check_period(quote)
+    wanted = min(usual, limits.challenge_period)
+    return Seconds(min(max(wanted, quote.min_challenge_period), quote.max_challenge_period))
 
 
 def within(rows: Sequence[FundingRow], order: Sequence[NodeId], budget: Amount | None) -> list[FundingRow]:

@@ -83,6 +83,36 @@ def test_a_farmer_that_raises_its_price_once_it_is_funded_gets_no_shard(tmp_path
     tell(tmp_path, story, farmers=3, max_exposure=Amount(TOKEN))
 
 
+def test_no_channel_is_planned_whose_challenge_period_cannot_be_borne(tmp_path: Path) -> None:
+    async def story(place: Village) -> None:
+        captor, honest = place.farmers
+        ages = Seconds(2**32 - 1)
+        await reoffer(captor, min_challenge_period=ages, max_challenge_period=ages)
+        await place.meet()
+        plan = await place.renter.funding.plan(amount=Amount(TOKEN // 10))
+        assert [row.farmer for row in plan.rows] == [honest.node]
+        assert [(one.farmer, one.trouble) for one in plan.faults] == [(captor.node, Trouble.ABOVE_LIMIT)]
+        assert "challenge period" in plan.faults[0].reason
+        with pytest.raises(AboveLimit):
+            await place.renter.funding.plan([captor.node], amount=Amount(TOKEN // 10))
+
+    tell(tmp_path, story, farmers=2)
+
+
+def test_a_channel_whose_challenge_period_cannot_be_borne_is_followed_by_another(tmp_path: Path) -> None:
+    async def story(place: Village) -> None:
+        farmer = place.farmers[0]
+        await reoffer(farmer, min_challenge_period=Seconds(120))
+        await place.fund()
+        await reoffer(farmer, min_challenge_period=Seconds(60))
+        place.limits = replace(USUAL, challenge_period=Seconds(100))
+        await place.restart_renter()
+        plan = await place.renter.funding.plan(amount=Amount(TOKEN // 5))
+        assert [(row.life, row.deposit, row.terms.challenge_period) for row in plan.rows] == [(1, 0, 60)]
+
+    tell(tmp_path, story, farmers=1)
+
+
 def test_a_farmer_that_wants_new_terms_meanwhile_gets_none_above_the_limits(tmp_path: Path) -> None:
     async def story(place: Village) -> None:
         await place.fund()
