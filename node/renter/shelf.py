@@ -7,7 +7,7 @@ to every farmer with an open channel, and taken back after a restoration, newest
 import json
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from random import sample
 from typing import Any, Final
 
@@ -45,10 +45,15 @@ from node.renter.peers import Peers
 from node.renter.reports import Fault
 from node.shelf import PEERS, open_entry, seal_entry
 from node.tasks import all_of
+from node.transport import PeerBrokeRules
 from payments.types import NodeId, Timestamp
 
 AT_ONCE: Final = 8
 """Farmers that are given a new file's entry at once; `rent run` gives it to the others."""
+
+
+PAUSE: Final = 3_600
+"""Seconds until a farmer is tried again that was away, or has said what cannot be."""
 
 
 @dataclass(slots=True)
@@ -66,6 +71,7 @@ class Shelf:
     def __init__(self, context: Context, peers: Peers) -> None:
         self._context = context
         self._peers = peers
+        self._resting: dict[NodeId, int] = {}
 
     async def deliver(self, new: bytes | None = None) -> tuple[Fault, ...]:
         """Give every farmer with an open channel the entries it lacks; what went wrong, a fault a farmer.
@@ -76,7 +82,8 @@ class Shelf:
         database = self._context.database
         if database.read(list_unasked):
             return ()  # first learn what they have
-        customers, only = database.read(_customers), None
+        now, only = self._context.now(), None
+        customers = [node for node in database.read(_customers) if self._resting.get(node, 0) <= now]
         if new is not None and len(customers) > AT_ONCE:
             customers, only = sample(customers, AT_ONCE), {new, PEERS}
         entry = cache(self._entry)
@@ -106,18 +113,15 @@ class Shelf:
             if only is not None and entry not in only:
                 continue
             message = sealed(entry, version)
-            kept = version
-            if message is not None:
-                try:
-                    place = await self._context.transport.post(
-                        self._peers.target(node), "/v1/shelf", message, ShelfPlace
-                    )
-                except NodeError as error:
-                    return to_fault(node, error)
-                kept = place.version
-            await database.write(
-                lambda conn, entry=entry, kept=kept: note_kept(conn, node, entry, kept)  # type: ignore[misc]  # mypy sees no default
-            )
+            place = ShelfPlace(entry=entry, version=version)
+            try:
+                if message is not None:
+                    target = self._peers.target(node)
+                    place = await self._context.transport.post(target, "/v1/shelf", message, ShelfPlace)
+                await database.write(partial(_note, node=node, given=(entry, version), place=place))
+            except NodeError as error:
+                self._resting[node] = self._context.now() + PAUSE
+                return to_fault(node, error)
         return None
 
     def _has(self, place: ShelfPlace) -> bool:
@@ -163,6 +167,17 @@ def begin_again(conn: Connection, taken_at: Timestamp, now: Timestamp) -> None:
         ask_later(conn, peer.node)
 
 
+def _note(conn: Connection, *, node: NodeId, given: tuple[bytes, int], place: ShelfPlace) -> None:
+    """Note what a farmer keeps: the version it was given, or a newer one that another process has given it.
+
+    What was never given is a lie, after which it would never be given anything. Raises PeerBrokeRules.
+    """
+    (entry, version), newest = given, load_version(conn, given[0])
+    if place.entry != entry or not version <= place.version <= max(version, newest or 0):
+        raise PeerBrokeRules(node, f"given version {version} of an entry, it says it keeps {place.version}")
+    note_kept(conn, node, entry, place.version)
+
+
 def _customers(conn: Connection) -> list[NodeId]:
     """Farmers that we pay."""
     paid = active_accounts(conn)
@@ -203,6 +218,8 @@ def _take(
     try:
         if entry.entry == PEERS:
             _take_peers(conn, context.now(), content["peers"])
+            if known is None or known <= entry.version:  # what we know together is newer than either
+                save_version(conn, PEERS, entry.version + 1)
             return taken
         if known is not None and known >= entry.version:
             return taken

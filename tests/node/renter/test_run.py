@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from node.db.farmer import list_books
 from node.db.renter_audits import load_open_audits
 from node.db.renter_shards import load_farmer_shards
@@ -53,6 +55,26 @@ async def stored(place: Village) -> None:
     """Two shards with each of three farmers."""
     await place.fund()
     await place.store("file", DATA, k=1, n=3, segment_size=20_000)
+
+
+@pytest.mark.parametrize("part", ["exits.resume", "renewals.renew", "shelf.deliver"])
+def test_a_part_that_fails_keeps_no_other_from_its_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    async def fail(*_: object) -> None:
+        raise OverflowError("too large")
+
+    async def story(place: Village) -> None:
+        place.repair_cap = 10**9
+        await place.restart_renter()
+        await stored(place)
+        name, method = part.split(".")
+        monkeypatch.setattr(getattr(place.renter, name), method, fail)
+        sleeper = Sleeper(place, INTERVAL + 600)
+        assert await sleeper.run() == {"PASSED": 6}
+        assert all("OverflowError: too large" in tick.trouble for tick in sleeper.ticks)
+
+    tell(tmp_path, story, farmers=3)
 
 
 def test_three_intervals_one_missed_and_one_restart(tmp_path: Path) -> None:
