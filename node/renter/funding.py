@@ -7,6 +7,7 @@ by a cold wallet that is given the calls.
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -30,7 +31,6 @@ from node.renter.targets import (
     shares,
     storage_cost,
     storage_target,
-    within,
 )
 from payments.channel import Status
 from payments.funding import Funding as Order
@@ -66,31 +66,37 @@ class Funding:
         seconds: Seconds | None = None,
         stored_bytes: int | None = None,
         amount: Amount | None = None,
-        budget: Amount | None = None,
     ) -> FundingPlan:
         """Plan to raise the deposits for these farmers, or all known ones.
 
         Either to an `amount` of base units each, or to what storing `stored_bytes` of files over all of them
         for `seconds` takes, by their current quotes, with one read of everything; without `stored_bytes`:
-        what each stores for us now. At least each farmer's minimum; no more than `budget` in all, in the
-        order of the farmers given. Who asks more than we agree to is left out, and told in the plan.
+        what each stores for us now. At least each farmer's minimum. Who asks more than we agree to is left
+        out, and told in the plan.
 
         Raises NothingToDo, AboveLimit (none is left), NoQuote (a farmer does not answer), TokensMissing,
         UnknownPeer, ChainError.
         """
-        context = self._context
         nodes = [peer.node for peer in self._peers.list()] if farmers is None else list(farmers)
         if not nodes:
             raise NothingToDo("fund", "no farmer is known, add some (tithe peers add)")
         await self._exits.channels.refresh()
         wishes, faults = self._bearable(await self._wishes(nodes))
         lengths = self._lengths(nodes, stored_bytes)
-        rows = within(self._rows(wishes, lengths, seconds or Seconds(0), amount), nodes, budget)
+        rows = self._rows(wishes, lengths, seconds or Seconds(0), amount)
+        plan = await self.plan_rows(rows, seconds or Seconds(0))
+        return replace(plan, stored_bytes=stored_bytes or 0, faults=faults)
+
+    async def plan_rows(self, rows: Sequence[FundingRow], seconds: Seconds) -> FundingPlan:
+        """Plan to fund these channels, which shall last for `seconds`; all are of our payer and our token.
+
+        Raises NothingToDo, TokensMissing, ChainError.
+        """
         if not rows:
             raise NothingToDo("fund", "these channels hold enough already")
         total = Amount(sum(row.added for row in rows))
         calls, gas = await self._calls(rows, total)
-        fees = await context.chain.rpc.fees()
+        fees = await self._context.chain.rpc.fees()
         return FundingPlan(
             rows=tuple(rows),
             calls=tuple(calls),
@@ -98,9 +104,8 @@ class Funding:
             gas=gas,
             gas_cost=gas * fees.now,
             storage_cost=Amount(sum(row.storage_cost for row in rows)),
-            seconds=seconds or Seconds(0),
-            stored_bytes=stored_bytes or 0,
-            faults=faults,
+            seconds=seconds,
+            stored_bytes=0,
         )
 
     async def fund(self, plan: FundingPlan, purpose: str = "fund") -> SentReport:
@@ -123,7 +128,7 @@ class Funding:
             if report.quote is None:
                 raise NoQuote(report.farmer, report.fault.reason if report.fault else "it sent none")
             accounts = context.database.read(partial(list_accounts, farmer=report.farmer))
-            used = [account for account in accounts if self._fundable(account)]
+            used = [account for account in accounts if self.fundable(account)]
             free_life = max((account.purse.life + 1 for account in accounts), default=0)
             payee = payees[report.farmer]
             wishes.append(Wish(report.farmer, payee, report.quote, _open(used), free_life))
@@ -144,7 +149,7 @@ class Funding:
             raise errors[0]
         return kept, tuple(to_fault(NodeId(error.farmer), error) for error in errors)
 
-    def _fundable(self, account: Account) -> bool:
+    def fundable(self, account: Account) -> bool:
         """Whether this channel is to hold more: a call of our payer reaches its own channels only."""
         channel, context = account.channel, self._context
         bearable = channel.terms.challenge_period <= context.limits.challenge_period
@@ -193,7 +198,7 @@ class Funding:
             salt=channel_salt(deployment.genesis_hash, life),
         )
 
-    async def _calls(self, rows: list[FundingRow], total: Amount) -> tuple[list[Call], int]:
+    async def _calls(self, rows: Sequence[FundingRow], total: Amount) -> tuple[list[Call], int]:
         """Return the calls in order, with the allowance they need before or in them, and the gas of all."""
         chain, payer = self._context.chain, self._context.keys.payer
         token, parts = rows[0].terms.token, batches(rows)

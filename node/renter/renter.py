@@ -130,7 +130,7 @@ class Renter:
             deletions=self._deletions,
             accounts=accounts,
             shelf=self.shelf,
-            top_ups=TopUps(context, self.funding, self.exits, top_ups) if top_ups else None,
+            top_ups=TopUps(context, self.peers, self.funding, self.exits, top_ups) if top_ups else None,
             repairs=self.repairs,
             renewals=self.renewals,
             repair_cap=repair_cap,
