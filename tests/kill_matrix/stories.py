@@ -615,7 +615,7 @@ STORIES: Final = (
     ),
     Story(
         "shelve",
-        ("send node.renter.shelf:Shelf._deliver", "commit node.renter.shelf:Shelf._deliver"),
+        ("send node.renter.shelf:Shelf._give", "commit node.renter.shelf:Shelf._give"),
         deeds.put,
     ),
     Story(
@@ -632,8 +632,8 @@ STORIES: Final = (
             "commit node.renter.channels:Channels.refresh",
             "send node.renter.shelf:Shelf._collect",
             "send node.renter.shelf:Shelf._collect#2",
+            "commit node.renter.shelf:Shelf._take",
             "commit node.renter.shelf:Shelf._collect",
-            "commit node.renter.shelf:Shelf._collect#2",
         ),
         deeds.reconcile,
         prepare=forget,

@@ -5,14 +5,23 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from node import shelf as sealed_shelf
 from node.db.renter_shelf import list_due
+from node.db.restoration import ask_later
+from node.errors import CorruptEntry
 from node.farmer import shelf
 from node.farmer.farm import Farm
+from node.fields import MAX_SEALED
+from node.identity import NodeKey
 from node.messages import ShelfEntry, ShelfPlace
-from node.renter.reports import Trouble
+from node.renter.reports import Fault, Trouble
+from node.shelf import PART, join_parts, open_entry, part_name, seal_parts
 from payments.types import NodeId
 from tests.node.renter.support import INTERVAL, Neighbour, Village, content, tell
+from tests.node.renter.test_restored import go_back
 
 LIES = {
     "huge": lambda place: ShelfPlace.model_construct(entry=place.entry, version=2**64 - 1),
@@ -60,3 +69,86 @@ def test_a_farmer_that_lies_of_its_shelf_ends_neither_a_put_nor_a_run(
         assert lacks(place, liar) == 0
 
     tell(tmp_path, story, farmers=2)
+
+
+KEY = NodeKey(bytes(range(32)))
+ENTRY = b"e" * 16
+
+
+@given(length=st.integers(0, 5_000))
+def test_an_entry_comes_back_from_its_parts(length: int) -> None:
+    said = {"manifest": content(length).hex()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sealed_shelf, "PART", 1_000)
+        *parts, (name, last) = seal_parts(KEY, ENTRY, 7, said)
+    assert name == ENTRY
+    whole = open_entry(KEY, ENTRY, 7, last)
+    if parts:
+        assert [part for part, _ in parts] == [part_name(ENTRY, number) for number in range(whole["parts"])]
+        texts = [open_entry(KEY, part, 7, sealed)["part"] for part, sealed in parts]
+        whole = join_parts(ENTRY, 7, texts)
+        with pytest.raises(CorruptEntry):
+            join_parts(ENTRY, 7, texts[:-1])
+    assert whole == said
+
+
+def test_every_part_of_a_large_entry_is_small_enough_for_a_farmer() -> None:
+    sealed = seal_parts(KEY, ENTRY, 1, {"manifest": content(2 * PART).hex()})
+    assert len(sealed) > 2
+    assert max(len(part) for _, part in sealed) <= MAX_SEALED
+
+
+def test_a_file_whose_entry_is_large_comes_back_from_its_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(place: Village) -> None:
+        await place.fund()
+        monkeypatch.setattr(sealed_shelf, "PART", 1_500)
+        data = content(50_000)
+        await place.store("file", data, k=1, n=2, segment_size=5_000)
+        kept = shelf.show(place.farmers[0].farmer.farm, place.keys.node.node).entries
+        assert len(kept) > 4
+        await go_back(place, None)
+        first = await place.renter.peers.add(place.farmers[0].url)
+        await place.database.write(lambda conn: ask_later(conn, first.node))
+        reconciled = await place.renter.reconcile()
+        assert (reconciled.found, reconciled.faults) == (("file",), ())
+        await place.meet()
+        assert await place.read("file") == data
+
+    tell(tmp_path, story, farmers=2)
+
+
+def limit_room(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(shelf, "ROOM", 5_000)
+
+
+def limit_entry(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(sealed_shelf, "PART", 1_000)
+    patch.setattr(sealed_shelf, "LARGEST_WHOLE", 5_000)
+
+
+@pytest.mark.parametrize(("limit", "code"), [(limit_room, "SHELF_FULL"), (limit_entry, "ENTRY_TOO_LARGE")])
+def test_what_farmers_do_not_keep_is_told_and_keeps_nothing_else_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: Callable[[pytest.MonkeyPatch], None], code: str
+) -> None:
+    async def story(place: Village) -> None:
+        await place.fund()
+        limit(monkeypatch)
+        source = tmp_path / "large.source"
+        source.write_bytes(content(50_000))
+        report = await place.renter.files.put(source, "large", k=1, n=2, segment_size=5_000)
+        assert codes(report.faults) == {code}
+        place.clock.pass_time(INTERVAL + 1)
+        tick = await place.renter.tick()
+        assert (codes(tick.faults), tick.trouble) == ({code}, "")
+        assert [lacks(place, farmer) for farmer in place.farmers] == [1, 1]
+        place.clock.pass_time(INTERVAL + 1)
+        await place.store("small", b"small", k=1, n=1)
+        assert [lacks(place, farmer) for farmer in place.farmers] == [1, 1]
+
+    tell(tmp_path, story, farmers=2)
+
+
+def codes(faults: tuple[Fault, ...]) -> set[str | None]:
+    return {fault.code for fault in faults}
