@@ -9,6 +9,7 @@ import pytest
 from node.renter.crew import Supplier
 from node.renter.errors import AboveLimit, FileUnavailable
 from node.renter.limits import DAY, USUAL, Limits, scaled
+from node.renter.renewals import DEARER
 from node.renter.reports import Trouble
 from node.renter.terms import agreement_terms
 from payments.prices import Prices
@@ -137,6 +138,20 @@ def test_a_renewal_is_not_signed_above_the_limits(tmp_path: Path) -> None:
         renewed = await place.renter.renewals.renew()
         assert renewed.count == 0
         assert {fault.trouble for fault in renewed.faults} == {Trouble.ABOVE_LIMIT}
+
+    tell(tmp_path, story, farmers=3, offer=OFFER)
+
+
+def test_an_agreement_whose_reads_become_much_dearer_is_not_renewed(tmp_path: Path) -> None:
+    async def story(place: Village) -> None:
+        await stored(place)
+        dear = place.farmers[0]
+        await reoffer(
+            dear, prices=replace(PRICES, download_per_gb=Amount(PRICES.download_per_gb * DEARER + 1))
+        )
+        place.clock.pass_time(DUE)
+        renewed = await place.renter.renewals.renew()
+        assert [(fault.farmer, fault.trouble) for fault in renewed.faults] == [(dear.node, Trouble.REFUSED)]
 
     tell(tmp_path, story, farmers=3, offer=OFFER)
 
