@@ -86,10 +86,11 @@ def join_parts(entry: bytes, version: int, parts: Sequence[str]) -> dict[str, An
     """Put the parts of an entry together, each as its `part` says. Raises CorruptEntry."""
     try:
         packed = b"".join(b64decode(part, validate=True) for part in parts)
-        content = json.loads(zlib.decompressobj().decompress(packed, LARGEST_WHOLE))
+        inflater = zlib.decompressobj()
+        content = json.loads(inflater.decompress(packed, LARGEST_WHOLE))
     except (ValueError, TypeError, zlib.error) as error:
         raise CorruptEntry(entry, version) from error
-    if not isinstance(content, dict):
+    if not (inflater.eof and isinstance(content, dict)):
         raise CorruptEntry(entry, version)
     return content
 
