@@ -108,5 +108,7 @@ Sentence = Annotated[str, Field(max_length=1000), AfterValidator(_check_sentence
 Detail = Annotated[dict[str, JsonValue], AfterValidator(_check_detail)]
 """Values beside an error: any JSON with numbers of 64 bits, not deeply nested."""
 Uint32 = Annotated[int, _uint(32)]
+Uint63 = Annotated[int, _uint(63)]
+"""What a database's signed integer of 64 bits can hold."""
 Uint64 = Annotated[int, _uint(64)]
 Uint256 = Annotated[int, _uint(256)]

@@ -5,6 +5,7 @@
     wallets/<name>.json                 keystores
     local-chain.json                    the running `tithe chain up`, while it runs
     renter/node.key signer.json master.key account.json  and <deployment>/money.db stats.db copies/
+    renter/limits.json                  what its owner lets farmers ask at most
     farm/node.key gas.json config.json shards/ running.json  and <deployment>/money.db stats.db
     tower/node.key gas.json                     and <deployment>/money.db
 
@@ -91,6 +92,11 @@ class Home:
     def renter_account(self) -> Path:
         """Which account's recovery phrase gives the renter's keys back."""
         return self.root / "renter" / "account.json"
+
+    @property
+    def renter_limits(self) -> Path:
+        """What the renter's owner lets farmers ask at most, where that is not the usual."""
+        return self.root / "renter" / "limits.json"
 
     @property
     def farm_node_key(self) -> Path:

@@ -24,6 +24,7 @@ from node.fields import (
     Sentence,
     Signature,
     Uint32,
+    Uint63,
     Uint64,
     Uint256,
 )
@@ -391,7 +392,7 @@ class ShelfEntry(Message):
     limit = SHELF_LIMIT
     commas = 2
     entry: Bytes16
-    version: Uint64
+    version: Uint63
     sealed: Sealed
 
 
@@ -399,7 +400,7 @@ class ShelfPlace(Message):
     """An entry that a farmer keeps: its name and version."""
 
     entry: Bytes16
-    version: Uint64
+    version: Uint63
 
 
 class ShelfList(Message):

@@ -2,11 +2,16 @@
 
 An entry a file, another one for the farmers it knows. Each is encrypted by a key made of the node key and
 bound to its name and version, so that a farmer can neither read nor mix up, nor pass off an old one as new.
+One that is larger than farmers take is cut into parts, which are entries too; under its own name it says how
+many there are.
 """
 
 import json
 import os
 import zlib
+from base64 import b64decode, b64encode
+from collections.abc import Sequence
+from hashlib import blake2b
 from typing import Any, Final
 
 from nacl.bindings import (
@@ -15,7 +20,7 @@ from nacl.bindings import (
 )
 from nacl.exceptions import CryptoError
 
-from node.errors import CorruptEntry
+from node.errors import CorruptEntry, EntryTooLarge
 from node.identity import NodeKey
 
 ENTRY_SIZE: Final = 16
@@ -23,6 +28,10 @@ PEERS: Final = bytes(ENTRY_SIZE)
 """The entry that lists the farmers; every other is named after a file."""
 LARGEST: Final = 64 * 1024 * 1024
 """Bytes that an entry may have when it is unpacked: bounds what a foreign one can cost."""
+LARGEST_WHOLE: Final = 256 * 1024 * 1024
+"""Bytes that an entry in parts may have when they are unpacked together: a file of about 190 GiB."""
+PART: Final = 3 * 1024 * 1024
+"""Packed bytes that go into one entry: in JSON and sealed they stay below what farmers take."""
 _PURPOSE: Final = "shelf"
 _NONCE_SIZE: Final = 24
 
@@ -50,6 +59,45 @@ def open_entry(key: NodeKey, entry: bytes, version: int, sealed: bytes) -> dict[
     if not isinstance(content, dict):
         raise CorruptEntry(entry, version)
     return content
+
+
+def seal_parts(
+    key: NodeKey, entry: bytes, version: int, content: dict[str, Any]
+) -> list[tuple[bytes, bytes]]:
+    """Seal an entry, in parts if it is large: names and sealed bytes, the one that makes it whole last.
+
+    Raises EntryTooLarge.
+    """
+    plain = json.dumps(content, separators=(",", ":")).encode()
+    packed = zlib.compress(plain)
+    if len(packed) <= PART:
+        return [(entry, seal_entry(key, entry, version, content))]
+    if len(plain) > LARGEST_WHOLE:
+        raise EntryTooLarge(entry, len(plain), LARGEST_WHOLE)
+    pieces = [packed[start : start + PART] for start in range(0, len(packed), PART)]
+    named = [(part_name(entry, number), piece) for number, piece in enumerate(pieces)]
+    sealed = [
+        (name, seal_entry(key, name, version, {"part": b64encode(piece).decode()})) for name, piece in named
+    ]
+    return [*sealed, (entry, seal_entry(key, entry, version, {"parts": len(pieces)}))]
+
+
+def join_parts(entry: bytes, version: int, parts: Sequence[str]) -> dict[str, Any]:
+    """Put the parts of an entry together, each as its `part` says. Raises CorruptEntry."""
+    try:
+        packed = b"".join(b64decode(part, validate=True) for part in parts)
+        inflater = zlib.decompressobj()
+        content = json.loads(inflater.decompress(packed, LARGEST_WHOLE))
+    except (ValueError, TypeError, zlib.error) as error:
+        raise CorruptEntry(entry, version) from error
+    if not (inflater.eof and isinstance(content, dict)):
+        raise CorruptEntry(entry, version)
+    return content
+
+
+def part_name(entry: bytes, number: int) -> bytes:
+    """Name a part of an entry: BLAKE2b of the entry's name and the part's number (from 0, 4 bytes)."""
+    return blake2b(entry + number.to_bytes(4, "big"), digest_size=ENTRY_SIZE).digest()
 
 
 def _context(entry: bytes, version: int) -> bytes:

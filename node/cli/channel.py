@@ -1,14 +1,14 @@
-"""`tithe channel`: the renter's money. Looking at it; the ways in and out are in two other modules."""
+"""`tithe channel`: the renter's money. Looking at it, and whose it is; the ways in and out are elsewhere."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from node.cli import channel_exits, channel_fund
-from node.cli.amounts import cell, coins, duration, moment
-from node.cli.identifiers import find_id, show_address
+from node.cli.amounts import cell, coins, counted, duration, moment
+from node.cli.identifiers import find_id, parse_address, show_address
 from node.cli.options import ChainName, Json
-from node.cli.output import amount, note, print_json, short, show_facts, show_table, waiting
+from node.cli.output import amount, note, print_json, say, short, show_facts, show_table, waiting
 from node.cli.renter import Access, Opened, with_renter
 
 if TYPE_CHECKING:
@@ -88,6 +88,34 @@ def show(
             ("withdrawal", withdrawal(info, now) or "after: tithe channel close"),
         ]
     )
+
+
+@looking.command()
+def adopt(
+    payer: Annotated[str, typer.Argument(metavar="ADDRESS", help="Who has funded them.")],
+    chain: ChainName = None,
+    as_json: Json = False,
+) -> None:
+    """Take over channels that another wallet has funded for you.
+
+    Anybody can open a channel in your name, and its payer can close it. So those of
+    wallets that are neither here nor ever funded for you by tithe channel fund
+    are not used before you have named their payer: do that for wallets you trust.
+
+    For example:
+
+        tithe channel adopt 0x70997970C51812dc3A010C7d01b50e0d17dc79C8
+    """
+
+    async def work(opened: Opened) -> "tuple[Opened, tuple[ChannelInfo, ...]]":
+        return opened, await opened.renter.channels.adopt(parse_address(payer))
+
+    with waiting("Reading the chain", quiet=as_json):
+        opened, infos = with_renter(chain, Access(), work)
+    if as_json:
+        print_json({"token": opened.token, "channels": [_document(info) for info in infos]})
+    else:
+        say(f"Adopted {counted(len(infos), 'channel')} of {show_address(parse_address(payer))}.")
 
 
 def withdrawal(info: "ChannelInfo", now: int) -> str:

@@ -17,6 +17,7 @@ from node.cli.amounts import (
     to_base_units,
 )
 from node.cli.errors import Unusable
+from node.cli.faults import warn_of
 from node.cli.identifiers import find_ids
 from node.cli.options import ChainName, Json, PasswordFd, PasswordFile, WalletName, Yes
 from node.cli.output import confirm, note, print_json, say, short, show_facts, show_table, waiting
@@ -76,8 +77,9 @@ def fund(
 
     Raises each deposit TO what storing takes by the farmers' prices, never by it:
     repeating the command does not pay twice. What farmers do not earn comes back
-    with tithe channel close. Shows the total, and the gas beside the storage, and
-    asks first.
+    with tithe channel close, after the challenge period. Shows the total, that
+    period, and the gas beside the storage, and asks first. Farmers that ask more
+    than tithe rent limits allows are left out.
 
     For example:
 
@@ -107,6 +109,7 @@ def fund(
                 amount=None if number is None else to_base_units(number, opened.token.decimals),
             )
         if not as_json:
+            warn_of(plan.faults, opened.token)
             _show_plan(plan, opened.token)
             if total != count:
                 note(f"Nothing is stored yet: this is planned for {FIRST_SIZE} (change it by --size).")
@@ -152,4 +155,11 @@ def _show_plan(plan: "FundingPlan", token: "TokenInfo") -> None:
                 f"{what} ({share(plan.storage_cost, plan.total)}); the rest for reading, or comes back",
             )
         )
-    show_facts([*facts, ("gas", gas_shown(plan.gas, plan.gas_cost))])
+    show_facts([*facts, ("gas", gas_shown(plan.gas, plan.gas_cost)), ("challenge period", _periods(plan))])
+
+
+def _periods(plan: "FundingPlan") -> str:
+    """Say for how long a deposit waits after a close request."""
+    periods = sorted({row.terms.challenge_period for row in plan.rows})
+    told = duration(periods[0]) if len(periods) == 1 else f"{duration(periods[0])} to {duration(periods[-1])}"
+    return f"{told}: so long the rest waits after tithe channel close"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from node.cli import rent_limits
 from node.cli.amounts import cell, coins, counted, duration, moment, parse_duration, parse_size
 from node.cli.audit_report import count_outcomes
 from node.cli.errors import NotDone, Unusable
@@ -27,10 +28,11 @@ group = typer.Typer(no_args_is_help=True)
 
 def add_to(app: typer.Typer) -> None:
     """Put this group into the command line."""
+    group.add_typer(rent_limits.group)
     app.add_typer(
         group,
         name="rent",
-        help="Keep what you stored: audit and pay on schedule, or pay ahead.",
+        help="Keep what you stored: audit and pay on schedule, pay ahead, limit what farmers may ask.",
         rich_help_panel="Store files",
     )
 
@@ -69,7 +71,8 @@ def run_(
     for 30 days more when a channel lasts for less than 7, all in one transaction.
 
     It renews agreements before they end. Where too many shards are missing it makes
-    new ones, with other farmers, of k that it reads and pays for.
+    new ones, with other farmers, of k that it reads and pays for. What it agrees to
+    at most: tithe rent limits.
 
     For example:
 

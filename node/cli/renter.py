@@ -22,6 +22,7 @@ from node.cli.key_files import (
 from node.cli.keys import unlock_wallet
 from node.cli.output import note, waiting
 from node.cli.passwords import Passwords
+from node.cli.rent_limits import limits_of
 from node.cli.session import home, on_chain, token_info
 from node.home import Home, make_private_directory, write_json
 from payments.types import ZERO_ADDRESS, Address
@@ -108,7 +109,13 @@ def with_renter(
         try:
             rules = _rules(top_ups, token.decimals)
             async with await Renter.open(
-                database, connected, keys, locks=state.locks, top_ups=rules, repair_cap=repair_cap
+                database,
+                connected,
+                keys,
+                locks=state.locks,
+                top_ups=rules,
+                repair_cap=repair_cap,
+                limits=limits_of(home(), token.decimals),
             ) as renter:
                 return await work(Opened(renter, connected, token, copies))
         finally:
@@ -228,7 +235,17 @@ def _keys(place: Home, access: Access) -> "Keys":
         signer = unlock_keystore(place.renter_signer, WHAT, access.passwords)
     if access.passwords is not None and access.reads:
         master = _unlock_master(place, access.passwords)
-    return Keys(node, signer, master, payer.address if payer else access.payer, payer)
+    paying = payer.address if payer else access.payer
+    return Keys(node, signer, master, paying, payer, _payers(place))
+
+
+def _payers(place: Home) -> frozenset[Address]:
+    """Whose channels are this renter's: this home's wallets', and those of the account of its keys."""
+    from node.cli.exports import account_of
+    from settlement.wallet import Wallets
+
+    wallets = (entry.address for entry in Wallets(place.wallets).list())
+    return frozenset(one for one in (account_of(place), *wallets) if one is not None)
 
 
 def _unlock_master(place: Home, passwords: Passwords) -> "MasterKey":

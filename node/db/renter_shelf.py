@@ -55,12 +55,12 @@ def load_version(conn: Connection, entry: bytes) -> int | None:
 
 
 def list_due(conn: Connection, farmer: NodeId) -> list[tuple[bytes, int]]:
-    """Entries of which a farmer has no version yet, or an older one."""
+    """Entries of which a farmer does not have the newest version."""
     kept = select(_KEPT).where(_KEPT.c.farmer == farmer).subquery()
     query = (
         select(_ENTRIES.c.entry, _ENTRIES.c.version)
         .outerjoin(kept, kept.c.entry == _ENTRIES.c.entry)
-        .where((kept.c.version.is_(None)) | (kept.c.version < _ENTRIES.c.version))
+        .where((kept.c.version.is_(None)) | (kept.c.version != _ENTRIES.c.version))
         .order_by(_ENTRIES.c.entry)
     )
     return [(row.entry, row.version) for row in conn.execute(query)]

@@ -6,6 +6,7 @@ from typing import Final
 
 from node.demo.cast import Shape
 from node.farmer.config import FarmerConfig, Offer
+from node.renter.limits import Limits
 from payments.policy import ClaimPolicy
 from payments.prices import Prices, read_price, step_price
 from payments.types import MAX_AMOUNT, Address, Amount, Seconds
@@ -22,6 +23,8 @@ OFFER: Final = Offer(
     response_deadline=Seconds(60),
     min_deposit=Amount(TOKEN // 10),
 )
+LIMITS: Final = Limits(OFFER.prices)
+"""What the renter of the story signs: just that."""
 SLACK: Final = 64 * 1024
 """Bytes a shard may be longer than its part of the plain file: tags, padding."""
 READS: Final = 2

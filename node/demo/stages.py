@@ -14,6 +14,7 @@ from typing import Final
 
 from node.demo.cast import Actor, Shape
 from node.demo.farmers import LocalFarmer
+from node.demo.offers import LIMITS
 from node.demo.processes import ProcessFarmer
 from node.identity import NodeKey
 from node.master_key import MasterKey
@@ -99,7 +100,7 @@ async def _open_renter(folder: Path, chain: Chain, payer: SigningKey) -> AsyncIt
         payer_key=payer,
     )
     with closing(Database.at(folder / "money.db", TABLES)) as database:
-        async with await Renter.open(database, chain, keys) as renter:
+        async with await Renter.open(database, chain, keys, limits=LIMITS) as renter:
             yield renter
 
 

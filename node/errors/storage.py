@@ -40,6 +40,21 @@ class LeavesOutOfBounds(OwnFault):
 
 
 @dataclass(eq=False)
+class EntryTooLarge(OwnFault):
+    """What is to be known of a file is more than farmers are given to keep; both in bytes."""
+
+    entry: bytes
+    length: int
+    limit: int
+
+    def __str__(self) -> str:
+        return (
+            f"what is known of file {short(self.entry)} has {self.length} bytes, with farmers at most"
+            f" {self.limit} are kept: keep a backup of it (tithe backup)"
+        )
+
+
+@dataclass(eq=False)
 class TooLittleRandomness(OwnFault):
     """A choice that nobody may guess was asked for with too few random bytes."""
 

@@ -1,7 +1,8 @@
 """The renter's channels: what they hold, and how a farmer gets to know them.
 
 A channel found on the chain that this renter did not plan itself (a cold wallet funded it, or the state was
-lost) is adopted: its payee tells the farmer, its salt the life.
+lost) is adopted: its payee tells the farmer, its salt the life. But only if its payer is ours: anybody can
+open a channel in our signer's name, and its payer could take the deposit back under our vouchers.
 """
 
 from collections.abc import Iterable
@@ -12,8 +13,8 @@ from typing import Final
 from node.agreement import sign_node_key
 from node.audit import challenge_digest, verify_proof
 from node.db import Connection
-from node.db.renter_purses import Purse, load_purse, save_purse
-from node.db.restoration import awaits_chain, freeze, is_frozen, load_restoration, note_chain_read, thaw
+from node.db.renter_purses import load_purse, save_purse
+from node.db.restoration import awaits_chain, load_restoration, note_chain_read, thaw
 from node.errors import NodeError
 from node.messages import (
     ChannelView,
@@ -23,9 +24,10 @@ from node.messages import (
     SignedVoucherMessage,
     TermsMessage,
 )
+from node.renter.adoption import adopt_strays, find_strays, our_payers
 from node.renter.arrears import book_as_paid, prepaid_of, total_due, unpaid_time
 from node.renter.context import Context
-from node.renter.errors import NotReconciled, UnknownChannel
+from node.renter.errors import NothingToDo, NotReconciled, UnknownChannel
 from node.renter.money import (
     Account,
     find_claimed,
@@ -39,10 +41,8 @@ from node.renter.money import (
 from node.renter.peers import Peers
 from node.renter.reports import ChannelInfo
 from node.transport import PeerBrokeRules, PeerRefused
-from payments.channel import Channel
 from payments.errors import AboveDeposit, PaymentError
 from payments.types import Address, Amount, ChannelId, NodeId, Timestamp
-from payments.vouchers import Terms, channel_salt
 from settlement.errors import ChainError
 from settlement.tables import list_channels
 from settlement.watcher import News, Watcher
@@ -50,8 +50,6 @@ from settlement.watcher import News, Watcher
 FORGOTTEN: Final = frozenset({"UNKNOWN_CHANNEL", "NO_CHANNEL"})
 """The farmer does not know the channel: it was never presented, or the farmer lost its books."""
 ON_CHAIN: Final = "proven to the contract"
-MOST_LIVES: Final = 64
-"""Salts tried when a channel is adopted."""
 
 
 class Channels:
@@ -62,7 +60,10 @@ class Channels:
         self._peers = peers
         keys = context.keys
         self._watcher = Watcher(
-            context.database, context.chain, payers=[keys.payer], signers=[keys.signer.address]
+            context.database,
+            context.chain,
+            payers=[keys.payer, *keys.payers],
+            signers=[keys.signer.address],
         )
 
     async def refresh(self) -> News:
@@ -75,8 +76,22 @@ class Channels:
             await database.write(lambda conn: _believe(conn, now))
         return news
 
+    async def adopt(self, payer: Address) -> tuple[ChannelInfo, ...]:
+        """Take over the channels that this address has funded in our signer's name; they and it are ours now.
+
+        Those of farmers that are not known yet stay where they are. Raises NothingToDo, ChainError.
+        """
+        before = {info.channel.id for info in self.list() if info.farmer is not None}
+        await self.refresh()
+        await self._adopt(payer)
+        found = (info for info in self.list() if info.farmer is not None)
+        adopted = tuple(info for info in found if info.channel.id not in before)
+        if not adopted:
+            raise NothingToDo("adopt", f"0x{payer.hex()} has funded no channel of ours to a farmer you know")
+        return adopted
+
     def list(self) -> tuple[ChannelInfo, ...]:
-        """Return every channel, those of unknown farmers too."""
+        """Return every channel that we or our payers have opened, those to unknown farmers too."""
         return self._context.database.read(lambda conn: tuple(_infos(conn, self._context)))
 
     def show(self, channel: ChannelId) -> ChannelInfo:
@@ -214,21 +229,12 @@ class Channels:
         except PaymentError as error:
             raise PeerBrokeRules(farmer, f"its evidence does not hold: {error}") from error
 
-    async def _adopt(self) -> None:
-        """Give every channel of our signer a purse, as far as its farmer is known."""
+    async def _adopt(self, *named: Address) -> None:
+        """Give channels of our payers, and of those `named`, a purse, as far as their farmers are known."""
         context = self._context
-        strays = context.database.read(lambda conn: _strays(conn, context.keys.signer.address))
-        if not strays:
-            return
-        farmers = {peer.payee: peer.node for peer in self._peers.list()}
-        genesis = context.chain.deployment.genesis_hash
-        found = []
-        for channel in strays:
-            farmer, life = farmers.get(channel.terms.payee), _life(genesis, channel.terms)
-            if farmer is not None and life is not None:
-                found.append(Purse(channel.id, farmer, life))
-        if found:
-            await context.database.write(lambda conn: _save_new(conn, found))
+        if context.database.read(lambda conn: find_strays(conn, context, named)):
+            farmers = {peer.payee: peer.node for peer in self._peers.list()}
+            await context.database.write(lambda conn: adopt_strays(conn, context, farmers, named))
 
 
 def _has_news(conn: Connection) -> bool:
@@ -245,8 +251,11 @@ def _believe(conn: Connection, now: Timestamp) -> None:
 
 def _infos(conn: Connection, context: Context) -> Iterable[ChannelInfo]:
     known = {account.channel.id: account for account in list_accounts(conn)}
+    payers = our_payers(context, known.values())
     for channel in list_channels(conn, signer=context.keys.signer.address):
         account = known.get(channel.id)
+        if account is None and channel.terms.payer not in payers:
+            continue  # a stranger's
         purse = account.purse if account else None
         yield ChannelInfo(
             channel=channel,
@@ -255,22 +264,3 @@ def _infos(conn: Connection, context: Context) -> Iterable[ChannelInfo]:
             paid=purse.paid_total if purse else Amount(0),
             withdrawal_opens=channel.closes_at or None,
         )
-
-
-def _strays(conn: Connection, signer: Address) -> tuple[Channel, ...]:
-    known = {account.channel.id for account in list_accounts(conn)}
-    strays = list_channels(conn, signer=signer)
-    return tuple(channel for channel in strays if channel.id not in known)
-
-
-def _life(genesis_hash: bytes, terms: Terms) -> int | None:
-    return next((life for life in range(MOST_LIVES) if channel_salt(genesis_hash, life) == terms.salt), None)
-
-
-def _save_new(conn: Connection, purses: Iterable[Purse]) -> None:
-    restored = load_restoration(conn) is not None
-    for purse in purses:
-        if load_purse(conn, purse.channel_id) is None:
-            save_purse(conn, purse)
-            if restored and not is_frozen(conn, purse.channel_id):
-                freeze(conn, purse.channel_id)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from node.clock import Clock
 from node.identity import NodeKey
 from node.master_key import MasterKey
+from node.renter.limits import USUAL, Limits
 from node.renter.locks import Locks
 from node.transport import Transport
 from payments.eip712 import Domain
@@ -16,13 +17,17 @@ from settlement.database import Database
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """A renter's keys. `payer` is the address that funds; its key may be cold, then `payer_key` is None."""
+    """A renter's keys. `payer` is the address that funds; its key may be cold, then `payer_key` is None.
+
+    payers: further addresses of its owner, whose channels are its own too.
+    """
 
     node: NodeKey
     signer: SigningKey
     master: MasterKey
     payer: Address
     payer_key: SigningKey | None = None
+    payers: frozenset[Address] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,7 @@ class Context:
     transport: Transport
     clock: Clock
     locks: Locks = field(default_factory=lambda: Locks(None))
+    limits: Limits = USUAL
 
     @property
     def node(self) -> NodeId:

@@ -80,7 +80,8 @@ class Signed:
 
 
 def sign_terms(context: Context, terms: Agreement, file_id: bytes, segment: int, index: int) -> ShardRecord:
-    """Sign an agreement about a shard; it is to be written down before it leaves."""
+    """Sign an agreement about a shard; it is to be written down before it leaves. Raises AboveLimit."""
+    context.limits.check_terms(terms)
     return ShardRecord(
         agreement_id=agreement_id(context.domain, terms),
         file_id=file_id,

@@ -7,6 +7,7 @@ fails, or is much slower than the others, is replaced for good.
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 
+from node.renter.limits import Limits
 from node.renter.money import Account
 from node.renter.peers import Peers
 from payments.prices import Quote
@@ -17,11 +18,16 @@ QUOTE_MARGIN = 60
 
 
 class Supplier:
-    """A farmer that takes shards: its account, and a quote that is good."""
+    """A farmer that takes shards: its account, and a quote that is good and within our limits.
 
-    def __init__(self, account: Account, quote: Quote) -> None:
+    Raises AboveLimit.
+    """
+
+    def __init__(self, account: Account, quote: Quote, limits: Limits) -> None:
+        limits.check_quote(quote)
         self.account = account
         self._quote = quote
+        self._limits = limits
 
     @property
     def farmer(self) -> NodeId:
@@ -34,14 +40,16 @@ class Supplier:
         return self._quote.prices.storage_per_gb_month
 
     async def quote(self, peers: Peers, now: Timestamp) -> Quote:
-        """Return a quote that does not expire in the next minute. Raises as `Peers.refresh`."""
+        """Return a quote that does not expire in the next minute. Raises as `renew`."""
         if self._quote.expires_at <= now + QUOTE_MARGIN:
             await self.renew(peers)
         return self._quote
 
     async def renew(self, peers: Peers) -> None:
-        """Ask for the present quote. Raises as `Peers.refresh`."""
-        self._quote = (await peers.refresh(self.farmer)).quote
+        """Ask for the present quote. Raises AboveLimit, and as `Peers.refresh`."""
+        quote = (await peers.refresh(self.farmer)).quote
+        self._limits.check_quote(quote)
+        self._quote = quote
 
 
 class Crew:

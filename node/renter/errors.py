@@ -3,7 +3,7 @@
 NodeError
 +-- OwnFault          ImpossibleShape, NameTaken, UnknownFile, UnknownPeer, UnknownChannel, NothingToDo,
 |                     PayerMissing, WithdrawalNotOpen, Unfunded, NoOpenChannel, TokensMissing, AuditOpen,
-|                     NotReconciled, RangeOutOfFile
+|                     NotReconciled, RangeOutOfFile, AboveLimit
 +-- PeerFault         OtherNetwork, OtherNode
 +-- CannotCheck       NoQuote, NotEnoughFarmers, PutFailed, FileUnavailable
 +-- CheckFailed       FileCorrupt
@@ -121,6 +121,25 @@ class Unfunded(OwnFault):
         return (
             f"the channel to farmer {short(self.farmer)} holds {self.deposit} base units, {self.needed} are "
             "needed: top it up (tithe channel fund)"
+        )
+
+
+@dataclass(eq=False)
+class AboveLimit(OwnFault):
+    """A farmer asks more than the owner allows (or, of an interval, less); `option` changes the limit."""
+
+    farmer: bytes
+    what: str
+    asked: int
+    limit: int
+    option: str = ""
+    unit: str = "base units"
+
+    def __str__(self) -> str:
+        remedy = f"tithe rent limits {self.option}".rstrip()
+        return (
+            f"farmer {short(self.farmer)} wants {self.asked} {self.unit} {self.what}, your limit is"
+            f" {self.limit} {self.unit}: leave it out, or change the limit ({remedy})"
         )
 
 

@@ -1,7 +1,7 @@
 """How an error met with one farmer becomes a Fault in a report."""
 
 from node.errors import NodeError, OwnFault
-from node.renter.errors import NoOpenChannel, Unfunded
+from node.renter.errors import AboveLimit, NoOpenChannel, Unfunded
 from node.renter.reports import Fault, Trouble
 from node.transport import PeerRefused, PeerTimedOut, PeerUnreachable
 from payments.errors import ChannelError, PaymentError
@@ -20,6 +20,7 @@ def to_fault(farmer: NodeId, error: NodeError | PaymentError) -> Fault:
         case Unfunded() | NoOpenChannel() | ChannelError():
             return Fault(farmer, Trouble.NO_MONEY, str(error), error.code)
         case OwnFault():
-            return Fault(farmer, Trouble.NOT_ASKED, str(error), error.code)
+            trouble = Trouble.ABOVE_LIMIT if isinstance(error, AboveLimit) else Trouble.NOT_ASKED
+            return Fault(farmer, trouble, str(error), error.code)
         case _:
             return Fault(farmer, Trouble.BROKE_RULES, str(error), error.code)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from node.db import Connection
 from node.db.renter_audits import load_open_audits
@@ -26,6 +26,7 @@ from node.renter.reports import (
     PutReport,
     RemoveReport,
     ShardInfo,
+    Trouble,
     no_progress,
 )
 from node.renter.safety import Keeping, file_safe_until
@@ -34,6 +35,9 @@ from node.renter.terms import STORED_FOR
 from node.segments import SEGMENT_SIZE
 from payments.prices import step_rate
 from payments.types import Amount, Seconds, Timestamp
+
+_PASSING: Final = (Trouble.OFFLINE, Trouble.TIMED_OUT)
+"""Who does not take a new entry now for these is given it by `rent run`."""
 
 
 class Files:
@@ -82,13 +86,13 @@ class Files:
         until = None if seconds is None else Timestamp(self._context.now() + seconds)
         wish = Wish(source, name, k, n, segment_size, seconds or STORED_FOR, progress, until)
         stored = await self._putter.put(wish)
-        await self._shelf.deliver(stored.file.file_id)  # who does not take it now is given it by `rent run`
+        shelved = await self._shelf.deliver(stored.file.file_id)
         shards = self._shards(stored.file)
         rates = (step_rate(one.agreement.step, one.agreement.audit_interval) for one in shards)
         return PutReport(
             file=self._info(stored.file),
             farmers=stored.farmers,
-            faults=stored.faults,
+            faults=(*stored.faults, *(fault for fault in shelved if fault.trouble not in _PASSING)),
             price_per_month=Amount(sum(rates)),
             resumed=stored.resumed,
         )

@@ -7,6 +7,7 @@ by a cold wallet that is given the calls.
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -14,12 +15,13 @@ from node.db import Connection
 from node.db.renter_purses import Purse, load_purse, save_purse
 from node.db.renter_shards import shard_lengths
 from node.renter.context import Context
-from node.renter.errors import NoQuote, NothingToDo, TokensMissing
+from node.renter.errors import AboveLimit, NoQuote, NothingToDo, TokensMissing
 from node.renter.exits import Exits
+from node.renter.faults import to_fault
 from node.renter.money import Account, list_accounts
 from node.renter.peers import Peers
 from node.renter.placement import choose_shape
-from node.renter.reports import FundingPlan, FundingRow, SentReport
+from node.renter.reports import Fault, FundingPlan, FundingRow, SentReport
 from node.renter.targets import (
     Open,
     Wish,
@@ -29,7 +31,6 @@ from node.renter.targets import (
     shares,
     storage_cost,
     storage_target,
-    within,
 )
 from payments.channel import Status
 from payments.funding import Funding as Order
@@ -65,31 +66,38 @@ class Funding:
         seconds: Seconds | None = None,
         stored_bytes: int | None = None,
         amount: Amount | None = None,
-        budget: Amount | None = None,
     ) -> FundingPlan:
         """Plan to raise the deposits for these farmers, or all known ones.
 
         Either to an `amount` of base units each, or to what storing `stored_bytes` of files over all of them
         for `seconds` takes, by their current quotes, with one read of everything; without `stored_bytes`:
-        what each stores for us now. At least each farmer's minimum; no more than `budget` in all, in the
-        order of the farmers given.
+        what each stores for us now. At least each farmer's minimum. Who asks more than we agree to is left
+        out, and told in the plan.
 
-        Raises NothingToDo, NoQuote (a farmer does not answer), TokensMissing, UnknownPeer, ChainError.
+        Raises NothingToDo, AboveLimit (none is left), NoQuote (a farmer does not answer), TokensMissing,
+        UnknownPeer, ChainError.
         """
-        context = self._context
         nodes = [peer.node for peer in self._peers.list()] if farmers is None else list(farmers)
         if not nodes:
             raise NothingToDo("fund", "no farmer is known, add some (tithe peers add)")
         await self._exits.finish()
         await self._exits.channels.refresh()
-        wishes = await self._wishes(nodes)
+        wishes, faults = self._bearable(await self._wishes(nodes))
         lengths = self._lengths(nodes, stored_bytes)
-        rows = within(self._rows(wishes, lengths, seconds or Seconds(0), amount), nodes, budget)
+        rows = self._rows(wishes, lengths, seconds or Seconds(0), amount)
+        plan = await self.plan_rows(rows, seconds or Seconds(0))
+        return replace(plan, stored_bytes=stored_bytes or 0, faults=faults)
+
+    async def plan_rows(self, rows: Sequence[FundingRow], seconds: Seconds) -> FundingPlan:
+        """Plan to fund these channels, which shall last for `seconds`; all are of our payer and our token.
+
+        Raises NothingToDo, TokensMissing, ChainError.
+        """
         if not rows:
             raise NothingToDo("fund", "these channels hold enough already")
         total = Amount(sum(row.added for row in rows))
         calls, gas = await self._calls(rows, total)
-        fees = await context.chain.rpc.fees()
+        fees = await self._context.chain.rpc.fees()
         return FundingPlan(
             rows=tuple(rows),
             calls=tuple(calls),
@@ -97,8 +105,8 @@ class Funding:
             gas=gas,
             gas_cost=gas * fees.now,
             storage_cost=Amount(sum(row.storage_cost for row in rows)),
-            seconds=seconds or Seconds(0),
-            stored_bytes=stored_bytes or 0,
+            seconds=seconds,
+            stored_bytes=0,
         )
 
     async def fund(self, plan: FundingPlan, purpose: str = "fund") -> SentReport:
@@ -121,11 +129,32 @@ class Funding:
             if report.quote is None:
                 raise NoQuote(report.farmer, report.fault.reason if report.fault else "it sent none")
             accounts = context.database.read(partial(list_accounts, farmer=report.farmer))
-            used = [account for account in accounts if account.channel.status not in _OVER]
+            used = [account for account in accounts if self.fundable(account)]
             free_life = max((account.purse.life + 1 for account in accounts), default=0)
             payee = payees[report.farmer]
             wishes.append(Wish(report.farmer, payee, report.quote, _open(used), free_life))
         return wishes
+
+    def _bearable(self, wishes: Iterable[Wish]) -> tuple[list[Wish], tuple[Fault, ...]]:
+        """Leave out whom we would sign nothing for, or who would lock our money for too long."""
+        limits, kept, errors = self._context.limits, list[Wish](), list[AboveLimit]()
+        for wish in wishes:
+            try:
+                limits.check_quote(wish.quote)
+                limits.check_period(wish.quote)
+            except AboveLimit as error:
+                errors.append(error)
+            else:
+                kept.append(wish)
+        if errors and not kept:
+            raise errors[0]
+        return kept, tuple(to_fault(NodeId(error.farmer), error) for error in errors)
+
+    def fundable(self, account: Account) -> bool:
+        """Whether this channel is to hold more: a call of our payer reaches its own channels only."""
+        channel, context = account.channel, self._context
+        bearable = channel.terms.challenge_period <= context.limits.challenge_period
+        return channel.status not in _OVER and channel.terms.payer == context.keys.payer and bearable
 
     def _lengths(self, nodes: list[NodeId], stored_bytes: int | None) -> Mapping[NodeId, tuple[int, ...]]:
         if stored_bytes is None:
@@ -166,11 +195,11 @@ class Funding:
             signer=keys.signer.address,
             payee=wish.payee,
             token=deployment.token,
-            challenge_period=new_period(wish.quote, deployment.challenge_period),
+            challenge_period=new_period(wish.quote, deployment.challenge_period, self._context.limits),
             salt=channel_salt(deployment.genesis_hash, life),
         )
 
-    async def _calls(self, rows: list[FundingRow], total: Amount) -> tuple[list[Call], int]:
+    async def _calls(self, rows: Sequence[FundingRow], total: Amount) -> tuple[list[Call], int]:
         """Return the calls in order, with the allowance they need before or in them, and the gas of all."""
         chain, payer = self._context.chain, self._context.keys.payer
         token, parts = rows[0].terms.token, batches(rows)

@@ -62,9 +62,11 @@ class Reads:
     async def step(self, shard: ShardRecord, offset: int, length: int, listener: Listener) -> None:
         """Pay for one step and read it, alone in its channel.
 
-        Raises WrongShard, NoOpenChannel, UnknownPeer, Unfunded, PaymentError, the transport's errors.
+        Raises AboveLimit, WrongShard, NoOpenChannel, UnknownPeer, Unfunded, PaymentError, the transport's
+        errors.
         """
         terms = shard.agreement
+        self._context.limits.check_read(terms)
         leaves = LeafRange.of(offset, length, terms.shard_length)
         price = read_price(terms.download_price, length)
         account = await self._account(terms.farmer)

@@ -68,7 +68,7 @@ class Renewals:
         self._accounts = accounts
         self._checker = checker
         self._peers = peers
-        self._suppliers = Suppliers(context, peers, accounts)
+        self.suppliers = Suppliers(context, peers, accounts)
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._resting: dict[NodeId, int] = {}
 
@@ -104,7 +104,7 @@ class Renewals:
 
     async def _propose_all(self, farmer: NodeId, shards: Sequence[ShardRecord]) -> Fault | None:
         try:
-            supplier = await self._suppliers.of(farmer)
+            supplier = await self.suppliers.of(farmer)
             if isinstance(supplier, Fault):
                 return supplier
             for shard in shards:
@@ -166,3 +166,6 @@ def _check_price(before: Agreement, after: Agreement) -> None:
     old, new = (step_rate(one.step, one.audit_interval) for one in (before, after))
     if new > DEARER * old:
         raise NotRenewed(f"it asks {new} base units a month for what cost {old}")
+    old, new = before.download_price, after.download_price
+    if new > DEARER * old:
+        raise NotRenewed(f"it asks {new} base units for a GB read that cost {old}")

@@ -33,6 +33,7 @@ from node.renter.exits import Exits
 from node.renter.files import Files
 from node.renter.funding import Funding
 from node.renter.get import Getter
+from node.renter.limits import USUAL, Limits
 from node.renter.locks import Locks
 from node.renter.payments import Payments
 from node.renter.peers import Peers
@@ -78,7 +79,7 @@ class Renter:
 
     `locks` is a folder that all processes of this renter share; None when there is only one. `top_ups`: what
     `run` may put into channels by itself; None: nothing. `repair_cap`: bytes that its repairs may move in 24
-    hours; None: it repairs and renews nothing.
+    hours; None: it repairs and renews nothing. `limits`: what it signs at most.
     """
 
     def __init__(
@@ -92,11 +93,12 @@ class Renter:
         patience: Patience | None = None,
         top_ups: TopUpRules | None = None,
         repair_cap: int | None = None,
+        limits: Limits = USUAL,
     ) -> None:
         self._transport = Transport(keys.node, clock, patience)
         self._outbox = Outbox(database, chain)
         self._keys = keys
-        context = Context(database, chain, keys, self._transport, clock, Locks(locks))
+        context = Context(database, chain, keys, self._transport, clock, Locks(locks), limits)
         self.peers = Peers(context)
         self.channels = Channels(context, self.peers)
         self.exits = Exits(context, self.channels, self._outbox)
@@ -128,7 +130,7 @@ class Renter:
             deletions=self._deletions,
             accounts=accounts,
             shelf=self.shelf,
-            top_ups=TopUps(context, self.funding, self.exits, top_ups) if top_ups else None,
+            top_ups=TopUps(context, self.peers, self.funding, self.exits, top_ups) if top_ups else None,
             repairs=self.repairs,
             renewals=self.renewals,
             repair_cap=repair_cap,
@@ -146,6 +148,7 @@ class Renter:
         patience: Patience | None = None,
         top_ups: TopUpRules | None = None,
         repair_cap: int | None = None,
+        limits: Limits = USUAL,
     ) -> Self:
         """Make a renter and finish what a killed process left behind. Raises StorageError."""
         renter = cls(
@@ -157,6 +160,7 @@ class Renter:
             patience=patience,
             top_ups=top_ups,
             repair_cap=repair_cap,
+            limits=limits,
         )
         await renter.recover()
         return renter

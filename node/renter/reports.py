@@ -34,6 +34,7 @@ class Trouble(Enum):
     BROKE_RULES = "broke the rules"
     WRONG_DATA = "sent bytes that are not the shard"
     NO_MONEY = "its channel does not hold enough"
+    ABOVE_LIMIT = "asks more than you allow"
     NOT_ASKED = "could not be asked"
 
 
@@ -87,7 +88,7 @@ class FundingPlan:
     `calls` are to be sent in order (where the allowance does not suffice the first carries a permit, or is
     an approval). `gas` is an estimate for all of them; `gas_cost` the same in wei at today's price.
     `storage_cost` is what storing `stored_bytes` for `seconds` costs by the farmers' quotes (0 where explicit
-    amounts were given).
+    amounts were given). `faults`: farmers that are left out, since they ask more than we agree to.
     """
 
     rows: tuple[FundingRow, ...]
@@ -98,6 +99,7 @@ class FundingPlan:
     storage_cost: Amount
     seconds: Seconds
     stored_bytes: int
+    faults: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

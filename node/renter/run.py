@@ -5,8 +5,9 @@ asks for it does once. Clock and sleep are given, so three days pass in a test a
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, TypeVar
 
 from node.db.renter_shards import load_audited_shards
 from node.db.restoration import list_frozen, list_unasked, thaw
@@ -15,6 +16,7 @@ from node.renter.accounts import Accounts
 from node.renter.audits import Audits
 from node.renter.context import Context
 from node.renter.deletions import Deletions
+from node.renter.examined import Examined
 from node.renter.exits import Exits
 from node.renter.faults import to_fault
 from node.renter.money import list_accounts, load_account
@@ -31,8 +33,11 @@ from node.tasks import all_of, end
 from payments.channel import Status
 from payments.errors import PaymentError
 from payments.types import ChannelId, NodeId, Timestamp
-from settlement.errors import ChainError, SignerError
+from settlement.errors import ChainError, SignerError, StorageError
 
+log = logging.getLogger("tithebarn.renter")
+
+T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[object]]
 
 IDLE_SECONDS: Final = 60
@@ -73,39 +78,59 @@ class Run:
         self._repair_cap = repair_cap
         self._repairing: asyncio.Task[object] | None = None
         self._repaired: list[RepairResult] = []
+        self._troubles: list[str] = []
 
     async def tick(self) -> TickReport:
         """Take one step: open transactions, the chain's news, what is due, payments at the end, deletions."""
         self._peers.look_up_again()
-        trouble = ""
-        try:
-            await self._exits.resume()
-            await self._exits.channels.refresh()
-            await self.reconcile()
-        except ChainError as error:
-            trouble = str(error)  # audits go on with the deposits known
-        topped = self._top_up()
-        examined = await self._audits.audit_due()
-        renewed = Renewed() if self._repair_cap is None else await self._renewals.renew()
-        repaired = self._repair()
-        paid = await self._payments.pay_outstanding(self._done_with())
-        await self._deletions.give_up_dead_puts()
-        untold = await self._deletions.tell_on()
-        await self._shelf.deliver()
+        await self._step("the chain", self._read_chain(), None)
+        topped = await self._step("top-ups", self._top_up(), ToppedUp())
+        examined = await self._step("audits", self._audits.audit_due(), Examined())
+        renewed = await self._step("renewals", self._renew(), Renewed())
+        repaired = await self._step("repairs", self._repair(), ())
+        paid = await self._step("payments", self._payments.pay_outstanding(self._done_with()), ())
+        await self._step("given up puts", self._deletions.give_up_dead_puts(), 0)
+        untold = await self._step("deletions", self._deletions.tell_on(), ())
+        shelved = await self._step("the shelf", self._shelf.deliver(), ())
         now = self._context.now()
         wanted = self._audits.next_at()
         latest = now + IDLE_SECONDS
+        troubles, self._troubles = [*self._troubles, topped.trouble], []
         return TickReport(
             at=now,
             audits=examined.results,
             payments=paid,
-            faults=(*examined.faults, *renewed.faults, *untold),
-            trouble=trouble or topped.trouble,
+            faults=(*examined.faults, *renewed.faults, *untold, *shelved),
+            trouble="; ".join(filter(None, troubles)),
             next_at=Timestamp(latest if wanted is None else max(now + 1, min(wanted, latest))),
             topped_up=topped.amount,
             repairs=repaired,
             renewed=renewed.count,
         )
+
+    async def _step(self, name: str, work: Awaitable[T], otherwise: T) -> T:
+        """Do one part of a step; what goes wrong in it is told, and keeps no other part from its turn.
+
+        Raises StorageError: without books nothing can be signed.
+        """
+        try:
+            return await work
+        except StorageError:
+            raise
+        except ChainError as error:  # the others go on with what is known
+            self._troubles.append(str(error))
+        except Exception as error:  # nobody, and no farmer, ends a run by one bad answer
+            log.exception("step_failed part=%s", name)
+            self._troubles.append(f"{name}: {type(error).__name__}: {error}")
+        return otherwise
+
+    async def _read_chain(self) -> None:
+        await self._exits.resume()
+        await self._exits.channels.refresh()
+        await self.reconcile()
+
+    async def _renew(self) -> Renewed:
+        return Renewed() if self._repair_cap is None else await self._renewals.renew()
 
     async def reconcile(self) -> Reconciled:
         """Take one step of `Renter.reconcile`: the chain, then what farmers keep, then the channels."""
@@ -137,7 +162,7 @@ class Run:
             return to_fault(farmer, error)
         return None
 
-    def _top_up(self) -> ToppedUp:
+    async def _top_up(self) -> ToppedUp:
         """Say what the last top-up came to, and begin the next: audits do not wait for its transaction."""
         if self._top_ups is None or (self._topping is not None and not self._topping.done()):
             return ToppedUp()
@@ -149,15 +174,16 @@ class Run:
         except (ChainError, SignerError) as error:
             return ToppedUp(trouble=str(error))
 
-    def _repair(self) -> tuple[RepairResult, ...]:
+    async def _repair(self) -> tuple[RepairResult, ...]:
         """Say what was repaired since the last step, and look for more: audits do not wait for it."""
         if self._repair_cap is None:
             return ()
         if self._repairing is None or self._repairing.done():
-            if self._repairing is not None:
-                self._repairing.result()
+            ended = self._repairing
             work = self._repairs.repair(cap=self._repair_cap, on_result=self._repaired.append)
             self._repairing = asyncio.create_task(work)
+            if ended is not None:
+                ended.result()
         told, self._repaired[:] = tuple(self._repaired), []
         return told
 

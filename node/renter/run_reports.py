@@ -11,9 +11,9 @@ from payments.types import Amount, ChannelId, Timestamp
 class TickReport:
     """One step of `rent run`: audits and payments made in it, troubles met, when the next step is due.
 
-    `trouble` is a sentence where the chain could not be read, or a top-up was not made. `topped_up`: tokens
-    put into channels since the last step. repairs: those that have ended since. renewed: agreements that run
-    longer now.
+    `trouble` says where the chain could not be read, a top-up was not made, or a part of the step failed.
+    `topped_up`: tokens put into channels since the last step. repairs: those that have ended since. renewed:
+    agreements that run longer now.
     """
 
     at: Timestamp

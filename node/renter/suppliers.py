@@ -9,7 +9,7 @@ from node.errors import NodeError
 from node.renter.accounts import Accounts
 from node.renter.context import Context
 from node.renter.crew import Supplier, in_order
-from node.renter.errors import NoOpenChannel
+from node.renter.errors import AboveLimit, NoOpenChannel
 from node.renter.faults import to_fault
 from node.renter.money import Account, active_account, active_accounts
 from node.renter.peers import Peers
@@ -94,4 +94,7 @@ class Suppliers:
             held = f"its channel has {channel.deposit - channel.earned} base units left"
             reason = f"{held}, the farmer wants at least {least} deposited: tithe channel fund"
             return Fault(report.farmer, Trouble.NO_MONEY, reason)
-        return Supplier(account, report.quote)
+        try:
+            return Supplier(account, report.quote, self._context.limits)
+        except AboveLimit as error:
+            return to_fault(report.farmer, error)

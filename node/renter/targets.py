@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final
 
+from node.agreement import Agreement
+from node.renter.limits import Limits
 from node.renter.placement import Shape
 from node.renter.reports import FundingRow
 from node.segments import SEGMENT_SIZE
-from payments.prices import Quote, deposit_for, step_price
-from payments.types import Address, Amount, NodeId, Seconds, to_amount
+from payments.prices import Quote, deposit_for, read_price, step_price
+from payments.types import MAX_AMOUNT, MIB, Address, Amount, NodeId, Seconds, to_amount
 from payments.vouchers import Terms
 
 MOST_ROWS: Final = 500
@@ -40,6 +42,14 @@ class Wish:
     quote: Quote
     open: Open | None
     free_life: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A channel that runs dry: the row that fills it up, and the target with which it lasts for a while."""
+
+    row: FundingRow
+    soon: Amount
 
 
 def shares(stored_bytes: int, farmers: int, shape: Shape) -> tuple[int, ...]:
@@ -69,23 +79,44 @@ def new_life(wishes: Iterable[Wish]) -> int:
     return max((wish.free_life for wish in wishes if wish.open is None), default=0)
 
 
-def new_period(quote: Quote, usual: Seconds) -> Seconds:
-    """Choose a new channel's challenge period: the usual one, or the nearest that the farmer accepts."""
-    return Seconds(min(max(usual, quote.min_challenge_period), quote.max_challenge_period))
+def new_period(quote: Quote, usual: Seconds, limits: Limits) -> Seconds:
+    """Choose a new channel's challenge period: the usual one, or the nearest that both sides accept.
+
+    Raises AboveLimit where there is none.
+    """
+    limits.check_period(quote)
+    wanted = min(usual, limits.challenge_period)
+    return Seconds(min(max(wanted, quote.min_challenge_period), quote.max_challenge_period))
 
 
-def within(rows: Sequence[FundingRow], order: Sequence[NodeId], budget: Amount | None) -> list[FundingRow]:
-    """Keep to a budget: in this order each row gets all it wants, the last what is left."""
-    if budget is None:
-        return list(rows)
-    place = {farmer: number for number, farmer in enumerate(order)}
-    left, kept = int(budget), []
-    for row in sorted(rows, key=lambda row: place[row.farmer]):
-        added = min(row.added, left)
-        if added:
-            kept.append(replace(row, target=Amount(row.deposit + added)))
-            left -= added
-    return kept
+def agreed_target(promised: Amount, agreed: Iterable[Agreement], seconds: Seconds, *, read: bool) -> Amount:
+    """Compute the deposit that pays these agreements for `seconds`, and a read of everything if wished.
+
+    By what was signed, whatever their farmer asks by now.
+    """
+    total = int(promised)
+    for terms in agreed:
+        total += terms.step * (-(-seconds // terms.audit_interval) + 1)
+        if read:
+            total += -(-terms.shard_length // MIB) * read_price(terms.download_price, MIB)
+    return Amount(min(total, MAX_AMOUNT))
+
+
+def fill(needs: Sequence[Need], budget: Amount) -> list[FundingRow]:
+    """Divide a budget: first every channel is to last for a while, then all are filled up."""
+    soon = share_out([max(0, need.soon - need.row.deposit) for need in needs], budget)
+    wanted = [need.row.added - got for need, got in zip(needs, soon, strict=True)]
+    later = share_out(wanted, budget - sum(soon))
+    added = [(need.row, one + two) for need, one, two in zip(needs, soon, later, strict=True)]
+    return [replace(row, target=Amount(row.deposit + more)) for row, more in added if more]
+
+
+def share_out(wanted: Sequence[int], budget: int) -> list[int]:
+    """Divide a budget: nobody gets more than is wanted, nor more than a part equal to those of who lack."""
+    got = [0] * len(wanted)
+    for place, number in enumerate(sorted(range(len(wanted)), key=wanted.__getitem__)):
+        got[number] = min(wanted[number], (budget - sum(got)) // (len(wanted) - place))
+    return got
 
 
 def batches(rows: Iterable[FundingRow]) -> list[tuple[FundingRow, ...]]:

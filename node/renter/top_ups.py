@@ -1,7 +1,9 @@
 """Top-ups: a renter that runs raises its deposits before they are used up, as far as its owner allows.
 
-All channels that run dry are topped up in one transaction (as far as one can name them together), the most
-urgent first where the caps do not suffice for all. A cap counts what was sent, even if it never arrived.
+All channels that run dry are topped up in one transaction (as far as one can name them together), to what
+the agreements take that were signed: what a farmer asks by now moves nothing. Where the caps do not suffice
+for all, each gets an equal part, first to last for a while. A cap counts what was sent, even if it never
+arrived.
 """
 
 import logging
@@ -10,14 +12,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from node.agreement import Agreement
 from node.db import Connection
 from node.db.renter_shards import load_audited_shards
 from node.db.renter_top_ups import record_top_up, sum_top_ups
 from node.renter.context import Context
-from node.renter.errors import NoQuote, NothingToDo, TokensMissing
+from node.renter.errors import NoQuote, TokensMissing
 from node.renter.exits import Exits
 from node.renter.funding import Funding
 from node.renter.money import Account, active_account
+from node.renter.peers import Peers
+from node.renter.reports import FundingRow
+from node.renter.targets import Need, agreed_target, fill
 from payments.types import Amount, NodeId, Seconds, Timestamp
 
 log = logging.getLogger("tithebarn.renter")
@@ -52,71 +58,86 @@ class ToppedUp:
 class TopUps:
     """Looks which channels run dry, and tops them up."""
 
-    def __init__(self, context: Context, funding: Funding, exits: Exits, rules: TopUpRules) -> None:
+    def __init__(
+        self, context: Context, peers: Peers, funding: Funding, exits: Exits, rules: TopUpRules
+    ) -> None:
         self._context = context
+        self._peers = peers
         self._funding = funding
         self._exits = exits
         self._rules = rules
 
     async def top_up(self) -> ToppedUp:
         """Top up once what runs dry. Raises ChainError, StorageError."""
-        now = self._context.now()
-        dry = self._context.database.read(lambda conn: self._running_dry(conn, now))
-        if not dry or self._exits.sending(PURPOSE):
+        now, database = self._context.now(), self._context.database
+        if not database.read(lambda conn: self._running_dry(conn, now)) or self._exits.sending(PURPOSE):
             return ToppedUp()
-        budget = self._context.database.read(lambda conn: self._budget(conn, now))
-        if not budget:
+        await self._exits.channels.refresh()
+        dry = database.read(lambda conn: self._running_dry(conn, now))
+        budget = database.read(lambda conn: self._budget(conn, now))
+        if dry and not budget:
             return ToppedUp(trouble=f"{len(dry)} channels run dry, and the cap on top-ups is reached")
         return await self._send(dry, budget, now)
 
-    async def _send(self, dry: list[NodeId], budget: Amount, now: Timestamp) -> ToppedUp:
-        silent: list[str] = []
-        while dry:
-            try:
-                plan = await self._funding.plan(dry, seconds=self._rules.seconds, budget=budget)
-            except NoQuote as error:  # the others do not wait for it
-                dry = [farmer for farmer in dry if farmer != error.farmer]
-                silent.append(str(error))
-                continue
-            except NothingToDo:  # the quotes are lower than the agreements
-                break
-            except TokensMissing as error:
-                return ToppedUp(trouble="; ".join((*silent, str(error))))
-            await self._context.database.write(partial(record_top_up, amount=plan.total, now=now))
-            await self._funding.fund(plan, PURPOSE)
-            log.info("topped_up farmers=%d amount=%d", len(plan.rows), plan.total)
-            return ToppedUp(plan.total, len(plan.rows), "; ".join(silent))
-        return ToppedUp(trouble="; ".join(silent))
+    async def _send(self, dry: Mapping[NodeId, Need], budget: Amount, now: Timestamp) -> ToppedUp:
+        """Divide the budget among the farmers that are there: who is away waits, and the others do not."""
+        reports = await self._peers.quotes(dry)
+        away = [NoQuote(one.farmer, one.fault.reason) for one in reports if one.fault is not None]
+        trouble = [str(error) for error in away]
+        rows = fill([dry[one.farmer] for one in reports if one.fault is None], budget)
+        if not rows:
+            return ToppedUp(trouble="; ".join(trouble))
+        try:
+            plan = await self._funding.plan_rows(rows, self._rules.seconds)
+        except TokensMissing as error:
+            return ToppedUp(trouble="; ".join((*trouble, str(error))))
+        await self._context.database.write(partial(record_top_up, amount=plan.total, now=now))
+        await self._funding.fund(plan, PURPOSE)
+        log.info("topped_up farmers=%d amount=%d", len(plan.rows), plan.total)
+        return ToppedUp(plan.total, len(plan.rows), "; ".join(trouble))
 
     def _budget(self, conn: Connection, now: Timestamp) -> Amount:
         """What the caps leave."""
         ever, lately = sum_top_ups(conn), sum_top_ups(conn, Timestamp(now - DAY))
         return Amount(max(0, min(self._rules.cap - ever, self._rules.daily - lately)))
 
-    def _running_dry(self, conn: Connection, now: Timestamp) -> list[NodeId]:
-        """Farmers whose channel does not last, the most urgent first; only channels of our own payer."""
-        rates = _rates(conn, now)
-        found: list[tuple[int, NodeId]] = []
-        for farmer, rate in rates.items():
-            account = active_account(conn, farmer)
-            if account is None or account.channel.terms.payer != self._context.keys.payer:
+    def _running_dry(self, conn: Connection, now: Timestamp) -> dict[NodeId, Need]:
+        """What channels need that do not last; of our own payer, to farmers whose address is known."""
+        agreed, needs = _agreed(conn, now), dict[NodeId, Need]()
+        for peer in self._peers.list():
+            account = active_account(conn, peer.node)
+            if account is None or not self._funding.fundable(account):
                 continue
-            lasts = _lasts(account, rate)
-            if lasts < self._rules.ahead:
-                found.append((lasts, farmer))
-        return [farmer for _, farmer in sorted(found)]
+            need = self._need(account, agreed.get(peer.node, ()))
+            if _lasts(account, agreed.get(peer.node, ())) < self._rules.ahead and need.row.added:
+                needs[peer.node] = need
+        return needs
+
+    def _need(self, account: Account, agreed: Sequence[Agreement]) -> Need:
+        channel, rules = account.channel, self._rules
+        soon = agreed_target(channel.promised, agreed, rules.ahead, read=False)
+        full = agreed_target(channel.promised, agreed, rules.seconds, read=True)
+        row = FundingRow(
+            farmer=account.farmer,
+            channel=channel.id,
+            terms=channel.terms,
+            life=account.purse.life,
+            deposit=channel.deposit,
+            target=max(soon, full),
+            storage_cost=Amount(0),
+        )
+        return Need(row, soon)
 
 
-def _rates(conn: Connection, now: Timestamp) -> Mapping[NodeId, Sequence[tuple[int, int]]]:
-    """What each farmer's audits take: pairs of a step and its interval in seconds."""
-    rates: dict[NodeId, list[tuple[int, int]]] = {}
+def _agreed(conn: Connection, now: Timestamp) -> Mapping[NodeId, Sequence[Agreement]]:
+    """By farmer, the agreements that are audited and paid."""
+    found: dict[NodeId, list[Agreement]] = {}
     for shard in load_audited_shards(conn, now):
-        terms = shard.agreement
-        rates.setdefault(NodeId(terms.farmer), []).append((terms.step, terms.audit_interval))
-    return rates
+        found.setdefault(NodeId(shard.agreement.farmer), []).append(shard.agreement)
+    return found
 
 
-def _lasts(account: Account, rate: Sequence[tuple[int, int]]) -> int:
+def _lasts(account: Account, agreed: Sequence[Agreement]) -> int:
     """Say for how many seconds the rest of a deposit pays all audits."""
-    day = sum(step * DAY * 1_000 // max(1, interval) for step, interval in rate)
+    day = sum(terms.step * DAY * 1_000 // max(1, terms.audit_interval) for terms in agreed)
     return account.channel.free * DAY * 1_000 // day if day else 2**62

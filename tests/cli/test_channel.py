@@ -27,6 +27,25 @@ def funded(market: Market) -> Market:
     return market
 
 
+def test_limits_are_shown_and_set_and_nonsense_changes_nothing(market: Market) -> None:
+    renter = market.renter
+    usual = renter("rent", "limits", "--json").json["limits"]
+    assert usual["storage_per_gb_month"] == str(ETHER // 50)
+    assert usual["challenge_period"] == 7 * 86_400
+    try:
+        renter("rent", "limits", "--storage", "0.005", "--challenge-period", "2d")
+        refused = renter("rent", "limits", "--audit", "0.0000000000000000001", expect=2)
+        assert "finer than the token" in refused.error
+        mine = renter("rent", "limits", "--json").json["limits"]
+        changed = {"storage_per_gb_month": str(ETHER // 200), "challenge_period": 2 * 86_400}
+        assert mine == usual | changed
+        path = renter.home / "renter" / "limits.json"
+        path.write_text('{"storage": "much"}')
+        assert str(path) in renter("rent", "limits", expect=1).error
+    finally:
+        (renter.home / "renter" / "limits.json").unlink(missing_ok=True)
+
+
 def test_fund_without_farmers_says_what_to_do(local: Tithe) -> None:
     lonely = local.another("lonely")
     lonely("chain", "add", _url(local), local.home / "chains" / "local.json")

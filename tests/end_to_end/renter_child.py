@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from node.demo.offers import LIMITS
 from node.identity import NodeKey
 from node.master_key import MasterKey
 from node.renter import TABLES, Keys, Renter
@@ -61,7 +62,9 @@ async def open_renter(folder: Path, chain: Chain) -> AsyncIterator[OpenRenter]:
         payer_key=payer,
     )
     with closing(Database.at(folder / "money.db", TABLES)) as database:
-        async with await Renter.open(database, chain, keys, locks=folder / "locks", patience=SLOW) as renter:
+        async with await Renter.open(
+            database, chain, keys, locks=folder / "locks", patience=SLOW, limits=LIMITS
+        ) as renter:
             yield OpenRenter(renter, database)
 
 

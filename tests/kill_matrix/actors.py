@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from node.daemon import FarmerDaemon, Places, Rhythm
+from node.demo.offers import LIMITS
 from node.errors import NodeError
 from node.farmer import admission
 from node.farmer.config import FarmerConfig
@@ -225,7 +226,7 @@ async def open_renter(role: Role) -> AsyncIterator[Opened]:
         with closing(Database.at(role.folder / "money.db", TABLES)) as database:
             locks = role.folder / "locks"
             async with await Renter.open(
-                database, chain, keys, clock=role.clock, locks=locks, patience=PATIENCE
+                database, chain, keys, clock=role.clock, locks=locks, patience=PATIENCE, limits=LIMITS
             ) as renter:
                 yield Opened(renter, database, chain, keys, role.clock())
 

@@ -205,7 +205,13 @@ async def run_with_top_ups(opened: Opened, days: int) -> None:
     rules = TopUpRules(MAX_AMOUNT, MAX_AMOUNT, ahead, ahead)
     context = opened.renter.peers._context
     async with Renter(
-        opened.database, opened.chain, opened.keys, clock=context.clock, patience=PATIENCE, top_ups=rules
+        opened.database,
+        opened.chain,
+        opened.keys,
+        clock=context.clock,
+        patience=PATIENCE,
+        top_ups=rules,
+        limits=context.limits,
     ) as renter:
         for _ in range(ROUNDS):
             report = await renter.tick()

@@ -663,7 +663,7 @@ STORIES: Final = (
     ),
     Story(
         "shelve",
-        ("send node.renter.shelf:Shelf._deliver", "commit node.renter.shelf:Shelf._deliver"),
+        ("send node.renter.shelf:Shelf._give", "commit node.renter.shelf:Shelf._give"),
         deeds.put,
     ),
     Story(
@@ -680,8 +680,8 @@ STORIES: Final = (
             "commit node.renter.channels:Channels.refresh",
             "send node.renter.shelf:Shelf._collect",
             "send node.renter.shelf:Shelf._collect#2",
+            "commit node.renter.shelf:Shelf._take",
             "commit node.renter.shelf:Shelf._collect",
-            "commit node.renter.shelf:Shelf._collect#2",
         ),
         deeds.reconcile,
         prepare=forget,

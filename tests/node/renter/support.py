@@ -16,6 +16,7 @@ from node.farmer.farmer import Farmer
 from node.identity import NodeKey
 from node.master_key import MasterKey
 from node.renter import TABLES, Keys, Renter
+from node.renter.limits import USUAL, Limits
 from node.renter.reports import AuditReport
 from node.renter.top_ups import TopUpRules
 from node.transport import Patience
@@ -136,6 +137,7 @@ class Village:
     books: Place | None = None
     """Where the renter's books are, if not in its folder."""
     repair_cap: int | None = None
+    limits: Limits = USUAL
     renter: Renter = field(init=False)
     database: Database = field(init=False)
 
@@ -152,6 +154,7 @@ class Village:
             patience=QUICK,
             top_ups=self.top_ups,
             repair_cap=self.repair_cap,
+            limits=self.limits,
         )
         return self.renter
 
@@ -202,11 +205,13 @@ async def build_village(
     wired: bool = False,
     books: Place | None = None,
     endpoint: str | None = None,
+    limits: Limits = USUAL,
     **changes: Any,  # noqa: ANN401 - any field of the farmers' configuration
 ) -> AsyncIterator[Village]:
     """So many farmers, none of them funded or known yet; each behind a wire of its own if wished.
 
     books: where the renter's are, if not in its folder. endpoint: of their chain, if not a fresh one.
+    limits: what it signs at most.
     """
     async with AsyncExitStack() as stack:
         scene = await stack.enter_async_context(world(endpoint or embedded()))
@@ -231,7 +236,7 @@ async def build_village(
             await one.start()
             stack.push_async_callback(one.stop)
             neighbours.append(one)
-        village = Village(folder, scene, clock, keys, neighbours, stack, books=books)
+        village = Village(folder, scene, clock, keys, neighbours, stack, books=books, limits=limits)
         await village.open_renter()
         try:
             yield village

@@ -1,7 +1,9 @@
 """Time paid ahead, and time in which nothing was audited: both sides must count it alike."""
 
+from dataclasses import replace
 from pathlib import Path
 
+from node.renter.limits import USUAL
 from node.renter.reports import FileInfo
 from node.renter.schedule import DAY
 from payments.prices import Prices
@@ -10,6 +12,7 @@ from tests.node.renter.support import INTERVAL, TOKEN, Village, content, outcome
 
 DEAR = Prices(Amount(20 * TOKEN), Amount(10**15), Amount(10**6))
 """Prices at which a few megabytes are worth more in a day than farmers lend to everybody."""
+BEARABLE = replace(USUAL, prices=DEAR)
 GRACE = 7 * DAY
 
 
@@ -28,7 +31,7 @@ def test_a_file_stored_after_a_time_away_owes_nothing_for_it(tmp_path: Path) -> 
             assert renter.owed < 10**13
         assert outcomes(await place.renter.audits.audit()) == {"PASSED": 4}
 
-    tell(tmp_path, story, farmers=2, prices=DEAR)
+    tell(tmp_path, story, farmers=2, prices=DEAR, limits=BEARABLE)
 
 
 def test_a_file_stored_later_shares_what_was_paid_ahead(tmp_path: Path) -> None:
@@ -50,7 +53,7 @@ def test_a_file_stored_later_shares_what_was_paid_ahead(tmp_path: Path) -> None:
             assert (await farmer.farmer.status()).renters[0].owed > 0
         assert outcomes(await place.renter.audits.audit()) == {"PASSED": 4}
 
-    tell(tmp_path, story, farmers=2, prices=DEAR)
+    tell(tmp_path, story, farmers=2, prices=DEAR, limits=BEARABLE)
 
 
 def test_paying_ahead_again_pays_no_time_twice(tmp_path: Path) -> None:
@@ -67,7 +70,7 @@ def test_paying_ahead_again_pays_no_time_twice(tmp_path: Path) -> None:
         assert [result.added for result in later] == [once[0].added // 2] * 2
         assert info(place, "file").safe_until == place.clock.now + 10 * DAY + INTERVAL + GRACE
 
-    tell(tmp_path, story, farmers=2, prices=DEAR)
+    tell(tmp_path, story, farmers=2, prices=DEAR, limits=BEARABLE)
 
 
 def test_what_an_absent_farmer_was_to_get_ahead_makes_nothing_safe_until_it_has_it(tmp_path: Path) -> None:
@@ -88,4 +91,4 @@ def test_what_an_absent_farmer_was_to_get_ahead_makes_nothing_safe_until_it_has_
             (channel,) = (await farmer.farmer.status()).channels
             assert channel.paid == place.earned(farmer.node)
 
-    tell(tmp_path, story, farmers=2, prices=DEAR)
+    tell(tmp_path, story, farmers=2, prices=DEAR, limits=BEARABLE)

@@ -11,6 +11,7 @@ from node.db.farmer import list_books
 from node.db.renter_audits import find_audit, load_decisions, load_open_audits
 from node.db.renter_shards import load_farmer_shards
 from node.renter.errors import FileUnavailable, UnknownFile
+from node.renter.limits import Limits
 from node.renter.reports import AuditReport, Trouble
 from payments.types import Amount, NodeId
 from tests.node.renter.support import DEADLINE, PRICES, Neighbour, Village, content, outcomes, tell
@@ -315,7 +316,7 @@ def test_nothing_is_signed_above_the_deposit(tmp_path: Path) -> None:
         assert info.channel.promised <= info.channel.deposit == 10**15
 
     dear = replace(PRICES, per_audit=Amount(10**14))
-    tell(tmp_path, story, farmers=1, prices=dear)
+    tell(tmp_path, story, farmers=1, prices=dear, limits=Limits(dear))
 
 
 def test_a_farmer_that_lends_little_is_asked_for_few_shards_at_a_time(tmp_path: Path) -> None:

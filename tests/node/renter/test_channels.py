@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from node.audit import Outcome
 from node.cli.channel_exits import tell_sent
 from node.cli.errors import NotDone
 from node.renter import targets
@@ -22,13 +23,14 @@ from node.renter.errors import (
 from node.tasks import end
 from payments.channel import Status
 from payments.types import Address, Amount, ChannelId, NodeId, Seconds
+from payments.vouchers import channel_salt
 from settlement.chain_events import Reason
 from settlement.client import Chain, TokenInfo
 from settlement.local_chain import ChainKind, LocalChain, mine, warp
 from settlement.outbox_store import Phase, add_wish, list_open
 from settlement.transactions import send_now
 from tests.contracts.compiler import compile_support
-from tests.node.renter.support import Village, content, tell
+from tests.node.renter.support import INTERVAL, Village, content, tell
 
 DAY = 86_400
 TOKEN = TokenInfo(Address(bytes(20)), "TITHE", 18)
@@ -267,6 +269,54 @@ def test_a_channel_nobody_remembers_is_adopted(tmp_path: Path) -> None:
         assert await place.read("file") == b"content"
 
     tell(tmp_path, story, farmers=2)
+
+
+async def fund_as_a_stranger(place: Village, period: int = DAY, life: int = 63) -> None:
+    """Open a channel to each farmer in the renter's name: all it takes is public."""
+    chain, stranger = place.world.chain, place.world.stranger
+    await place.world.send(chain.transfer(stranger.address, Amount(10**18)))
+    await place.world.send(chain.approve(10**18), stranger)
+    salt = channel_salt(chain.deployment.genesis_hash, life)
+    rows = [(farmer.settings.payee, Amount(10**16)) for farmer in place.farmers]
+    call = chain.fund(place.keys.signer.address, Seconds(period), salt, rows, chain.deployment.token)
+    await place.world.send(call, stranger)
+
+
+def test_a_stranger_s_channel_in_our_signer_s_name_changes_nothing(tmp_path: Path) -> None:
+    async def story(place: Village) -> None:
+        await place.fund()
+        await place.store("file", content(20_000))
+        ours = {info.channel.id for info in place.renter.channels.list()}
+        await fund_as_a_stranger(place)
+        await fund_as_a_stranger(place, period=2**32 - 1)
+        place.clock.pass_time(INTERVAL)
+        report = await place.renter.tick()
+        assert [audit.outcome for audit in report.audits] == [Outcome.PASSED] * 2
+        assert await place.read("file") == content(20_000)
+        assert {info.channel.id for info in place.renter.channels.list()} == ours
+        plan = await place.renter.funding.plan(amount=Amount(2 * 10**17))
+        assert {row.channel for row in plan.rows} == ours
+
+    tell(tmp_path, story, farmers=2)
+
+
+def test_channels_of_a_payer_that_the_owner_names_are_adopted(tmp_path: Path) -> None:
+    async def story(place: Village) -> None:
+        await place.meet()
+        friend = place.world.stranger.address
+        with pytest.raises(NothingToDo):
+            await place.renter.channels.adopt(friend)
+        await fund_as_a_stranger(place, life=0)
+        adopted = await place.renter.channels.adopt(friend)
+        assert {info.channel.terms.payer for info in adopted} == {friend}
+        await place.store("file", b"content")
+        await fund_as_a_stranger(place, life=1)
+        await place.renter.channels.refresh()
+        assert {info.life for info in place.renter.channels.list() if info.farmer} == {0, 1}
+        plan = await place.renter.funding.plan(amount=Amount(2 * 10**17))
+        assert {(row.terms.payer, row.deposit, row.life) for row in plan.rows} == {(place.keys.payer, 0, 2)}
+
+    tell(tmp_path, story, farmers=1)
 
 
 def test_a_channel_is_closed_withdrawn_and_opened_anew(tmp_path: Path) -> None:

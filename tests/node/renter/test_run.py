@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from node.db.farmer import list_books
 from node.db.renter_audits import load_open_audits
 from node.db.renter_shards import load_farmer_shards
@@ -53,6 +55,24 @@ async def stored(place: Village) -> None:
     """Two shards with each of three farmers."""
     await place.fund()
     await place.store("file", DATA, k=1, n=3, segment_size=20_000)
+
+
+def test_parts_that_fail_keep_no_other_from_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise OverflowError("too large")
+
+    async def story(place: Village) -> None:
+        place.repair_cap = 10**9
+        await place.restart_renter()
+        await stored(place)
+        renter = place.renter
+        for part, name in ((renter.exits, "resume"), (renter.renewals, "renew"), (renter.shelf, "deliver")):
+            monkeypatch.setattr(part, name, fail)
+        sleeper = Sleeper(place, INTERVAL + 600)
+        assert await sleeper.run() == {"PASSED": 6}
+        assert all(tick.trouble.count("OverflowError: too large") == 3 for tick in sleeper.ticks)
+
+    tell(tmp_path, story, farmers=3)
 
 
 def test_three_intervals_one_missed_and_one_restart(tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.renter.errors import AboveLimit
+from node.renter.limits import USUAL
 from node.renter.placement import Shape
 from node.renter.reports import FundingRow
 from node.renter.targets import (
@@ -94,7 +97,12 @@ def test_new_channels_share_the_lowest_life_that_is_free_for_all() -> None:
 
 
 def test_the_challenge_period_is_within_what_the_farmer_accepts() -> None:
-    assert [new_period(QUOTE, Seconds(usual)) for usual in (60, 500, 5_000)] == [100, 500, 1_000]
+    usual = [Seconds(seconds) for seconds in (60, 500, 5_000)]
+    assert [new_period(QUOTE, seconds, USUAL) for seconds in usual] == [100, 500, 1_000]
+    mine = replace(USUAL, challenge_period=Seconds(300))
+    assert [new_period(QUOTE, seconds, mine) for seconds in usual] == [100, 300, 300]
+    with pytest.raises(AboveLimit):
+        new_period(QUOTE, Seconds(500), replace(USUAL, challenge_period=Seconds(99)))
 
 
 def test_alike_rows_are_funded_together() -> None:

@@ -5,12 +5,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from node.db.renter_top_ups import sum_top_ups
+from node.renter.reports import FundingRow
 from node.renter.run_reports import TickReport
-from node.renter.targets import within
+from node.renter.targets import Need, fill, share_out
 from node.renter.top_ups import DAY, TopUpRules
-from payments.types import Amount, Seconds
+from payments.types import Amount, ChannelId, NodeId, Seconds
 from tests.node.renter.support import TOKEN, Village, content, tell
+from tests.node.renter.test_limits import reoffer
+from tests.node.renter.test_targets import TERMS
 
 PLENTY = Amount(10**6 * TOKEN)
 AGES = Seconds(10**7 * DAY)
@@ -99,16 +105,36 @@ def test_a_farmer_that_is_silent_keeps_no_other_channel_dry(tmp_path: Path) -> N
     tell(tmp_path, story, farmers=3)
 
 
-def test_a_budget_goes_to_the_most_urgent_first(tmp_path: Path) -> None:
+def test_what_a_farmer_asks_by_now_takes_nothing_from_the_others(tmp_path: Path) -> None:
     async def story(place: Village) -> None:
-        await prepare(place, ALWAYS)
-        nodes = [one.node for one in place.farmers]
-        plan = await place.renter.funding.plan(nodes, seconds=AGES)
-        first = next(row for row in plan.rows if row.farmer == nodes[1])
-        order = [nodes[1], nodes[0]]
-        kept = within(plan.rows, order, Amount(first.added + 5))
-        assert [(row.farmer, row.added) for row in kept] == [(nodes[1], first.added), (nodes[0], 5)]
-        assert within(plan.rows, order, Amount(0)) == []
-        assert within(plan.rows, order, None) == list(plan.rows)
+        await prepare(place, TopUpRules(Amount(TOKEN), Amount(TOKEN), ahead=Seconds(2**40), seconds=AGES))
+        greedy = place.farmers[0]
+        await reoffer(greedy, min_deposit=Amount(10**24))
+        before = deposits(place)
+        _, told = await two_ticks(place)
+        added = [now - then for now, then in zip(deposits(place), before, strict=True)]
+        assert (told.trouble, added[0]) == ("", added[1])
+        assert 0 < added[0] == added[1] == added[2] < TOKEN // 3
 
-    tell(tmp_path, story, farmers=2)
+    tell(tmp_path, story, farmers=3)
+
+
+@given(st.lists(st.integers(0, 100), max_size=8), st.integers(0, 500))
+def test_a_budget_is_divided_so_that_no_other_has_more_than_who_lacks(wanted: list[int], budget: int) -> None:
+    got = share_out(wanted, budget)
+    assert sum(got) == min(budget, sum(wanted))
+    assert all(0 <= mine <= want for mine, want in zip(got, wanted, strict=True))
+    lacking = [mine for mine, want in zip(got, wanted, strict=True) if mine < want]
+    assert all(most <= least + 1 for least in lacking for most in got)
+
+
+def row(target: int) -> FundingRow:
+    return FundingRow(NodeId(bytes(32)), ChannelId(bytes(32)), TERMS, 0, Amount(0), Amount(target), Amount(0))
+
+
+def test_all_channels_are_to_last_for_a_while_before_one_is_filled_up() -> None:
+    needs = [Need(row(target=1_000), soon=Amount(100)), Need(row(target=40), soon=Amount(40))]
+    assert [one.added for one in fill(needs, Amount(100))] == [60, 40]
+    assert [one.added for one in fill(needs, Amount(140))] == [100, 40]
+    assert [one.added for one in fill(needs, Amount(200))] == [160, 40]
+    assert fill(needs, Amount(0)) == []
