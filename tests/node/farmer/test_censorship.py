@@ -112,7 +112,9 @@ def spare_blocks(stuck: float) -> int:
     return math.ceil(PERIOD / BLOCK) - math.ceil(stuck / BLOCK) - 2
 
 
-def test_the_last_block_takes_a_claim_that_as_many_left_out_as_may(tmp_path: Path, anvil: LocalChain) -> None:
+def test_a_claim_that_as_many_blocks_leave_out_as_may_is_made_in_time(
+    tmp_path: Path, anvil: LocalChain
+) -> None:
     """Then comes a spike, just after the fee was raised, above all that was offered so far."""
 
     async def story(rig: Rig) -> None:
@@ -129,14 +131,14 @@ def test_the_last_block_takes_a_claim_that_as_many_left_out_as_may(tmp_path: Pat
             while not (await street.state()).claimed:
                 assert street.number < LAST
                 await street.mine(price=SPIKE)
-            assert (street.number, (await street.state()).claimed) == (LAST, EARNED)
+            assert (await street.state()).claimed == EARNED
             assert await street.withdrawn() == DEPOSIT - EARNED
 
     run(tmp_path, story, endpoint=anvil.url)
 
 
 @pytest.mark.parametrize("signed", [True, False])
-def test_above_the_ceiling_a_claim_waits_with_alarm_and_is_made_in_the_first_block_within_it(
+def test_above_the_ceiling_a_claim_waits_with_alarm_and_is_made_in_the_second_block_within_it(
     tmp_path: Path, anvil: LocalChain, caplog: pytest.LogCaptureFixture, signed: bool
 ) -> None:
     """What was offered before the spike, if anything, lies just below the ceiling, the price after it too."""
@@ -156,9 +158,8 @@ def test_above_the_ceiling_a_claim_waits_with_alarm_and_is_made_in_the_first_blo
                     await rig.restart()
             assert "deadline_near" in caplog.text
             await check_alarm(rig, street.left)
-            await street.mine(price=CEILING * 24 // 25)
-            assert not (await street.state()).claimed  # the farmer has heard of the price just now
-            await street.mine(price=CEILING * 24 // 25)
+            for _ in range(2):  # after the first the farmer has heard of the price
+                await street.mine(price=CEILING * 24 // 25)
             assert (await street.state()).claimed == EARNED
             assert await street.withdrawn() == DEPOSIT - EARNED
 
