@@ -29,6 +29,7 @@ from node.hex import to_hex
 from node.home import COPIES, write_json
 from node.identity import NodeKey
 from node.shard_store import ShardStore
+from node.suspects import PATIENCE
 from node.tasks import end, repeat
 from payments.vouchers import SigningKey
 from settlement.client import Chain
@@ -179,7 +180,8 @@ class FarmerDaemon:
         stats = Statistics(self._places.stats)
         stack.callback(stats.close)
         stack.push_async_callback(stats.flush)
-        store = ShardStore(self._places.shards / self._deployment.folder)
+        patience = min(PATIENCE, self._config.offer.response_deadline / 4)  # before a renter's tries are over
+        store = ShardStore(self._places.shards / self._deployment.folder, patience=patience)
         farm = Farm(self._node_key, self._config, database, store, chain, stats, self._clock)
         urls = self._config.urls or (self._url,)
         farmer = Farmer(farm, run=os.urandom(16), urls=urls, gas_key=self._gas_key)

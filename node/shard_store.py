@@ -30,7 +30,7 @@ from node.store_faults import (
     StoreReadOnly,
 )
 from node.store_marker import Marker
-from node.suspects import Suspects
+from node.suspects import PATIENCE, Suspects
 from settlement.files import sync_folder
 
 __all__ = [
@@ -51,7 +51,7 @@ _OTHER_ROOT: Final = "its bytes do not lead to the agreed root"
 _NOT_ITS_FAULT: Final = frozenset(
     {
         *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR),
-        *(errno.EACCES, errno.EPERM, errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY),
+        *(errno.ETIMEDOUT, errno.EBUSY),
     }
 )
 """What a system answers that can give no more, or not to us, or not now: no word about the shard."""
@@ -61,9 +61,12 @@ _FOLDERS: Final = tuple(f"{number:02x}" for number in range(256))
 class ShardStore:
     """Shards under `folder`, spread over 256 sub-folders by the last byte of their name."""
 
-    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, folder: Path, clock: Callable[[], float] = time.monotonic, *, patience: float = PATIENCE
+    ) -> None:
+        """patience: seconds for which a shard may be unreadable before it counts as damaged."""
         self.folder = folder
-        self._suspects = Suspects(clock)
+        self._suspects = Suspects(clock, patience)
         self.trash = Aside(folder / "trash")
         self.quarantine = Aside(folder / "quarantine")
         self.marker = Marker(folder)
@@ -180,6 +183,11 @@ class ShardStore:
         if self.rebuild(shard).root != data_root:
             raise ShardDamaged(shard, _OTHER_ROOT)
 
+    def root(self, shard: bytes) -> bytes | None:
+        """Say what data root the cached tree of a shard has, unchecked; None where there is none."""
+        tree = self._cached_tree(shard)
+        return tree.root if tree else None
+
     def share(self, held: bytes, shard: bytes, data_root: bytes) -> None:
         """Keep the bytes of `held`, read through first, as another shard too: durable, and taking no room.
 
@@ -192,6 +200,7 @@ class ShardStore:
             self.write_tree(shard, tree)
             temporary.unlink(missing_ok=True)
             temporary.hardlink_to(self.path(held))
+            os.utime(temporary)  # as young as the agreement: the scan goes by it where books are old
             temporary.rename(final)
             temporary.unlink(missing_ok=True)  # left where `final` was the same file already
             sync_folder(final.parent)

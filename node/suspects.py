@@ -9,16 +9,17 @@ from collections.abc import Callable
 from typing import Final
 
 PATIENCE: Final = 600
-"""Seconds for which an error has to come back."""
+"""Seconds for which an error has to come back, at most."""
 FORGOTTEN: Final = 86_400
 """Seconds after which an error is another one."""
 
 
 class Suspects:
-    """The suspects of one store, in memory. `clock` tells seconds that pass."""
+    """The suspects of one store, in memory. `clock` tells seconds that pass, `patience` is as PATIENCE."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, patience: float = PATIENCE) -> None:
         self._clock = clock
+        self._patience = patience
         self._since: dict[bytes, float] = {}
 
     def insists(self, shard: bytes) -> bool:
@@ -27,7 +28,7 @@ class Suspects:
         since = self._since.setdefault(shard, now)
         if now - since > FORGOTTEN:
             self._since[shard] = since = now
-        return now - since >= PATIENCE
+        return now - since >= self._patience
 
     def clear(self, shard: bytes) -> None:
         """Note that a shard was read to its end."""

@@ -264,11 +264,17 @@ class Outbox:
     async def _next_fees(self, queued: Queued, attempts: list[Attempt]) -> Fees:
         """Above those of the last attempt that a node may have; what all found too dear replaces nothing.
 
+        Nor does what no node takes by what is known now: a program before this one may have offered it.
+
         Raises FeeAboveCeiling.
         """
         current = await self._chain.rpc.fees()
         room = self._cap.room(_gas(queued), self._ceiling)
-        held = [attempt for attempt in attempts if attempt.signed.hash not in self._too_dear]
+        held = [
+            attempt
+            for attempt in attempts
+            if attempt.signed.hash not in self._too_dear and attempt.fees.cap <= room
+        ]
         return raised(held[-1].fees, current, room) if held else affordable(current, room)
 
     async def _turn(self, queued: Queued, phase: Phase) -> None:

@@ -4,7 +4,7 @@ Amounts stand in the file as they were typed, in tokens, for they hold on every 
 """
 
 from dataclasses import replace
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_UP, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from node.renter.limits import Limits
+    from payments.types import Amount
     from settlement.client import Chain, TokenInfo
 
 group = typer.Typer()
@@ -39,13 +40,18 @@ def _read(stored: "Mapping[str, Any]", path: "Path", decimals: int) -> "Limits":
 
     limits = scaled(USUAL, decimals)
     try:
-        sums = {name: to_base_units(Decimal(stored[name]), decimals) for name in _SUMS if name in stored}
+        sums = {name: _units(Decimal(stored[name]), decimals) for name in _SUMS if name in stored}
         spans: dict[str, Any] = {name: int(stored[name]) for name in _SPANS if name in stored}
     except (InvalidOperation, TypeError, ValueError) as error:
         raise DamagedFile(path, "a limit makes no sense") from error
     if unknown := set(stored) - {*_SUMS, *_SPANS}:
         raise DamagedFile(path, f"unknown entry {min(unknown)!r}")
     return replace(limits, prices=replace(limits.prices, **sums), **spans)
+
+
+def _units(number: Decimal, decimals: int) -> "Amount":
+    """Scale tokens to base units, up to a whole one: another chain's token may be coarser."""
+    return to_base_units(number.quantize(Decimal(1).scaleb(-decimals), ROUND_UP), decimals)
 
 
 def _sum(flag: str, what: str) -> Any:  # noqa: ANN401 - typer's own marker
@@ -93,6 +99,8 @@ def limits(
     async def work(connected: "Chain") -> "tuple[Limits, TokenInfo]":
         token = await token_info(connected, may_be_away=True)
         path, wanted = place.renter_limits, _stored(place) | typed
+        for name in set(typed) & set(_SUMS):
+            to_base_units(Decimal(typed[name]), token.decimals)  # as fine as this token, when it is said
         kept = _read(wanted, path, token.decimals)
         if typed:
             make_private_directory(path.parent)

@@ -35,7 +35,9 @@ async def keep(farm: Farm, node: NodeId, message: ShelfEntry) -> ShelfPlace:
         size, count = measure(conn, node, message.entry)
         if size + len(message.sealed) > room or count >= MAX_ENTRIES:
             raise ShelfFull(room, MAX_ENTRIES)
-        find_space(conn, farm, len(message.sealed))
+        more = len(message.sealed) - (measure(conn, node, b"")[0] - size)  # than its elder, which goes
+        if more > 0:
+            find_space(conn, farm, more)
         save_entry(conn, node, message.entry, message.version, message.sealed)
         return message.version
 

@@ -5,6 +5,7 @@ Every step may run again at any time and finds what is left to do from books and
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from node.db import Connection
@@ -162,7 +163,7 @@ async def reconcile(farm: Farm, *, accept_loss: bool = False) -> None:
     partial = await farm.run(farm.store.prepare)
     if partial:
         log.info("partial_uploads_removed count=%d", partial)
-    gone = await farm.run(_take_back, farm, due - there)
+    gone = await farm.run(_take_back, farm, due - there, there - due)
     if not accept_loss:
         check_missing(farm.store.folder, len(gone), len(due))
     if gone:
@@ -189,9 +190,23 @@ def _find_disk(farm: Farm, due: set[bytes], accept_loss: bool) -> set[bytes]:
     return there
 
 
-def _take_back(farm: Farm, missing: set[bytes]) -> set[bytes]:
-    """Take out of the trash what is owed by books that are a copy from before its end; what is gone."""
-    return {shard for shard in missing if not farm.store.take_back(shard)}
+def _take_back(farm: Farm, missing: set[bytes], strangers: set[bytes]) -> set[bytes]:
+    """Find again what is owed by books that are a copy from before its end; what is gone.
+
+    It lies in the trash, or was renewed since, and lies under the name of the renewal.
+    """
+    gone = {shard for shard in missing if not farm.store.take_back(shard)}
+    if not gone:
+        return gone
+    renewals = {farm.store.root(name): name for name in strangers}
+    owed = farm.database.read(lambda conn: load_agreements(conn, gone))
+    for shard, record in owed.items():
+        renewal = renewals.get(record.agreement.data_root)
+        if renewal is not None:
+            with suppress(NodeError):
+                farm.store.share(renewal, shard, record.agreement.data_root)
+                gone.discard(shard)
+    return gone
 
 
 async def _tidy(farm: Farm, orphan: FarmerAgreement) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from node import suspects
 from node.db import Connection
 from node.db.farmer_agreements import load_agreement, save_agreement
 from node.farmer.check import Condition, Level, examine
@@ -41,7 +40,7 @@ async def answer(renter: Renter, *agreements: object) -> tuple[str, list[bytes]]
     return said.status, list(said.agreements) if said.status == "DECLINED" else []
 
 
-@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM, errno.EIO, errno.ESTALE])
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM, errno.EIO, errno.ESTALE, errno.EACCES])
 def test_an_error_that_passes_loses_no_shard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
@@ -61,13 +60,17 @@ def test_an_error_that_passes_loses_no_shard(
     run(tmp_path, story)
 
 
-def test_an_error_that_comes_back_loses_the_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suspects, "PATIENCE", 0)
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EACCES])
+def test_an_error_that_comes_back_loses_the_shard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """It would fail all that is asked for together with it."""
+    monkeypatch.setattr("node.daemon.PATIENCE", 0)
 
     async def story(rig: Rig) -> None:
         async with rig.renter() as renter:
             terms = await renter.store(DATA)
-            fail_to_open(monkeypatch, errno.EIO)
+            fail_to_open(monkeypatch, number)
             assert await answer(renter, terms) == ("DECLINED", [renter.name(terms)])
             assert (await renter.agreement(terms)).state is AgreementState.LOST
 

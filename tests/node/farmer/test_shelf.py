@@ -50,6 +50,9 @@ def test_a_shelf_counts_against_the_capacity(tmp_path: Path) -> None:
             assert refused.error == "CAPACITY_EXCEEDED"
             assert (await renter.quote()).free_bytes < SIZE
             assert await shelved(renter) == 1
+            full = SIZE + footprint(SIZE) - SIZE
+            await shelve(renter, size=full, version=2)
+            assert (await shelve(renter, size=full, version=3)).version == 3  # it needs no more than its elder
 
     run(tmp_path, story, capacity=footprint(SIZE))
 

@@ -1,5 +1,6 @@
 """A farmer whose books are older than its own signature: what it takes back, and what it does not."""
 
+import os
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -107,5 +108,31 @@ def test_what_it_has_not_signed_or_does_not_store_is_refused(tmp_path: Path) -> 
             with pytest.raises(PeerRefused) as refused:
                 await renter.agreement(terms)
             assert refused.value.error == "AGREEMENT_NOT_FOUND"
+
+    run(tmp_path, story)
+
+
+def test_books_from_before_a_renewal_find_its_bytes_under_the_new_name(tmp_path: Path) -> None:
+    """Old as the file may be: a renewal is as young as its agreement, and the scan leaves it."""
+
+    async def story(rig: Rig) -> None:
+        async with rig.renter() as renter:
+            shards = [content(3_000, str(number)) for number in range(12)]  # more than may be gone
+            before = [await renter.store(shard) for shard in shards]
+            for file in rig.places.shards.rglob("*.shard"):
+                os.utime(file, (0, 0))
+            copy = rig.folder / "copy.db"
+            copy_database(rig.places.money, copy)
+            renewed = []
+            for shard, terms in zip(shards, before, strict=True):
+                renewal = await renter.agree(shard, end=Timestamp(terms.end + 100))
+                assert (await renter.propose(renewal)).state is AgreementState.STORED
+                await renter.delete(terms)
+                renewed.append(renewal)
+            await go_back(rig, copy)
+            assert {(await renter.agreement(terms)).state for terms in before} == {AgreementState.STORED}
+            await rig.farmer.hurry_scan(5, 0)
+            for terms in renewed:
+                assert (await hand_back(renter, terms)).state is AgreementState.STORED
 
     run(tmp_path, story)
