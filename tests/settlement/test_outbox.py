@@ -15,8 +15,9 @@ from sqlalchemy import Connection
 
 from payments.types import Address, Amount
 from settlement import outbox as outbox_module
+from settlement.calls import Call
 from settlement.chain_events import ChannelFunded
-from settlement.client import Call, Chain, ChannelState
+from settlement.client import Chain, ChannelState
 from settlement.database import Database
 from settlement.errors import (
     ChainUnreachable,
@@ -274,7 +275,7 @@ def test_without_gas_money_the_work_waits(endpoint: Endpoint, database: Database
         async with world(endpoint()) as w:
             await w.fund((ALICE, 10))
             outbox, poor = Outbox(database, w.chain), new_key()
-            key = await outbox.submit("claim", w.chain.claim([w.voucher(ALICE, 7)]), poor)
+            key = await outbox.submit("claim", w.chain.calls.claim([w.voucher(ALICE, 7)]), poor)
             with pytest.raises(OutOfGasMoney) as caught:
                 await outbox.wait(key)
             assert (caught.value.sender, caught.value.balance) == (poor.address, 0)
@@ -305,7 +306,7 @@ def test_a_call_the_contract_refuses_is_not_sent(endpoint: Endpoint, database: D
         async with world(endpoint()) as w:
             outbox = Outbox(database, w.chain)
             with pytest.raises(ERC20InsufficientBalance):
-                await outbox.submit("send", w.chain.transfer(ALICE, Amount(1)), w.stranger)
+                await outbox.submit("send", w.chain.calls.transfer(ALICE, Amount(1)), w.stranger)
             assert outbox.open() == []
 
     run(story())
@@ -317,7 +318,7 @@ def test_a_call_that_fails_on_chain_is_named(still_anvil: LocalChain, database: 
         async with still_world(still_anvil) as w:
             await asyncio.gather(w.fund((ALICE, 10)), mine_soon(w))
             outbox = Outbox(database, w.chain)
-            call = w.chain.claim([w.voucher(ALICE, 7)])
+            call = w.chain.calls.claim([w.voucher(ALICE, 7)])
             key = await outbox.submit("claim", call, w.payer)
             await overtake(w, call)
             with pytest.raises(TransactionFailed):
@@ -382,7 +383,7 @@ def test_what_another_copy_has_sent_is_not_sent_twice(still_anvil: LocalChain, d
         async with still_world(still_anvil) as w:
             outbox = Outbox(database, w.chain, foreign_seconds=0)
             nonce = await w.chain.rpc.nonce(w.payer.address)
-            call = w.chain.transfer(ALICE, Amount(7))
+            call = w.chain.calls.transfer(ALICE, Amount(7))
             key = await outbox.submit("send", call, w.payer)
             await use_nonce(w, nonce, call)
             assert (await outbox.wait(key)).succeeded
@@ -642,8 +643,8 @@ import asyncio, os, signal, sys
 from pathlib import Path
 from payments.vouchers import SigningKey
 from settlement import outbox as module
-from settlement.client import Call, Chain
-from settlement.client import Call, ChannelState
+from settlement.calls import Call
+from settlement.client import Chain
 from settlement.database import Database
 from settlement.deployment import Deployment
 from settlement.outbox import Outbox

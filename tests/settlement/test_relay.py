@@ -10,8 +10,8 @@ from payments.eip712 import Domain
 from payments.relay_fees import RelayFee, fee_signer, sign_fee
 from payments.types import Address, Amount, ChannelId, Timestamp
 from payments.vouchers import SigningKey
+from settlement.calls import Claim, Fee
 from settlement.chain_events import ChannelClaimed, Reason, RowSkipped
-from settlement.client import Claim, Fee
 from settlement.database import Database
 from settlement.local_chain import embedded, warp
 from settlement.relays import Errand, plan_relays
@@ -60,7 +60,7 @@ def allow(
 
 
 async def relay(w: World, claims: list[Claim], fees: list[Fee | None]) -> Receipt:
-    return await w.send(w.chain.relay(claims, fees), w.stranger)
+    return await w.send(w.chain.calls.relay(claims, fees), w.stranger)
 
 
 def reasons(w: World, receipt: Receipt) -> list[Reason]:

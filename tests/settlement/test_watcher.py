@@ -80,7 +80,7 @@ def test_a_farmer_sees_the_whole_life_of_a_channel(endpoint: Endpoint, database:
             assert (known.terms, known.deposit, known.status) == (w.terms(ALICE), 100, Status.FUNDED)
             assert database.read(lambda conn: list_channels(conn, payee=BOB)) == []
             accept(database, w, 40)
-            await w.send(w.chain.claim([w.voucher(ALICE, 30)]), w.stranger)
+            await w.send(w.chain.calls.claim([w.voucher(ALICE, 30)]), w.stranger)
             await w.push((ALICE, 60))
             await w.fund((ALICE, 150))
             assert kinds(await watcher.poll()) == ["ChannelClaimed", "ChannelClaimed", "ChannelFunded"]
