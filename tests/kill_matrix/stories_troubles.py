@@ -45,14 +45,14 @@ def freeze(world: World) -> None:
 TROUBLES: Final = (
     Story(
         "hear nothing",
-        ("commit node.renter.examiner:Examiner._unanswered",),
+        ("commit node.renter.conclusions:Conclusions.note_unanswered",),
         deeds.audit,
         prepare=stop,
         mend=start,
     ),
     Story(
         "find it lost",
-        ("commit node.renter.examiner:Examiner._conclude",),
+        ("commit node.renter.conclusions:Conclusions.conclude",),
         deeds.audit,
         prepare=put_and_damage,
     ),
