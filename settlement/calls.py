@@ -155,9 +155,9 @@ class Calls:
         data = encode_call(TOKEN, "approve", self._contract, amount)
         return Call(self._token(token), data)
 
-    def transfer(self, to: Address, amount: Amount, token: Address | None = None) -> Call:
-        """Send tokens."""
-        return Call(self._token(token), encode_call(TOKEN, "transfer", to, amount))
+    def transfer(self, to: Address, amount: Amount) -> Call:
+        """Send the deployment's tokens."""
+        return Call(self._deployed_token, encode_call(TOKEN, "transfer", to, amount))
 
     def _channels(self, function: str, *arguments: object) -> Call:
         return Call(self._contract, encode_call(CHANNELS, function, *arguments))

@@ -182,9 +182,9 @@ class Chain:
         (found,) = await self._view(TOKEN, self._token(token), "balanceOf", owner, block=block)
         return int(found)
 
-    async def total_supply(self, token: Address | None = None) -> int:
-        """Base units of a token that exist; a uint256."""
-        (found,) = await self._view(TOKEN, self._token(token), "totalSupply", block="latest")
+    async def total_supply(self) -> int:
+        """Base units of the deployment's token that exist; a uint256."""
+        (found,) = await self._view(TOKEN, self.deployment.token, "totalSupply", block="latest")
         return int(found)
 
     async def allowance(self, owner: Address, token: Address | None = None) -> int:
