@@ -10,7 +10,7 @@ from typing import Final
 from payments.eip712 import Domain, address_word, keccak, type_hash, typed_digest, word
 from payments.typed_data import TypedData
 from payments.types import Address, Amount, ChannelId, Timestamp, to_address, to_amount, to_bytes32, to_uint
-from payments.vouchers import SigningKey, recover_signer
+from payments.vouchers import SigningKey
 
 RELAY_FEE_TYPE: Final = (
     "RelayFee(address relayer,bytes32 channelId,uint96 cumulativeAmount,uint96 maximum,uint64 deadline)"
@@ -74,8 +74,3 @@ def sign_fee(domain: Domain, fee: RelayFee, key: SigningKey) -> SignedFee:
     }
     data = TypedData(domain.fields, (RELAY_FEE_TYPE,), message, relay_fee_digest(domain, fee))
     return SignedFee(fee, key.sign_typed(data))
-
-
-def fee_signer(domain: Domain, signed: SignedFee) -> Address:
-    """Recover who allows the fee. Raises SignatureError's children."""
-    return recover_signer(relay_fee_digest(domain, signed.terms), signed.signature)

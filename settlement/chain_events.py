@@ -49,12 +49,11 @@ class Reason(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a fact stands: block, transaction and log. Hashes 32 bytes."""
+    """Where a fact stands: block and transaction. Hashes 32 bytes."""
 
     block_number: int
     block_hash: bytes
     transaction: bytes
-    log_index: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ def read_events(domain: Domain, logs: Iterable[Log]) -> tuple[ChainEvent, ...]:
     for log in logs:
         decoded = decode_log(log.topics, log.data) if log.address == domain.contract else None
         if decoded is not None:
-            place = Place(log.block_number, log.block_hash, log.transaction, log.index)
+            place = Place(log.block_number, log.block_hash, log.transaction)
             found += _read(domain, place, *decoded)
     return tuple(found)
 

@@ -13,8 +13,9 @@ from typing import Final
 
 from payments.types import Address, Amount, ChannelId
 from payments.vouchers import SigningKey, channel_id
+from settlement.calls import Call, Claim, Fee
 from settlement.chain_events import NO_FEE, ChannelClaimed, Reason, RowSkipped
-from settlement.client import Call, Chain, ChannelState, Claim, Fee
+from settlement.client import Chain, ChannelState
 from settlement.errors import ChainError, NodeRefused, Reverted, TransactionFailed, TransactionTooLarge
 from settlement.outbox import Outbox
 from settlement.reverts import Refused
@@ -205,8 +206,8 @@ async def _fit(
 
 def _call(chain: Chain, rows: Sequence[Claim], fees: Fees | None) -> Call:
     if fees is None:
-        return chain.claim(rows)
-    return chain.relay(rows, [fees.get(channel_id(chain.domain, row.terms)) for row in rows])
+        return chain.calls.claim(rows)
+    return chain.calls.relay(rows, [fees.get(channel_id(chain.domain, row.terms)) for row in rows])
 
 
 def foresee(claim: Claim, state: ChannelState) -> Reason:

@@ -29,12 +29,11 @@ _PLAIN: Final = 27
 class ExternalSigner(RemoteKey):
     """The account `address` of the signer at `url`."""
 
-    __slots__ = ("_seconds", "_url")
+    __slots__ = ("_url",)
 
-    def __init__(self, url: str, address: Address, seconds: float = PATIENCE) -> None:
+    def __init__(self, url: str, address: Address) -> None:
         self.address = address
         self._url = url
-        self._seconds = seconds
 
     def __repr__(self) -> str:
         return f"ExternalSigner(address=0x{self.address.hex()})"
@@ -79,7 +78,7 @@ class ExternalSigner(RemoteKey):
             self._url, body, {"Content-Type": "application/json"}
         )
         try:
-            with urllib.request.urlopen(request, timeout=self._seconds) as response:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=PATIENCE) as response:  # noqa: S310
                 answer = json.loads(response.read(_LONGEST))
         except (OSError, ValueError) as error:
             reason = error.reason if isinstance(error, urllib.error.URLError) else error

@@ -21,7 +21,8 @@ from payments.types import Address
 from payments.vouchers import SigningKey
 from settlement import outbox_store as store
 from settlement import verdicts
-from settlement.client import Call, Chain
+from settlement.calls import Call
+from settlement.client import Chain
 from settlement.database import Database
 from settlement.deployment import DEPTH, Deployment
 from settlement.errors import (

@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, func, insert, select, update
 
 from payments.types import Address
-from settlement.client import Call
+from settlement.calls import Call
 from settlement.rpc import Fees
 from settlement.tables import AttemptRow, TransactionRow, table
 from settlement.transactions import SignedTransaction

@@ -12,9 +12,10 @@ from payments.errors import SignatureError
 from payments.relay_fees import SignedFee, relay_fee_digest
 from payments.types import MAX_AMOUNT, Address, Amount, ChannelId
 from payments.vouchers import channel_id, recover_signer, voucher_digest
+from settlement.calls import Claim, Fee
 from settlement.chain_events import Reason
 from settlement.claims import Outcome, Plan, foresee, plan_batches
-from settlement.client import Chain, ChannelState, Claim, Fee
+from settlement.client import Chain, ChannelState
 from settlement.reverts import Refused
 from settlement.rpc import Block
 
@@ -105,7 +106,7 @@ async def _examine_voucher(
     if not voucher.voucher.conditional:
         return Reason.NONE if not claim.proof else Reason.BAD_PROOF
     try:
-        await chain.simulate(chain.claim([claim]), sender)
+        await chain.simulate(chain.calls.claim([claim]), sender)
     except Refused as refused:
         return Reason(refused.reason)
     return Reason.NONE

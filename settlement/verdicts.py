@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from payments.types import Address
 from settlement.answers import Receipt, Sent
-from settlement.client import Call, Chain
+from settlement.calls import Call
+from settlement.client import Chain
 from settlement.errors import NodeRefused, TransactionFailed
 from settlement.outbox_store import Attempt, Phase, Queued
 from settlement.rpc import Rpc

@@ -83,6 +83,6 @@ async def give_both(chain: "Chain", name: str | None, to: Address, coins: Decima
         if (held := await chain.token_balance(giver.address)) < amount:
             left = tokens(held, info.decimals, info.symbol)
             raise NotDone(f"the local chain's rich account {show_address(giver.address)} has only {left}")
-        call = chain.transfer(to, amount)
+        call = chain.calls.transfer(to, amount)
         await send_now(chain.rpc, giver, call.to, call.data)
     return Gift(name or show_address(to), to, amount, wei, info.symbol, info.decimals)

@@ -15,7 +15,7 @@ from node.cli.renter import Access, Opened
 from node.cli.session import wallet_name
 
 if TYPE_CHECKING:
-    from settlement.client import Call
+    from settlement.calls import Call
 
 ColdPayer = Annotated[
     str | None,

@@ -31,8 +31,9 @@ from payments.types import MAX_AMOUNT, Amount, Timestamp
 if TYPE_CHECKING:
     from payments.types import Address, ChannelId
     from payments.vouchers import SigningKey
+    from settlement.calls import Claim
     from settlement.claims import Outcome
-    from settlement.client import Chain, Claim, TokenInfo
+    from settlement.client import Chain, TokenInfo
     from settlement.relays import Errand, RelayPlan
     from settlement.rpc import Block
 
@@ -109,7 +110,7 @@ def _claims(
 ) -> "tuple[list[Claim], int]":
     """Read from the books what a relayer could claim for more than its fee, and how many are worth less."""
     from node.farmer.claimable import find_candidates
-    from settlement.client import Claim
+    from settlement.calls import Claim
 
     with open_books(home(), load_config(), deployment(chain)) as database:
         candidates = database.read(lambda conn: find_candidates(conn, now))

@@ -13,7 +13,7 @@ from node.errors import DamagedFile, MalformedMessage
 from node.fields import AmountText, Bytes20, Bytes32, PackedProof, Signature, Uint64
 from node.messages import ChainMessage, Message, Mirror, SignedVoucherMessage, TermsMessage, dump, parse
 from payments.relay_fees import RelayFee, SignedFee
-from settlement.client import Claim
+from settlement.calls import Claim
 from settlement.deployment import Deployment
 from settlement.relays import Errand
 

@@ -19,7 +19,8 @@ from node.cli.session import home, on_chain, token_info, wallet_name
 if TYPE_CHECKING:
     from payments.types import Address
     from payments.vouchers import SigningKey
-    from settlement.client import Call, Chain
+    from settlement.calls import Call
+    from settlement.client import Chain
     from settlement.rpc import Receipt
 
 group = typer.Typer()
@@ -92,7 +93,7 @@ async def _plan(
     chain: "Chain", source: "Address", to: "Address", number: Decimal, *, ether: bool
 ) -> _Shipment:
     """Look whether it can be sent and what that costs. Raises NotDone, Reverted."""
-    from settlement.client import Call
+    from settlement.calls import Call
 
     token = await token_info(chain)
     decimals, symbol = (ETHER_DECIMALS, "ETH") if ether else (token.decimals, token.symbol)
@@ -100,7 +101,7 @@ async def _plan(
     held = await (chain.balance(source) if ether else chain.token_balance(source))
     if held < value:
         raise NotDone(f"wallet {show_address(source)} has {tokens(held, decimals, symbol)}, less than that")
-    call = Call(to, b"", value) if ether else chain.transfer(to, value)
+    call = Call(to, b"", value) if ether else chain.calls.transfer(to, value)
     gas = await chain.simulate(call, source)
     fees = await chain.rpc.fees()
     return _Shipment(call, value, tokens(value, decimals, symbol), gas, gas * fees.now)

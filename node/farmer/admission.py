@@ -26,7 +26,8 @@ from node.farmer.farm import Farm
 from node.farmer.vouchers import see_channel
 from node.messages import ChannelView
 from payments.channel import Claimed, CloseRequested, Funded, Status, apply
-from payments.ledger import Earnings, continue_storage
+from payments.debt import continue_storage
+from payments.ledger import Earnings
 from payments.types import ChannelId, NodeId, Timestamp
 from payments.vouchers import Terms, channel_id
 from settlement.abi import CHANNELS

@@ -48,8 +48,8 @@ from node.farmer.room import find_room
 from node.messages import AgreementState, AgreementView
 from node.shard_store import IncomingShard
 from payments.channel import Status
+from payments.debt import end_storage, grow_storage
 from payments.errors import PaymentError
-from payments.ledger import end_storage, grow_storage
 from payments.prices import storage_price
 from payments.types import Address, NodeId, Timestamp, to_amount
 from settlement.tables import load_channel

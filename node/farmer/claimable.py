@@ -14,7 +14,7 @@ from payments.gas_forecast import Cheaper
 from payments.policy import Claimable, ClaimDecision, ClaimPolicy, Unpaid
 from payments.sweep import Row, decide_all
 from payments.types import MAX_AMOUNT, Amount, Seconds, Timestamp, to_amount
-from settlement.client import Claim
+from settlement.calls import Claim
 
 BATCH_GAS = 45_000
 """Gas of a claim transaction before its first row, as measured."""

@@ -21,9 +21,9 @@ from node.farmer.restored import may_claim
 from payments.deadlines import deadline_ceiling
 from payments.types import Amount, Seconds, Timestamp
 from payments.vouchers import SigningKey, Voucher
+from settlement.calls import Claim
 from settlement.chain_events import Reason
 from settlement.claims import Batch, Outcome, plan_claims, submit_batch, wait_batch
-from settlement.client import Claim
 from settlement.errors import ChainError, Reverted, TransactionPending
 from settlement.outbox import DEFAULT_CEILING, Outbox
 

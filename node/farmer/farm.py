@@ -18,8 +18,9 @@ from node.farmer.hoard import Hoard
 from node.identity import NodeKey
 from node.shard_store import ShardStore
 from payments.channel import Channel
+from payments.debt import exposure, lent_rate
 from payments.eip712 import Domain
-from payments.ledger import Earnings, exposure, lent_rate, record_claimed
+from payments.ledger import Earnings, record_claimed
 from payments.prices import storage_price
 from payments.types import Address, Amount, ChannelId, NodeId, Seconds, Timestamp
 from settlement.client import Chain

@@ -15,7 +15,7 @@ from node.db.farmer import list_books, save_book
 from node.db.farmer_agreements import FarmerAgreement, load_agreement, save_agreement
 from node.messages import AgreementState
 from node.shard_store import ShardStore
-from payments.ledger import grow_storage
+from payments.debt import grow_storage
 from payments.types import Timestamp, to_amount
 from settlement.database import Database
 from settlement.errors import StorageError

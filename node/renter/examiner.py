@@ -9,12 +9,11 @@ and is asked again on top of it. What passes earns, once; what fails earns nothi
 import os
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Final
 
-from node.audit import Answer, Challenge, Outcome, Try, Window, classify, verify_proof
+from node.audit import Answer, Challenge, Window, verify_proof
 from node.db import Connection
-from node.db.renter_audits import AuditRecord, Decision, load_audit, load_decisions, load_open_audits
+from node.db.renter_audits import AuditRecord, load_audit, load_open_audits
 from node.errors import NodeError, OwnFault
 from node.hex import from_hex
 from node.messages import (
@@ -29,20 +28,19 @@ from node.messages import (
 from node.renter.accounts import AWAY, UNAGREED, Accounts
 from node.renter.batches import Subject, group_subjects, to_items
 from node.renter.channels import Channels
+from node.renter.conclusions import Conclusions, Step
 from node.renter.context import Context
 from node.renter.errors import NotReconciled, Unfunded
-from node.renter.examined import Examined, passed, result, unchecked
+from node.renter.examined import Examined, passed, unchecked
 from node.renter.faults import to_fault
 from node.renter.money import (
     Account,
     Payment,
-    close_audit,
     issue_audit,
     issue_payment,
     load_account,
     pass_audit,
     record_delivery,
-    record_try,
 )
 from node.renter.reports import Fault
 from node.transport import PeerBrokeRules, PeerRefused, PeerTimedOut, PeerUnreachable
@@ -54,27 +52,6 @@ SENDINGS: Final = 4
 LOST: Final = frozenset({"UNKNOWN_AGREEMENT", "AGREEMENT_NOT_FOUND", "NOT_STORED", "AGREEMENT_OVER"})
 """A farmer that signed for a shard says that it does not have it."""
 TOO_MUCH: Final = frozenset({"STEP_ABOVE_EXPOSURE", "CHALLENGE_TOO_LARGE"})
-_PROVISIONAL: Final = {
-    Answer.SILENT: Outcome.TIMED_OUT,
-    Answer.UNREACHABLE: Outcome.OFFLINE,
-    Answer.OUR_FAULT: Outcome.UNCHECKED,
-}
-_REASONS: Final = {
-    Outcome.OFFLINE: "the farmer could not be reached",
-    Outcome.TIMED_OUT: "the farmer gave no answer in time",
-    Outcome.FAILED: "the farmer is reachable and answered none of three tries",
-    Outcome.NOT_NEEDED: "the agreement is over",
-    Outcome.UNCHECKED: "we could not ask",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """What one try came to: results, subjects to be asked for anew, whether the challenge stays open."""
-
-    examined: Examined
-    again: tuple[Subject, ...] = ()
-    open: bool = False
 
 
 class Examiner:
@@ -84,6 +61,7 @@ class Examiner:
         self._context = context
         self._accounts = accounts
         self._channels = channels
+        self._conclusions = Conclusions(context)
         self._most: dict[NodeId, Amount] = {}
 
     async def examine(self, farmer: NodeId, subjects: Sequence[Subject]) -> Examined:
@@ -118,7 +96,7 @@ class Examiner:
         async with context.locks.hold(audit.channel_id):
             fresh = context.database.read(lambda conn: load_audit(conn, audit.audit_id))
             if fresh is None or not fresh.open:
-                decided = self._look(audit, subjects)
+                decided = self._conclusions.look(audit, subjects)
                 return decided.examined if decided else Examined()
             step = await self._try(account, fresh, subjects)
             if step.open or not step.again:
@@ -171,7 +149,7 @@ class Examiner:
 
         return await context.database.write(work)
 
-    async def _try(self, account: Account, audit: AuditRecord, subjects: Sequence[Subject]) -> _Step:
+    async def _try(self, account: Account, audit: AuditRecord, subjects: Sequence[Subject]) -> Step:
         """Send a challenge until the farmer has no objection left that we can remove."""
         fault: Fault | None = None
         for _ in range(SENDINGS):
@@ -185,18 +163,18 @@ class Examiner:
             except (NodeError, PaymentError) as error:
                 fault, answer = to_fault(account.farmer, error), _answer(error)
                 verdict = False
-            if isinstance(verdict, _Step):
+            if isinstance(verdict, Step):
                 return verdict
             if not verdict:
                 break
-        return await self._unanswered(audit, subjects, answer, fault)
+        return await self._conclusions.note_unanswered(audit, subjects, answer, fault)
 
     def _meaning(self, account: Account, refusal: PeerRefused) -> Answer:
         if refusal.error in AWAY:
             return Answer.UNREACHABLE
         return Answer.OUR_FAULT if self._accounts.ours(account, refusal) else Answer.SILENT
 
-    async def _once(self, account: Account, audit: AuditRecord, subjects: Sequence[Subject]) -> _Step | bool:
+    async def _once(self, account: Account, audit: AuditRecord, subjects: Sequence[Subject]) -> Step | bool:
         """Send a challenge once: a step if that decides it, else whether to send it again."""
         names = {subject.shard.agreement_id for subject in subjects}
         try:
@@ -204,17 +182,19 @@ class Examiner:
         except PeerBrokeRules as error:
             if not error.answered:
                 raise
-            return await self._conclude(audit, subjects, dict.fromkeys(names, f"no proof: {error.reason}"))
+            return await self._conclusions.conclude(
+                audit, subjects, dict.fromkeys(names, f"no proof: {error.reason}")
+            )
         match reply:
             case Proven():
                 return await self._proven(audit, subjects, reply, shown)
             case Declined():
                 lost = names & set(reply.agreements)
-                reason = "the farmer says that it cannot prove it"
-                return await self._conclude(audit, subjects, dict.fromkeys(lost, reason)) if lost else False
+                failed = dict.fromkeys(lost, "the farmer says that it cannot prove it")
+                return await self._conclusions.conclude(audit, subjects, failed) if lost else False
             case Behind():
                 await self._channels.learn_proof(account.farmer, account.channel.id, reply)
-                return self._look(audit, subjects) or True
+                return self._conclusions.look(audit, subjects) or True
 
     async def _send(self, account: Account, audit: AuditRecord) -> tuple[Amount, Proven | Declined | Behind]:
         """Send the challenge with its present vouchers; the unconditional total it shows, and the reply."""
@@ -240,13 +220,13 @@ class Examiner:
 
     async def _proven(
         self, audit: AuditRecord, subjects: Sequence[Subject], reply: Proven, shown: Amount
-    ) -> _Step:
+    ) -> Step:
         """Verify a proof: all of it earns, or bad items have failed and the others are asked for anew."""
         lengths = {subject.shard.agreement_id: subject.shard.agreement.shard_length for subject in subjects}
         verdicts = verify_proof(audit.challenge, reply.proof.core(), lengths)
         bad = {verdict.agreement: verdict.fault.value for verdict in verdicts if verdict.fault is not None}
         if bad:
-            return await self._conclude(audit, subjects, bad)
+            return await self._conclusions.conclude(audit, subjects, bad)
         context = self._context
         now = context.now()
 
@@ -255,11 +235,11 @@ class Examiner:
             return pass_audit(conn, audit.audit_id, now, "proven")
 
         earned = await context.database.write(work)
-        return _Step(Examined(passed(subjects, earned, "proven")))
+        return Step(Examined(passed(subjects, earned, "proven")))
 
     async def _refused(
         self, account: Account, audit: AuditRecord, subjects: Sequence[Subject], refusal: PeerRefused
-    ) -> _Step | bool:
+    ) -> Step | bool:
         """Judge a refusal: a step if it decides something, else whether to send the challenge again."""
         if refusal.error in LOST:
             lost = _named(refusal) & {subject.shard.agreement_id for subject in subjects}
@@ -270,82 +250,15 @@ class Examiner:
                         return True
                 except (NodeError, PaymentError):
                     return False
-            return (
-                await self._conclude(audit, subjects, dict.fromkeys(lost, refusal.message)) if lost else False
-            )
+            failed = dict.fromkeys(lost, refusal.message)
+            return await self._conclusions.conclude(audit, subjects, failed) if lost else False
         if refusal.error in TOO_MUCH and len(subjects) > 1:
             self._most[account.farmer] = Amount(audit.step // 2)
-            return await self._conclude(audit, subjects, {})
+            return await self._conclusions.conclude(audit, subjects, {})
         try:
             return await self._accounts.mend(account, refusal)
         except (NodeError, PaymentError):
             return False
-
-    async def _conclude(
-        self, audit: AuditRecord, subjects: Sequence[Subject], failed: dict[bytes, str]
-    ) -> _Step:
-        """End a challenge in which these items have failed; the others are to be asked for anew."""
-        now = self._context.now()
-        decisions = []
-        again = []
-        results = []
-        for subject in subjects:
-            name = subject.shard.agreement_id
-            if name not in failed:
-                again.append(subject)
-                continue
-            over = now >= subject.shard.agreement.end
-            outcome = Outcome.NOT_NEEDED if over else Outcome.FAILED
-            decisions.append(Decision(name, outcome, failed[name], now))
-            results.append(result(subject, outcome, failed[name]))
-        await self._context.database.write(lambda conn: close_audit(conn, audit, decisions))
-        return _Step(Examined(tuple(results)), tuple(again))
-
-    async def _unanswered(
-        self, audit: AuditRecord, subjects: Sequence[Subject], answer: Answer, fault: Fault | None
-    ) -> _Step:
-        """Note a try without a verdict; when the window has closed, that is the outcome."""
-        context, now = self._context, self._context.now()
-
-        def work(conn: Connection) -> list[Decision] | None:
-            known = record_try(conn, audit.audit_id, Try(now, answer)) or audit
-            decisions = []
-            for subject in subjects:
-                window = replace(known.window, end=subject.shard.agreement.end)
-                outcome = classify(known.tries, window, now)
-                if outcome is None:
-                    return None
-                name = subject.shard.agreement_id
-                decisions.append(Decision(name, outcome, _REASONS[outcome], now))
-            close_audit(conn, known, decisions)
-            return decisions
-
-        decisions = await context.database.write(work)
-        faults = (fault,) if fault else ()
-        if decisions is None:
-            outcome = _PROVISIONAL[answer]
-            results = [result(subject, outcome, _REASONS[outcome], decided=False) for subject in subjects]
-            return _Step(Examined(tuple(results), faults), open=True)
-        decided = {decision.agreement: decision for decision in decisions}
-        results = [
-            result(subject, decided[name].outcome, decided[name].reason)
-            for subject in subjects
-            if (name := subject.shard.agreement_id) in decided
-        ]
-        return _Step(Examined(tuple(results), faults))
-
-    def _look(self, audit: AuditRecord, subjects: Sequence[Subject]) -> _Step | None:
-        """Look whether a challenge was decided meanwhile."""
-
-        def work(conn: Connection) -> tuple[AuditRecord | None, tuple[Decision, ...]]:
-            return load_audit(conn, audit.audit_id), load_decisions(conn, audit.audit_id)
-
-        known, decisions = self._context.database.read(work)
-        if known is None or known.open:
-            return None
-        good = {decision.agreement for decision in decisions if decision.outcome is Outcome.PASSED}
-        mine = [subject for subject in subjects if subject.shard.agreement_id in good]
-        return _Step(Examined(passed(mine, audit.step, "proven before")))
 
 
 def _answer(error: Exception) -> Answer:

@@ -19,8 +19,8 @@ from node.renter.money import Account, load_account
 from node.renter.reports import ExitPlan, SentReport
 from payments.channel import Channel, Status
 from payments.types import Address, Amount, ChannelId, Seconds
+from settlement.calls import Call
 from settlement.chain_events import RowSkipped
-from settlement.client import Call
 from settlement.errors import Reverted, TransactionCancelled, TransactionFailed, TransactionReplaced
 from settlement.outbox import Outbox
 
@@ -71,7 +71,8 @@ class Exits:
         ]
         chain, batches = self._context.chain, _batches(wanted)
         calls = [
-            chain.request_close(*_terms(batch), payees=batch.payees, token=batch.token) for batch in batches
+            chain.calls.request_close(*_terms(batch), payees=batch.payees, token=batch.token)
+            for batch in batches
         ]
         amount = sum(channel.deposit - channel.earned for channel in wanted)
         return await self._plan("close", batches, calls, amount, "none of these channels is open")
@@ -90,7 +91,9 @@ class Exits:
             if not 0 < state.closes_at <= head.timestamp:
                 raise WithdrawalNotOpen(channel.id, state.closes_at, head.timestamp)
         batches = _batches(wanted)
-        calls = [chain.withdraw(*_terms(batch), payees=batch.payees, token=batch.token) for batch in batches]
+        calls = [
+            chain.calls.withdraw(*_terms(batch), payees=batch.payees, token=batch.token) for batch in batches
+        ]
         amount = sum(state.deposit - state.claimed for state in states)
         return await self._plan("withdraw", batches, calls, amount, "none of these channels holds anything")
 
@@ -152,7 +155,7 @@ class Exits:
 
     def _push(self, batch: _Batch) -> Call:
         totals = [(channel.terms.payee, channel.earned) for channel in batch.channels]
-        return self._context.chain.push(*_terms(batch), totals=totals, token=batch.token)
+        return self._context.chain.calls.push(*_terms(batch), totals=totals, token=batch.token)
 
     async def _plan(
         self, purpose: str, batches: Sequence[_Batch], calls: Sequence[Call], amount: int, otherwise: str

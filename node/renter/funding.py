@@ -37,8 +37,9 @@ from payments.funding import Funding as Order
 from payments.funding import Permit, sign_permit
 from payments.types import Amount, NodeId, Seconds
 from payments.vouchers import Terms, channel_id, channel_salt
+from settlement.calls import Call
 from settlement.chain_events import row as pack_row
-from settlement.client import Call, Chain
+from settlement.client import Chain
 from settlement.errors import Reverted
 from settlement.tables import record_channel
 from settlement.transactions import RemoteKey
@@ -213,7 +214,7 @@ class Funding:
         if permitted is not None:
             first, gas = permitted
             return [first, *calls[1:]], gas + _guess(parts[1:])
-        approval = chain.approve(total, token)
+        approval = chain.calls.approve(total, token)
         return [approval, *calls], await chain.simulate(approval, payer) + _guess(parts)
 
     async def _permit(self, part: Sequence[FundingRow], total: Amount) -> tuple[Call, int] | None:
@@ -232,7 +233,9 @@ class Funding:
         packed = tuple(pack_row(row.terms.payee, row.target) for row in part)
         order = Order(key.address, terms.signer, terms.token, terms.challenge_period, terms.salt, packed)
         sign = partial(sign_permit, state.separator, permit, key, state.domain)
-        call = chain.fund_with_permit(order, permit, await asyncio.to_thread(sign) if remote else sign())
+        call = chain.calls.fund_with_permit(
+            order, permit, await asyncio.to_thread(sign) if remote else sign()
+        )
         try:
             return call, await chain.simulate(call, key.address)
         except Reverted:  # permits of another kind, such as DAI's
@@ -254,7 +257,7 @@ class Funding:
 def _fund(chain: Chain, part: Sequence[FundingRow]) -> Call:
     terms = part[0].terms
     targets = [(row.terms.payee, row.target) for row in part]
-    return chain.fund(terms.signer, terms.challenge_period, terms.salt, targets, terms.token)
+    return chain.calls.fund(terms.signer, terms.challenge_period, terms.salt, targets, terms.token)
 
 
 def _guess(parts: Sequence[Sequence[FundingRow]]) -> int:

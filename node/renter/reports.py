@@ -13,8 +13,8 @@ from payments.channel import Channel
 from payments.prices import Quote
 from payments.types import Amount, ChannelId, NodeId, Seconds, Timestamp
 from payments.vouchers import Terms
+from settlement.calls import Call
 from settlement.chain_events import RowSkipped
-from settlement.client import Call
 from settlement.rpc import Receipt
 
 Progress = Callable[[int, int], None]

@@ -25,9 +25,10 @@ from node.watch_messages import WatchChannel, WatchedChannel
 from payments.errors import SignatureError, WrongSigner
 from payments.types import ZERO32, Amount, ChannelId, NodeId, Timestamp
 from payments.vouchers import SignedVoucher, SigningKey, Terms, channel_id, voucher_digest, voucher_signer
+from settlement.calls import Claim
 from settlement.chain_events import Reason
 from settlement.claims import Outcome, plan_claims, send_claims
-from settlement.client import Chain, ChannelState, Claim
+from settlement.client import Chain, ChannelState
 from settlement.database import Database
 from settlement.errors import ChainError
 from settlement.fees import GWEI

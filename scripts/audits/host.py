@@ -26,7 +26,7 @@ from node.identity import NodeKey
 from node.merkle import build_tree
 from node.messages import AgreementState
 from node.shard_store import ShardStore
-from payments.ledger import grow_storage
+from payments.debt import grow_storage
 from payments.types import Address, Amount, Timestamp
 from settlement.client import Chain
 from settlement.deployment import Deployment

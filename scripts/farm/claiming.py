@@ -22,7 +22,8 @@ from payments.vouchers import SigningKey, Voucher, channel_salt, sign_voucher
 from scripts.farm.books import PAYEE, SIGNER, TABLES
 from scripts.farm.restart import Steps, run_child
 from scripts.gas.bench import Bench, fresh_bench
-from settlement.client import Call, Chain
+from settlement.calls import Call
+from settlement.client import Chain
 from settlement.database import Database
 from settlement.deployment import Deployment, deploy
 from settlement.local_chain import dev_keys
@@ -60,7 +61,7 @@ async def _measure(folder: Path, channels: int) -> Claimed:
         deployment = await deploy(bench.rpc, owner, "bench")
         deployment.save(folder / "chain.json")
         chain = await Chain.connect(bench.rpc, deployment)
-        given = chain.transfer(bench.deployer.address, Amount(channels * DEPOSIT))
+        given = chain.calls.transfer(bench.deployer.address, Amount(channels * DEPOSIT))
         await send_now(bench.rpc, owner, given.to, given.data)
         await _fund(bench, chain, channels)
         await bench.rpc.request("evm_setAutomine", False)
@@ -79,11 +80,11 @@ async def _measure(folder: Path, channels: int) -> Claimed:
 async def _fund(bench: Bench, chain: Chain, channels: int) -> None:
     """Fund channels between the same two, each under another salt."""
     deployment, payer = chain.deployment, bench.deployer
-    await bench.send(payer, chain.approve(2**256 - 1))
+    await bench.send(payer, chain.calls.approve(2**256 - 1))
     salts = [channel_salt(deployment.genesis_hash, life) for life in range(channels)]
 
     def fund(salt: bytes) -> tuple[SigningKey, Call]:
-        return payer, chain.fund(SIGNER.address, deployment.challenge_period, salt, [(PAYEE, DEPOSIT)])
+        return payer, chain.calls.fund(SIGNER.address, deployment.challenge_period, salt, [(PAYEE, DEPOSIT)])
 
     for start in range(0, channels, AT_ONCE):
         await bench.send_many([fund(salt) for salt in salts[start : start + AT_ONCE]])

@@ -17,7 +17,7 @@ from eth_abi.abi import encode
 from payments.eip712 import keccak
 from payments.types import Address
 from payments.vouchers import SigningKey
-from settlement.client import Call
+from settlement.calls import Call
 from settlement.errors import ChainError, TransactionFailed, TransactionPending
 from settlement.local_chain import ChainKind, LocalChain, dev_keys
 from settlement.rpc import Fees, Receipt, Rpc

@@ -18,7 +18,7 @@ from payments.vouchers import SigningKey
 from scripts.gas.bench import TOKEN, call
 from scripts.gas.meter import ALONE, Figure, Ground, Meter, personal, sign65
 from scripts.gas.packages import Package, deploy
-from settlement.client import Call
+from settlement.calls import Call
 from settlement.local_chain import warp
 
 PACKAGE = Package(

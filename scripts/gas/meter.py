@@ -11,7 +11,7 @@ from payments.vouchers import SigningKey
 from scripts.gas.bench import Bench, people
 from settlement.abi import TOKEN as TOKEN_CONTRACT
 from settlement.abi import encode_constructor
-from settlement.client import Call
+from settlement.calls import Call
 from settlement.rpc import Receipt
 
 ALONE: Final = 10

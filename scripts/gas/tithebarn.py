@@ -20,9 +20,10 @@ from payments.vouchers import SigningKey, Terms, Voucher, channel_id, channel_sa
 from scripts.gas.bench import TOKEN, Row, people
 from scripts.gas.meter import Figure, Ground, Meter
 from settlement.abi import CHANNELS, encode_call, encode_constructor
+from settlement.calls import Call, Claim
 from settlement.chain_events import key as pack_key
 from settlement.chain_events import row as pack_row
-from settlement.client import Call, Chain, Claim
+from settlement.client import Chain
 from settlement.deployment import Deployment
 from settlement.local_chain import warp
 from settlement.rpc import Receipt
@@ -124,7 +125,7 @@ async def open_ground(ground: Ground) -> Tithebarn:
     await bench.spread(ground.token, [relayer.address])
     await bench.approve(ground.token, contract, [payer])
     await bench.send(
-        payer, chain.fund(signer.address, PERIOD, salt_of(0), [(relayer.address, Amount(TOKEN))])
+        payer, chain.calls.fund(signer.address, PERIOD, salt_of(0), [(relayer.address, Amount(TOKEN))])
     )
     shard = shake_256(b"shard").digest(SHARD_BYTES)
     meter = Meter(SYSTEM, bench)
@@ -167,7 +168,7 @@ async def _pay(ours: Tithebarn, payees: Sequence[SigningKey], salt: bytes) -> No
     totals = count(STEP, STEP)
     pushed = next(totals)
     rows = [(payee.address, Amount(pushed)) for payee in payees]
-    await ours.measure_rows("push", rows, partial(chain.push, ours.signer.address, PERIOD, salt), payer)
+    await ours.measure_rows("push", rows, partial(chain.calls.push, ours.signer.address, PERIOD, salt), payer)
 
     def claims(total: int, conditions: Sequence[bytes] | None = None) -> list[Claim]:
         given = conditions or [ZERO32] * n
@@ -196,7 +197,7 @@ async def _pay(ours: Tithebarn, payees: Sequence[SigningKey], salt: bytes) -> No
 async def _leave(ours: Tithebarn, payees: Sequence[SigningKey], salt: bytes) -> None:
     payer, chain = ours.ground.payer, ours.chain
     addresses = [payee.address for payee in payees]
-    for operation, make in (("request_close", chain.request_close), ("withdraw", chain.withdraw)):
+    for operation, make in (("request_close", chain.calls.request_close), ("withdraw", chain.calls.withdraw)):
         await ours.measure_rows(operation, addresses, partial(make, ours.signer.address, PERIOD, salt), payer)
         await warp(ours.ground.bench.rpc, PERIOD + 1)
 
@@ -207,7 +208,9 @@ async def _sweep(ours: Tithebarn, counts: Sequence[int]) -> None:
     payers, salt = ours.ground.payers[: counts[-1]], salt_of(0)
     await bench.approve(ours.ground.token, chain.deployment.contract, payers)
     target = (farmer.address, Amount(TOKEN))
-    await bench.send_many([(payer, chain.fund(payer.address, PERIOD, salt, [target])) for payer in payers])
+    await bench.send_many(
+        [(payer, chain.calls.fund(payer.address, PERIOD, salt, [target])) for payer in payers]
+    )
 
     def claims(n: int, total: int) -> list[Claim]:
         return [ours.claim(payer, ours.terms(payer, farmer, salt), total) for payer in payers[:n]]
@@ -236,7 +239,7 @@ def words_of(claims: Sequence[Claim], *, by_payee: bool = False) -> list[tuple[o
 def fund_call(ours: Tithebarn, salt: bytes, rows: Sequence[tuple[Address, Amount]]) -> Call:
     """Fund channels of the rich payer; a single one by its own function."""
     if len(rows) > 1:
-        return ours.chain.fund(ours.signer.address, PERIOD, salt, rows)
+        return ours.chain.calls.fund(ours.signer.address, PERIOD, salt, rows)
     key, row = pack_key(ours.signer.address, PERIOD), pack_row(*rows[0])
     return Call(
         ours.chain.deployment.contract, encode_call(CHANNELS, "fundOne", ours.ground.token, key, salt, row)

@@ -13,7 +13,7 @@ from payments.vouchers import SigningKey
 from scripts.gas.bench import TOKEN, call
 from scripts.gas.meter import ALONE, Figure, Ground, Meter, sign65
 from scripts.gas.packages import Package, deploy
-from settlement.client import Call
+from settlement.calls import Call
 
 PACKAGE = Package(
     "npm",

@@ -21,7 +21,8 @@ from payments.ledger import Earnings, accept_payment
 from payments.relay_fees import RelayFee, sign_fee
 from payments.types import Address, Amount, ChannelId, NodeId, Seconds, Timestamp
 from payments.vouchers import SignedVoucher, Terms, Voucher, channel_id, sign_voucher
-from settlement.client import Chain, Claim
+from settlement.calls import Claim
+from settlement.client import Chain
 from settlement.database import Database
 from settlement.deployment import Deployment
 from settlement.local_chain import dev_keys
@@ -107,8 +108,8 @@ async def _earn(
     """Fund a channel to every payee, and put a voucher into every farmer's books."""
     payer, signer = Wallets(local.home / "wallets").unlock("main", PASSWORD), new_key()
     async with await Chain.connect(record.url, record) as chain:
-        approve = chain.approve(FARMERS * DEPOSIT)
-        fund = chain.fund(signer.address, PERIOD, SALT, [(payee, DEPOSIT) for payee in payees])
+        approve = chain.calls.approve(FARMERS * DEPOSIT)
+        fund = chain.calls.fund(signer.address, PERIOD, SALT, [(payee, DEPOSIT) for payee in payees])
         for call in (approve, fund):
             await send_now(chain.rpc, payer, call.to, call.data)
         names = []
@@ -163,7 +164,7 @@ def test_check_says_by_its_exit_status_that_a_payer_closes_unseen(village: Villa
             with closing(Database.at(Home(farmer.home).farm_state(record.folder).money)) as books:
                 (channel,) = books.read(list_channels)
             terms = channel.terms
-            call = chain.request_close(terms.signer, PERIOD, SALT, [terms.payee])
+            call = chain.calls.request_close(terms.signer, PERIOD, SALT, [terms.payee])
             await send_now(chain.rpc, payer, call.to, call.data)
 
     farmer("farm", "check", expect=5)  # it does not run, and nobody closes

@@ -13,7 +13,8 @@ from sqlalchemy import Connection
 from node.home import Home
 from payments.types import Address
 from payments.vouchers import SigningKey
-from settlement.client import Call, Chain
+from settlement.calls import Call
+from settlement.client import Chain
 from settlement.database import Database
 from settlement.deployment import Deployment
 from settlement.outbox import Outbox

@@ -15,6 +15,7 @@ from payments.eip712 import address_word, keccak, type_hash, typed_digest, word
 from payments.types import ZERO32, Address, Amount, ChannelId, Timestamp
 from payments.vouchers import SigningKey, Terms, Voucher, channel_id, sign_voucher
 from settlement.abi import CHANNELS, encode_call
+from settlement.calls import Call
 from settlement.chain_events import (
     ChainEvent,
     ChannelClaimed,
@@ -25,7 +26,7 @@ from settlement.chain_events import (
     key,
     row,
 )
-from settlement.client import Call, ChannelState
+from settlement.client import ChannelState
 from settlement.errors import Reverted
 from settlement.local_chain import embedded, give, warp
 from settlement.wallet import new_key
@@ -159,7 +160,7 @@ class Lives:
 
     def release(self) -> tuple[Call, SigningKey]:
         payee = self.somebody()
-        return self.w.chain.release(self.terms(payee)), payee
+        return self.w.chain.calls.release(self.terms(payee)), payee
 
     def audit(self) -> tuple[bytes, bytes]:
         tree = build_tree(SHARD)

@@ -12,9 +12,9 @@ import pytest
 
 from payments.types import Address, Amount, ChannelId, Seconds
 from payments.vouchers import SignedVoucher, Terms, Voucher
+from settlement.calls import Claim
 from settlement.chain_events import Reason
 from settlement.claims import plan_claims, send_claims
-from settlement.client import Claim
 from settlement.database import Database
 from settlement.local_chain import dev_keys, warp
 from settlement.outbox import Outbox

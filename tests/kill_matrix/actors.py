@@ -151,7 +151,7 @@ def _meddle(payer: SigningKey) -> None:
 
     async def look_and_close(farm: Farm, name: ChannelId, terms: Terms) -> admission.Sight:
         sight = await look(farm, name, terms)
-        call = farm.chain.request_close(
+        call = farm.chain.calls.request_close(
             terms.signer, terms.challenge_period, terms.salt, payees=[terms.payee], token=terms.token
         )
         if terms.payer == payer.address and not sight.state.closes_at:

@@ -28,7 +28,7 @@ from node.renter.top_ups import TopUpRules
 from node.shard_store import ShardStore
 from node.transport import Target, Transport
 from payments.types import MAX_AMOUNT, Amount, NodeId, Seconds, Timestamp
-from settlement.client import Call
+from settlement.calls import Call
 from settlement.database import Database
 from settlement.deployment import deploy as deploy_contracts
 from settlement.errors import FeeAboveCeiling, Reverted

@@ -14,8 +14,8 @@ from payments.types import Seconds
 from settlement.steps import Moment
 from tests.judge.laws import AT_ALL_TIMES, AT_REST, claim_before_deadline
 from tests.kill_matrix import deeds
+from tests.kill_matrix.preparations import DEAR, KILLED, OUTBOX, do, start
 from tests.kill_matrix.sites import find_sites
-from tests.kill_matrix.stories import DEAR, KILLED, OUTBOX, do, start
 from tests.kill_matrix.world import World
 
 PERIOD = Seconds(3_600)

@@ -8,8 +8,10 @@ import pytest
 from settlement.steps import Moment
 from tests.judge.laws import AT_REST
 from tests.kill_matrix import deeds
+from tests.kill_matrix.preparations import KILLED
 from tests.kill_matrix.sites import find_sites
-from tests.kill_matrix.stories import KILLED, STORIES, Story
+from tests.kill_matrix.stories import STORIES
+from tests.kill_matrix.story import Story
 from tests.kill_matrix.world import World
 
 

@@ -253,11 +253,11 @@ class World:
         async with await Chain.connect(record.url, record) as chain:
             if not await chain.allowance(stranger.address, record.token):
                 await self.give_tokens(chain, stranger)
-                approval = chain.approve(MAX_AMOUNT, record.token)
+                approval = chain.calls.approve(MAX_AMOUNT, record.token)
                 await send_now(chain.rpc, stranger, approval.to, approval.data)
             salt = channel_salt(record.genesis_hash, life)
             rows = [(self.payee, Amount(10 * TOKEN))]
-            call = chain.fund(signer.address, record.challenge_period, salt, rows, record.token)
+            call = chain.calls.fund(signer.address, record.challenge_period, salt, rows, record.token)
             await send_now(chain.rpc, stranger, call.to, call.data)
 
     async def _withdraw_coldly(self) -> None:
@@ -266,7 +266,7 @@ class World:
         async with await Chain.connect(record.url, record) as chain:
             for life in range(1, self.life + 1):
                 salt = channel_salt(record.genesis_hash, life)
-                call = chain.withdraw(
+                call = chain.calls.withdraw(
                     signer.address, record.challenge_period, salt, payees=[self.payee], token=record.token
                 )
                 with suppress(Reverted):  # not closing

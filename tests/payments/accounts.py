@@ -1,13 +1,8 @@
 """A channel of 1000 and the farmer's account of it, for the tests of the ledger."""
 
 from payments.channel import Channel
-from payments.ledger import (
-    Accepted,
-    Earnings,
-    accept_payment,
-    accept_proven,
-    grow_storage,
-)
+from payments.debt import grow_storage
+from payments.ledger import Accepted, Earnings, accept_payment, accept_proven
 from payments.types import MONTH, Amount, Timestamp
 from tests.payments.support import CONDITION, DOMAIN, make_channel, make_voucher
 

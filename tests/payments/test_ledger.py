@@ -14,12 +14,7 @@ from payments.errors import (
     WrongSigner,
     WrongStep,
 )
-from payments.ledger import (
-    Accepted,
-    Earnings,
-    accept_payment,
-    accept_proven,
-)
+from payments.ledger import Accepted, Earnings, accept_payment, accept_proven
 from payments.types import Amount, ChannelId, Timestamp
 from payments.vouchers import voucher_signer
 from tests.payments.accounts import CHANNEL, CLOSES_AT, NOW, RATE, pay, prove, proven_once

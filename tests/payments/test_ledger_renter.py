@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payments.channel import Claimed, CloseRequested, apply
+from payments.debt import exposure
 from payments.errors import (
     AboveDeposit,
     AmountOutOfRange,
@@ -18,7 +19,6 @@ from payments.ledger import (
     Earnings,
     accept_payment,
     accept_proven,
-    exposure,
     next_payment,
     next_step,
     recall_voucher,

@@ -5,7 +5,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from web3.providers import AsyncBaseProvider
 
+from settlement.database import Database
 from settlement.local_chain import ChainKind, LocalChain, embedded
+from settlement.tables import TABLES
+from tests.databases import Place, place_of
 
 Endpoint = Callable[[], str | AsyncBaseProvider]
 
@@ -48,3 +51,16 @@ def instant_anvil() -> Iterator[LocalChain]:
     """
     with LocalChain.start(ChainKind.ANVIL, block_time=0) as chain:
         yield chain
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest) -> Place:
+    """SQLite, unless a test is marked `on_both`."""
+    return place_of(request)
+
+
+@pytest.fixture
+def database(place: Place) -> Iterator[Database]:
+    opened = place.open(TABLES)
+    yield opened
+    opened.close()

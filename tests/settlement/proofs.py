@@ -10,7 +10,7 @@ from node.merkle import LEAF_SIZE, build_tree
 from node.packed_proof import pack_proof
 from payments.types import Address
 from payments.vouchers import Voucher, channel_id, sign_voucher
-from settlement.client import Claim
+from settlement.calls import Claim
 from tests.node.support import make_item_proof
 from tests.settlement.support import World
 

@@ -12,8 +12,9 @@ from web3.types import RPCEndpoint
 from payments.channel import Status
 from payments.types import Address, Amount, ChannelId, Seconds, Timestamp
 from payments.vouchers import SigningKey, Terms, Voucher, channel_id, channel_salt, sign_voucher
+from settlement.calls import Call, Claim
 from settlement.chain_events import ChainEvent
-from settlement.client import Call, Chain, ChannelState, Claim
+from settlement.client import Chain, ChannelState
 from settlement.database import Database
 from settlement.deployment import deploy
 from settlement.local_chain import dev_keys
@@ -55,20 +56,20 @@ class World:
 
     def fund_call(self, targets: Sequence[tuple[Address, int]]) -> Call:
         rows = [(payee, Amount(target)) for payee, target in targets]
-        return self.chain.fund(self.signer.address, PERIOD, self.salt, rows)
+        return self.chain.calls.fund(self.signer.address, PERIOD, self.salt, rows)
 
     async def fund(self, *targets: tuple[Address, int]) -> Receipt:
         return await self.send(self.fund_call(targets))
 
     async def request_close(self, *payees: Address) -> Receipt:
-        return await self.send(self.chain.request_close(self.signer.address, PERIOD, self.salt, payees))
+        return await self.send(self.chain.calls.request_close(self.signer.address, PERIOD, self.salt, payees))
 
     async def withdraw(self, *payees: Address) -> Receipt:
-        return await self.send(self.chain.withdraw(self.signer.address, PERIOD, self.salt, payees))
+        return await self.send(self.chain.calls.withdraw(self.signer.address, PERIOD, self.salt, payees))
 
     async def push(self, *totals: tuple[Address, int]) -> Receipt:
         rows = [(payee, Amount(total)) for payee, total in totals]
-        return await self.send(self.chain.push(self.signer.address, PERIOD, self.salt, rows))
+        return await self.send(self.chain.calls.push(self.signer.address, PERIOD, self.salt, rows))
 
     def voucher(self, payee: Address, total: int, *, signer: SigningKey | None = None) -> Claim:
         terms = self.terms(payee)
@@ -91,7 +92,7 @@ async def world(
         record = await deploy(rpc, payer, "test", confirmations=confirmations)
         record = replace(record, deployed_block=max(record.deployed_block, before.number + 1))
         chain = await Chain.connect(rpc, record)
-        await send_now(rpc, payer, record.token, chain.approve(allowance).data)
+        await send_now(rpc, payer, record.token, chain.calls.approve(allowance).data)
         yield World(chain, payer, new_key(), stranger, channel_salt(record.genesis_hash, 0))
     finally:
         await rpc.close()

@@ -10,9 +10,9 @@ from payments.types import Amount
 from payments.vouchers import Voucher, channel_id, sign_voucher
 from settlement import claims as claims_module
 from settlement.abi import TOKEN, encode_constructor
+from settlement.calls import Claim
 from settlement.chain_events import Reason
 from settlement.claims import Batch, Outcome, plan_claims, send_claims
-from settlement.client import Claim
 from settlement.database import Database
 from settlement.errors import OutOfGasMoney
 from settlement.local_chain import LocalChain, give
@@ -196,7 +196,7 @@ def test_a_batch_that_cannot_be_sent_any_more_stops_no_other(anvil: LocalChain, 
 
 def _batch(w: World, claim: Claim) -> Batch:
     """A transaction as it would be if nobody had tried it."""
-    return Batch(w.chain.claim([claim]), (claim,), 100_000)
+    return Batch(w.chain.calls.claim([claim]), (claim,), 100_000)
 
 
 def test_a_sweep_is_cut_to_what_one_transaction_may_use(
@@ -226,7 +226,7 @@ def test_many_payers_of_one_farmer_share_a_transfer(anvil: LocalChain, database:
             rows = []
             for number in range(20):
                 salt = number.to_bytes(32, "big")
-                await w.send(w.chain.fund(w.signer.address, PERIOD, salt, [(ALICE, Amount(50))]))
+                await w.send(w.chain.calls.fund(w.signer.address, PERIOD, salt, [(ALICE, Amount(50))]))
                 terms = w.terms(ALICE, salt=salt)
                 promise = Voucher(channel_id(w.chain.domain, terms), Amount(7))
                 rows.append(Claim(terms, sign_voucher(w.chain.domain, promise, w.signer)))
@@ -246,8 +246,8 @@ def test_tokens_are_claimed_apart(anvil: LocalChain, database: Database) -> None
             made = await send_now(chain.rpc, w.payer, None, encode_constructor(TOKEN, w.payer.address))
             other = made.contract
             assert other is not None
-            await w.send(chain.approve(1_000, other))
-            await w.send(chain.fund(w.signer.address, PERIOD, w.salt, [(ALICE, Amount(90))], other))
+            await w.send(chain.calls.approve(1_000, other))
+            await w.send(chain.calls.fund(w.signer.address, PERIOD, w.salt, [(ALICE, Amount(90))], other))
             await w.fund((ALICE, 80))
             terms = replace(w.terms(ALICE), token=other)
             promise = Voucher(channel_id(chain.domain, terms), Amount(9))

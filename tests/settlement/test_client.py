@@ -63,9 +63,9 @@ def test_a_channel_lives_its_life(endpoint: Endpoint) -> None:
             assert ids == [w.id(ALICE), w.id(BOB)]
             assert await chain.channel_states(ids) == (channel_state(100, 0, 0), channel_state(200, 0, 0))
 
-            claimed = chain.events_of(await w.send(chain.claim([w.voucher(ALICE, 30)]), w.stranger))
+            claimed = chain.events_of(await w.send(chain.calls.claim([w.voucher(ALICE, 30)]), w.stranger))
             assert [(e.channel_id, e.claimed) for e in all_of(ChannelClaimed, claimed)] == [(ids[0], 30)]
-            both = chain.claim([w.voucher(ALICE, 40), w.voucher(BOB, 250)])
+            both = chain.calls.claim([w.voucher(ALICE, 40), w.voucher(BOB, 250)])
             claimed = chain.events_of(await w.send(both, w.stranger))
             totals = [(e.channel_id, e.claimed) for e in all_of(ChannelClaimed, claimed)]
             assert totals == [(ids[0], 40), (ids[1], 200)]
@@ -99,7 +99,7 @@ def test_a_payee_may_release(endpoint: Endpoint) -> None:
             farmer = w.stranger.address
             await w.fund((farmer, 70))
             await w.request_close(farmer)
-            call = w.chain.release(w.terms(farmer))
+            call = w.chain.calls.release(w.terms(farmer))
             with pytest.raises(NotPayee) as caught:
                 await w.chain.simulate(call, w.payer.address)
             assert (caught.value.payee, caught.value.caller) == (farmer, w.payer.address)
@@ -145,15 +145,15 @@ def test_reverts_have_the_name_and_arguments_of_the_solidity_error(endpoint: End
             assert allowance.value.code == "ERC20_INSUFFICIENT_ALLOWANCE"
             poor = w.signer.address
             with pytest.raises(ERC20InsufficientBalance) as balance:
-                await chain.simulate(chain.transfer(ALICE, Amount(5)), poor)
+                await chain.simulate(chain.calls.transfer(ALICE, Amount(5)), poor)
             assert (balance.value.sender, balance.value.balance, balance.value.needed) == (poor, 0, 5)
             with pytest.raises(ZeroSigner):
                 await chain.simulate(
-                    chain.fund(Address(bytes(20)), PERIOD, w.salt, [(ALICE, Amount(1))]), payer
+                    chain.calls.fund(Address(bytes(20)), PERIOD, w.salt, [(ALICE, Amount(1))]), payer
                 )
             await w.fund((ALICE, 50))
             with pytest.raises(Refused) as refused:
-                await chain.simulate(chain.claim([w.voucher(ALICE, 5, signer=w.stranger)]), payer)
+                await chain.simulate(chain.calls.claim([w.voucher(ALICE, 5, signer=w.stranger)]), payer)
             assert refused.value.channel_id == w.id(ALICE)
             assert refused.value.reason == Reason.BAD_SIGNATURE
 

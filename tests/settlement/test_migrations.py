@@ -22,7 +22,7 @@ from node.db.renter_files import FileRow
 from node.db.renter_shards import ShardRow
 from payments.ledger import Earnings
 from payments.types import MAX_AMOUNT, Address, Amount, ChannelId, NodeId, Timestamp
-from settlement.client import Call
+from settlement.calls import Call
 from settlement.errors import StorageTooNew, StorageTooOld
 from settlement.migrations import STEPS, VERSION
 from settlement.outbox_store import Phase, add_wish, list_open

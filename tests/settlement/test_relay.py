@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from payments.eip712 import Domain
-from payments.relay_fees import RelayFee, fee_signer, sign_fee
-from payments.types import Address, Amount, ChannelId, Timestamp
+from payments.relay_fees import RelayFee, sign_fee
+from payments.types import Amount, Timestamp
 from payments.vouchers import SigningKey
+from settlement.calls import Claim, Fee
 from settlement.chain_events import ChannelClaimed, Reason, RowSkipped
-from settlement.client import Claim, Fee
 from settlement.database import Database
 from settlement.local_chain import embedded, warp
 from settlement.relays import Errand, plan_relays
@@ -60,7 +59,7 @@ def allow(
 
 
 async def relay(w: World, claims: list[Claim], fees: list[Fee | None]) -> Receipt:
-    return await w.send(w.chain.relay(claims, fees), w.stranger)
+    return await w.send(w.chain.calls.relay(claims, fees), w.stranger)
 
 
 def reasons(w: World, receipt: Receipt) -> list[Reason]:
@@ -136,14 +135,6 @@ def test_a_fee_the_payee_has_not_allowed_is_not_kept(endpoint: Endpoint) -> None
             assert await w.chain.token_balance(w.stranger.address) == 0
 
     run(story())
-
-
-def test_a_signed_fee_names_its_signer() -> None:
-    domain, farmer = Domain(1, Address(b"\x07" * 20)), new_key()
-    terms = RelayFee(new_key().address, ChannelId(b"\x01" * 32), Amount(TOTAL), Amount(2), Timestamp(3))
-    signed = sign_fee(domain, terms, farmer)
-    assert fee_signer(domain, signed) == farmer.address
-    assert fee_signer(domain, replace(signed, terms=replace(terms, maximum=Amount(3)))) != farmer.address
 
 
 def test_a_plan_keeps_what_is_allowed_and_leaves_out_what_bears_no_fee(endpoint: Endpoint) -> None:

@@ -22,8 +22,9 @@ from payments.funding import (
 )
 from payments.types import Address, Amount
 from payments.vouchers import SigningKey, channel_id
+from settlement.calls import Call
 from settlement.chain_events import row
-from settlement.client import Call, Chain
+from settlement.client import Chain
 from settlement.database import Database
 from settlement.errors import Reverted
 from settlement.local_chain import LocalChain
@@ -69,21 +70,25 @@ async def permitted(w: World, *, value: int = 100, key: SigningKey | None = None
     state = await w.chain.permit_state(w.payer.address)
     assert state is not None
     permit = Permit(w.payer.address, w.chain.deployment.contract, value, state.nonce, LATER)
-    return w.chain.fund_with_permit(order(w), permit, sign_permit(state.separator, permit, key or w.payer))
+    return w.chain.calls.fund_with_permit(
+        order(w), permit, sign_permit(state.separator, permit, key or w.payer)
+    )
 
 
 async def authorized(w: World, funding: Funding, signed: Funding, *, value: int = 100) -> Call:
     """Call for `funding` with the authorization of `signed`."""
     nonce = funding_digest(w.chain.domain, signed)
     it = Authorization(w.payer.address, w.chain.deployment.contract, value, 0, LATER, nonce)
-    return w.chain.fund_with_authorization(funding, it, sign_authorization(await separator(w), it, w.payer))
+    return w.chain.calls.fund_with_authorization(
+        funding, it, sign_authorization(await separator(w), it, w.payer)
+    )
 
 
 def witnessed(w: World, funding: Funding, signed: Funding, *, amount: int = 100, nonce: int = 7) -> Call:
     """Call for `funding` with the Permit2 transfer of `signed`."""
     it = WitnessedTransfer(funding.token, amount, w.chain.deployment.contract, nonce, LATER, signed)
     signature = sign_transfer(w.chain.domain.chain_id, it, w.payer)
-    return w.chain.fund_with_permit2(replace(it, funding=funding), signature)
+    return w.chain.calls.fund_with_permit2(replace(it, funding=funding), signature)
 
 
 async def deposits(w: World) -> list[int]:
@@ -123,7 +128,12 @@ def test_trial_tells_the_gas_that_must_be_there_though_some_is_given_back(
     async def story(database: Database) -> None:
         async with world(endpoint(), allowance=7) as w:
             outbox, payer = Outbox(database, w.chain), w.payer.address
-            for call in (w.chain.approve(0), await permitted(w), w.chain.approve(9), w.chain.approve(0)):
+            for call in (
+                w.chain.calls.approve(0),
+                await permitted(w),
+                w.chain.calls.approve(9),
+                w.chain.calls.approve(0),
+            ):
                 trial = await w.chain.simulate(call, payer)
                 receipt = await outbox.wait(await outbox.submit("trial", call, w.payer))
                 assert receipt.gas_used <= trial
@@ -139,7 +149,7 @@ def test_a_bad_permit_is_ignored_and_the_allowance_decides(endpoint: Endpoint) -
                 await w.send(await permitted(w, key=w.stranger))
             with pytest.raises(Reverted):
                 await w.send(await permitted(w, value=99))
-            await w.send(w.chain.approve(100))
+            await w.send(w.chain.calls.approve(100))
             await w.send(await permitted(w, key=w.stranger))
             assert await deposits(w) == [70, 30]
 
@@ -182,7 +192,7 @@ async def install_permit2(w: World) -> None:
     teller = await create(w, "Permit2Code")
     (code,) = decode(["bytes"], await w.chain.rpc.call(teller, keccak(b"runtime()")[:4]))
     await w.chain.rpc.request("anvil_setCode", PERMIT2, code)
-    approval = w.chain.approve(10**24).data.replace(w.chain.deployment.contract, PERMIT2)
+    approval = w.chain.calls.approve(10**24).data.replace(w.chain.deployment.contract, PERMIT2)
     await w.send(Call(w.chain.deployment.token, approval))
 
 

@@ -1,7 +1,6 @@
 """The watcher on real chains: what counts when, what a restart and a reorganisation leave behind."""
 
 import random
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -26,26 +25,13 @@ from settlement.tables import TABLES, list_channels, load_channel, save_channel
 from settlement.wallet import new_key
 from settlement.watcher import News, Watcher
 from settlement.watcher_store import mark_seen_at
-from tests.databases import Place, on_both, place_of
+from tests.databases import on_both
 from tests.settlement.conftest import Endpoint
 from tests.settlement.support import PERIOD, World, all_of, deep, held, payee, reorganise, run, world
 
 ALICE, BOB = payee(1), payee(2)
 SAFE_BLOCKS = 32
 """How far behind its newest block Anvil calls one safe."""
-
-
-@pytest.fixture
-def place(request: pytest.FixtureRequest) -> Place:
-    """SQLite, unless a test is marked `on_both`."""
-    return place_of(request)
-
-
-@pytest.fixture
-def database(place: Place) -> Iterator[Database]:
-    opened = place.open(TABLES)
-    yield opened
-    opened.close()
 
 
 def channel(database: Database, w: World, who: Address = ALICE) -> Channel:
@@ -80,7 +66,7 @@ def test_a_farmer_sees_the_whole_life_of_a_channel(endpoint: Endpoint, database:
             assert (known.terms, known.deposit, known.status) == (w.terms(ALICE), 100, Status.FUNDED)
             assert database.read(lambda conn: list_channels(conn, payee=BOB)) == []
             accept(database, w, 40)
-            await w.send(w.chain.claim([w.voucher(ALICE, 30)]), w.stranger)
+            await w.send(w.chain.calls.claim([w.voucher(ALICE, 30)]), w.stranger)
             await w.push((ALICE, 60))
             await w.fund((ALICE, 150))
             assert kinds(await watcher.poll()) == ["ChannelClaimed", "ChannelClaimed", "ChannelFunded"]

@@ -8,7 +8,7 @@ from eth_abi.abi import encode
 
 from payments.eip712 import keccak
 from payments.types import Address
-from settlement.client import Call
+from settlement.calls import Call
 from settlement.transactions import send_now
 from tests.contracts.compiler import compile_support
 from tests.node.farmer.support import DEPOSIT, Renter, Rig
@@ -39,7 +39,7 @@ class AccountRenter(Renter):
         self.terms = replace(self.terms, signer=self.account)
         rows = [(self.terms.payee, DEPOSIT)]
         terms = self.terms
-        await world.send(world.chain.fund(terms.signer, terms.challenge_period, terms.salt, rows))
+        await world.send(world.chain.calls.fund(terms.signer, terms.challenge_period, terms.salt, rows))
 
     async def forget(self) -> None:
         """Let the account disown all it has signed."""

@@ -151,13 +151,15 @@ class Renter:
         chain = self.rig.world.chain
         rows = [(self.terms.payee, Amount(deposit))]
         await self.rig.world.send(
-            chain.fund(self.signer.address, self.terms.challenge_period, self.salt, rows, self.terms.token)
+            chain.calls.fund(
+                self.signer.address, self.terms.challenge_period, self.salt, rows, self.terms.token
+            )
         )
 
     async def close(self) -> None:
         chain = self.rig.world.chain
         period, payees = self.terms.challenge_period, [self.terms.payee]
-        await self.rig.world.send(chain.request_close(self.terms.signer, period, self.salt, payees))
+        await self.rig.world.send(chain.calls.request_close(self.terms.signer, period, self.salt, payees))
 
     async def open(self) -> ChannelView:
         signature = sign_node_key(self.domain, self.key.node, self.signer)

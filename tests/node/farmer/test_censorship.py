@@ -102,7 +102,7 @@ class Street:
         await chain.rpc.request("evm_setNextBlockTimestamp", hex(self.started + PERIOD))
         await chain.rpc.request("evm_setAutomine", True)
         before = await chain.token_balance(renter.terms.payer)
-        call = chain.withdraw(renter.signer.address, PERIOD, renter.salt, [renter.terms.payee])
+        call = chain.calls.withdraw(renter.signer.address, PERIOD, renter.salt, [renter.terms.payee])
         await self.rig.world.send(call)
         return await chain.token_balance(renter.terms.payer) - before
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from node.farmer.claimable import PROOF_BYTE_GAS
-from settlement.client import Claim
+from settlement.calls import Claim
 from settlement.local_chain import ChainKind, LocalChain
 from tests.settlement.proofs import proven
 from tests.settlement.support import World, payee, world
@@ -13,7 +13,7 @@ LEAVES = 2_300
 
 
 async def gas_of(w: World, claims: list[Claim]) -> int:
-    return (await w.send(w.chain.claim(claims), w.stranger)).gas_used
+    return (await w.send(w.chain.calls.claim(claims), w.stranger)).gas_used
 
 
 async def byte_gas(w: World, first: int, *, rows: int, indices: tuple[int, ...], items: int) -> float:

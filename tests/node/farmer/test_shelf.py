@@ -36,7 +36,9 @@ async def withdraw(rig: Rig, renter: Renter) -> None:
     await renter.close()
     await rig.farmer.follow()
     await warp(chain.rpc, PERIOD + 5)
-    await rig.world.send(chain.withdraw(renter.signer.address, PERIOD, renter.salt, [renter.terms.payee]))
+    await rig.world.send(
+        chain.calls.withdraw(renter.signer.address, PERIOD, renter.salt, [renter.terms.payee])
+    )
     await rig.farmer.follow()
 
 

@@ -309,7 +309,7 @@ def test_what_is_pushed_counts_as_paid(tmp_path: Path) -> None:
             chain = rig.world.chain
             rows = [(rig.config.payee, Amount(earned))]
             await rig.world.send(
-                chain.push(renter.signer.address, renter.terms.challenge_period, renter.salt, rows)
+                chain.calls.push(renter.signer.address, renter.terms.challenge_period, renter.salt, rows)
             )
             await rig.farmer.follow()
             seen = await renter.see()
@@ -407,7 +407,7 @@ def test_after_the_withdrawal_the_channel_is_spent(tmp_path: Path) -> None:
             chain = rig.world.chain
             await warp(chain.rpc, 120)
             await rig.world.send(
-                chain.withdraw(
+                chain.calls.withdraw(
                     renter.signer.address, renter.terms.challenge_period, renter.salt, [rig.config.payee]
                 )
             )

@@ -74,7 +74,7 @@ def test_one_transaction_opens_channels_to_all_farmers(tmp_path: Path) -> None:
 def test_a_permit_makes_one_transaction_of_approval_and_funding(tmp_path: Path, farmers: int) -> None:
     async def story(place: Village) -> None:
         chain = place.world.chain
-        await place.world.send(chain.approve(0))
+        await place.world.send(chain.calls.approve(0))
         await place.meet()
         plan = await place.renter.funding.plan(amount=Amount(10**16))
         assert [call.to for call in plan.calls] == [chain.deployment.contract]
@@ -95,7 +95,7 @@ def test_a_plan_counts_what_a_killed_program_has_sent(tmp_path: Path) -> None:
 
     async def story(place: Village) -> None:
         rpc = place.world.chain.rpc
-        await place.world.send(place.world.chain.approve(0))
+        await place.world.send(place.world.chain.calls.approve(0))
         await place.meet()
         await rpc.request("evm_setAutomine", False)
         first = await place.renter.funding.plan(amount=Amount(10**16))
@@ -124,7 +124,7 @@ def test_a_permit_serves_all_calls_of_a_plan(tmp_path: Path, monkeypatch: pytest
 
     async def story(place: Village) -> None:
         chain = place.world.chain
-        await place.world.send(chain.approve(0))
+        await place.world.send(chain.calls.approve(0))
         await place.meet()
         plan = await place.renter.funding.plan(amount=Amount(10**16))
         assert len(plan.calls) == 2
@@ -163,7 +163,7 @@ def test_a_token_without_permits_is_approved_first(tmp_path: Path) -> None:
 def test_an_approval_comes_first_where_the_key_is_not_here(tmp_path: Path) -> None:
     async def story(place: Village) -> None:
         chain = place.world.chain
-        await place.world.send(chain.approve(0))
+        await place.world.send(chain.calls.approve(0))
         place.keys = replace(place.keys, payer_key=None)
         await place.restart_renter()
         await place.meet()
@@ -192,7 +192,7 @@ def test_the_next_call_does_not_wait_for_confirmations(
 
         deep(place, 8)
         await place.restart_renter()
-        await place.world.send(place.world.chain.approve(0))
+        await place.world.send(place.world.chain.calls.approve(0))
         await place.meet()
         plan = await place.renter.funding.plan(amount=Amount(10**16))
         assert len(plan.calls) == 2
@@ -213,7 +213,7 @@ def test_a_transaction_of_a_killed_process_is_sent_and_followed(tmp_path: Path) 
     async def story(place: Village) -> None:
         world = place.world
         deep(place, 2)
-        call = world.chain.approve(7)
+        call = world.chain.calls.approve(7)
         place.database.write_sync(lambda conn: add_wish(conn, "fund", place.keys.payer, call, 0))
         await place.restart_renter()
         assert await world.chain.allowance(place.keys.payer) == 7
@@ -274,11 +274,11 @@ def test_a_channel_nobody_remembers_is_adopted(tmp_path: Path) -> None:
 async def fund_as_a_stranger(place: Village, period: int = DAY, life: int = 63) -> None:
     """Open a channel to each farmer in the renter's name: all it takes is public."""
     chain, stranger = place.world.chain, place.world.stranger
-    await place.world.send(chain.transfer(stranger.address, Amount(10**18)))
-    await place.world.send(chain.approve(10**18), stranger)
+    await place.world.send(chain.calls.transfer(stranger.address, Amount(10**18)))
+    await place.world.send(chain.calls.approve(10**18), stranger)
     salt = channel_salt(chain.deployment.genesis_hash, life)
     rows = [(farmer.settings.payee, Amount(10**16)) for farmer in place.farmers]
-    call = chain.fund(place.keys.signer.address, Seconds(period), salt, rows, chain.deployment.token)
+    call = chain.calls.fund(place.keys.signer.address, Seconds(period), salt, rows, chain.deployment.token)
     await place.world.send(call, stranger)
 
 

@@ -18,7 +18,7 @@ from node.renter.money import list_accounts
 from node.renter.shelf import begin_again
 from payments.types import Address, NodeId, Timestamp
 from payments.vouchers import SigningKey
-from settlement.client import Call
+from settlement.calls import Call
 from settlement.copies import copy_database
 from settlement.database import Database
 from settlement.local_chain import warp

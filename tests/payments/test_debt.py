@@ -5,16 +5,8 @@ from dataclasses import replace
 import pytest
 
 from payments.channel import Claimed, apply
-from payments.ledger import (
-    Earnings,
-    accept_proven,
-    continue_storage,
-    end_storage,
-    exposure,
-    grow_storage,
-    lent_rate,
-    record_claimed,
-)
+from payments.debt import continue_storage, end_storage, exposure, grow_storage, lent_rate
+from payments.ledger import Earnings, accept_proven, record_claimed
 from payments.types import Amount, Timestamp
 from tests.payments.accounts import CHANNEL, NOW, RATE, begun, pay, prove, proven_once
 from tests.payments.support import CONDITION, DOMAIN, make_voucher
