@@ -42,8 +42,11 @@ from settlement.client import Chain
 from settlement.database import Database
 from settlement.deployment import Deployment
 from settlement.errors import SettlementError
+from settlement.local_chain import dev_keys
 from settlement.transactions import send_now
 
+COLD: Final = dev_keys(4)[3]
+"""A cold wallet of the renter's owner: the renter knows its address only."""
 NEVER: Final = 10.0**6
 IDLE: Final = Rhythm(follow=NEVER, collect=NEVER, sweep=NEVER, reload=NEVER, towers=NEVER)
 """A farmer that moves when it is told to: so it dies where it is told to."""
@@ -221,6 +224,7 @@ async def open_renter(role: Role) -> AsyncIterator[Opened]:
         master=MasterKey(bytes.fromhex(master)),
         payer=payer_key.address,
         payer_key=payer_key,
+        payers=frozenset({COLD.address}),
     )
     async with await Chain.connect(deployment.url, deployment) as chain:
         with closing(Database.at(role.folder / "money.db", TABLES)) as database:

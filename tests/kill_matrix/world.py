@@ -30,7 +30,7 @@ from tests.end_to_end.village import lasting_port
 from tests.judge.books import Books, Signed, read_farmer, read_renter
 from tests.judge.chain import Chain as SeenChain
 from tests.judge.laws import AT_ALL_TIMES, Evidence, Law, judge
-from tests.kill_matrix.actors import Deed, Role, farm, fork_server, rent, wait, watch
+from tests.kill_matrix.actors import COLD, Deed, Role, farm, fork_server, rent, wait, watch
 from tests.kill_matrix.daemons import DaemonProcess
 
 TOKEN: Final = 10**18
@@ -49,7 +49,7 @@ class World:
         self.chain_file = folder / "chain.json"
         self.gas_key = new_key()
         self.payer = new_key()
-        self.stranger = dev_keys(4)[3]
+        self.stranger = COLD
         self.skew = 0
         self.extras = 0
         self.robbed = frozenset[bytes]()
@@ -177,7 +177,7 @@ class World:
             self.seen.ask(method, *parameters)
 
     def fund_coldly(self, life: int) -> None:
-        """Have a stranger's wallet fund a channel from the renter to the farmer."""
+        """Have its owner's cold wallet fund a channel from the renter to the farmer."""
         asyncio.run(self._fund_coldly(life))
 
     def withdraw_coldly(self) -> None:

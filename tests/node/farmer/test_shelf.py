@@ -54,7 +54,7 @@ def test_a_shelf_counts_against_the_capacity(tmp_path: Path) -> None:
             assert await shelved(renter) == 1
             full = SIZE + footprint(SIZE) - SIZE
             await shelve(renter, size=full, version=2)
-            assert (await shelve(renter, size=full, version=3)).version == 3  # it needs no more than its elder
+            assert (await shelve(renter, size=full, version=3)).version == 3
 
     run(tmp_path, story, capacity=footprint(SIZE))
 
