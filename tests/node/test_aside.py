@@ -75,6 +75,7 @@ def test_what_is_given_back_is_as_it_was(aside: Aside, tmp_path: Path) -> None:
     put(aside, name, 10, NOW)
     found = aside.find(name)
     assert found is not None
+    (tmp_path / "kept").mkdir()
     aside.give_back(found, tmp_path / "kept" / "here")
     assert (tmp_path / "kept" / "here").read_bytes() == name[-1:] * 10
     assert (aside.find(name), aside.total) == (None, Sum())

@@ -106,9 +106,10 @@ AFTER: dict[str, dict[Shard, AgreementState]] = {
 SURE = {"begin": [], "begin_again": [KEPT], "expire": [OLD, KEPT]}
 NAMED = "sync mkdir sync_folder make write half rename rename sync_folder commit"
 """All of a shard is on disk before it has its name (its tree's comes first), and that before it is signed."""
+TREE = "make write half rename"
 ORDER = {
     "store_in_place_of_trash": f"unlink rmdir rmdir commit make write half write half {NAMED}",
-    "renew": f"commit make write half {NAMED}",
+    "renew": f"commit {TREE} mkdir sync_folder {TREE} link rename sync_folder commit",
     "take_back": "rename sync_folder commit",
     "delete": "commit unlink mkdir rename",
     "delete_for_good": "commit unlink unlink",
