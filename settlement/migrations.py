@@ -45,6 +45,7 @@ STEPS: Final = (
     Step("farmer_book", "ALTER TABLE farmer_book ADD COLUMN arrears BYTEA"),
     Step("farmer_book", "ALTER TABLE farmer_book ADD COLUMN arrears_rate BYTEA"),
     Step("farmer_book", "ALTER TABLE farmer_book ADD COLUMN retired_at BIGINT"),
+    Step("renter_shard", "ALTER TABLE renter_shard ADD COLUMN given_up_at BIGINT"),
 )
 """A watchtower's books are SQLite's alone, so that their steps need its words only."""
 VERSION: Final = 1 + len(STEPS)

@@ -81,6 +81,8 @@ class ShardRow(SQLModel, table=True):
     outcome: str | None = None
     checked_at: int | None = Field(default=None, sa_type=BigInteger)
     settled_at: int = Field(sa_type=BigInteger)
+    given_up_at: int | None = Field(default=None, sa_type=BigInteger)
+    """None as well where an early version gave it up."""
 
 
 TABLES: Final[tuple[type[SQLModel], ...]] = (ShardRow,)
@@ -104,7 +106,8 @@ class ShardRecord:
     """One shard and its agreement.
 
     audited: the last interval that had its audit. outcome, checked_at: its last audit's. paid_until:
-    until when its storage is paid (its last passed audit, or the start).
+    until when its storage is paid (its last passed audit, or the start). given_up_at: since when it is to be
+    deleted; what is unpaid of its time until then is still owed.
     """
 
     agreement_id: bytes
@@ -119,6 +122,7 @@ class ShardRecord:
     audited: int = 0
     outcome: Outcome | None = None
     checked_at: Timestamp | None = None
+    given_up_at: Timestamp | None = None
 
     @property
     def stored(self) -> bool:
@@ -160,13 +164,19 @@ def set_shard_state(conn: Connection, agreement_ids: Iterable[bytes], state: Sha
         conn.execute(update(_SHARDS).where(_SHARDS.c.agreement_id == agreement_id).values(state=state.value))
 
 
-def delete_later(conn: Connection, file_id: bytes) -> int:
+def give_up_shards(conn: Connection, agreement_ids: Iterable[bytes], at: Timestamp) -> None:
+    """Mark shards for deletion."""
+    for agreement_id in agreement_ids:
+        conn.execute(update(_SHARDS).where(_SHARDS.c.agreement_id == agreement_id).values(_given_up(at)))
+
+
+def delete_later(conn: Connection, file_id: bytes, at: Timestamp) -> int:
     """Mark every shard of a file for deletion; return how many."""
     waiting = [one.value for one in (ShardState.PROPOSED, ShardState.REBUILT, ShardState.STORED)]
     return conn.execute(
         update(_SHARDS)
         .where(_SHARDS.c.file_id == file_id, _SHARDS.c.state.in_(waiting))
-        .values(state=ShardState.DELETING.value)
+        .values(_given_up(at))
     ).rowcount
 
 
@@ -221,14 +231,14 @@ def load_shards(conn: Connection, file_id: bytes, segment: int | None = None) ->
     )
 
 
-def delete_unfinished(conn: Connection, file_id: bytes, segments: Collection[int]) -> int:
+def delete_unfinished(conn: Connection, file_id: bytes, segments: Collection[int], at: Timestamp) -> int:
     """Mark every shard of a file for deletion but the stored ones of these segments; return how many."""
     kept = (_SHARDS.c.state == ShardState.STORED.value) & _SHARDS.c.segment.in_(segments)
     waiting = [ShardState.PROPOSED.value, ShardState.STORED.value]
     return conn.execute(
         update(_SHARDS)
         .where(_SHARDS.c.file_id == file_id, _SHARDS.c.state.in_(waiting), ~kept)
-        .values(state=ShardState.DELETING.value)
+        .values(_given_up(at))
     ).rowcount
 
 
@@ -310,6 +320,10 @@ def shard_lengths(conn: Connection) -> dict[NodeId, tuple[int, ...]]:
     return {farmer: tuple(lengths) for farmer, lengths in found.items()}
 
 
+def _given_up(at: Timestamp) -> dict[str, Any]:
+    return {"state": ShardState.DELETING.value, "given_up_at": at}
+
+
 def _values(shard: ShardRecord) -> dict[str, Any]:
     terms = shard.agreement
     return {
@@ -336,6 +350,7 @@ def _values(shard: ShardRecord) -> dict[str, Any]:
         "outcome": shard.outcome.value if shard.outcome else None,
         "checked_at": shard.checked_at,
         "settled_at": shard.paid_until,
+        "given_up_at": shard.given_up_at,
     }
 
 
@@ -370,4 +385,5 @@ def _shard(row: Row[Any]) -> ShardRecord:
         audited=row.audited,
         outcome=Outcome(row.outcome) if row.outcome else None,
         checked_at=None if row.checked_at is None else Timestamp(row.checked_at),
+        given_up_at=None if row.given_up_at is None else Timestamp(row.given_up_at),
     )

@@ -162,10 +162,13 @@ async def remove(farm: Farm, node: NodeId, name: bytes) -> AgreementView:
     return view(await end(farm, record, AgreementState.DELETED))
 
 
-async def end(farm: Farm, record: FarmerAgreement, state: AgreementState) -> FarmerAgreement:
+async def end(
+    farm: Farm, record: FarmerAgreement, state: AgreementState, *, unpaid: bool = False
+) -> FarmerAgreement:
     """End an agreement, EXPIRED or DELETED: in the books first, so that no stored one lacks its shard.
 
-    What is owed for its time stays owed, in the same transaction.
+    What is owed for its time stays owed, in the same transaction; not if it ends because it is `unpaid`: the
+    farmer has taken its storage back, and a renter that was away cannot know since when.
     """
     now = farm.now()
 
@@ -175,7 +178,7 @@ async def end(farm: Farm, record: FarmerAgreement, state: AgreementState) -> Far
             return known, False
         over = replace(known, state=state, since=now)
         after = save_agreement(conn, over).storage_rate
-        if known.state is AgreementState.STORED:
+        if known.state is AgreementState.STORED and not unpaid:
             books, until = list_books(conn, over.agreement.renter), Timestamp(min(now, over.agreement.end))
             before = to_amount(after + known.storage_rate)
             accounts = end_storage([book.earnings for book in books], before, after, until)

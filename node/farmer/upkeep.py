@@ -116,7 +116,7 @@ async def _watch_debt(farm: Farm, renter: NodeId, now: Timestamp) -> None:
     if sums.over_since == now:
         log.warning("renter_owes_too_much renter=%s", renter.hex())
     for record in _unpaid(farm, renter, sums.over_since, now):
-        await end(farm, record, AgreementState.DELETED)
+        await end(farm, record, AgreementState.DELETED, unpaid=True)
         log.warning("agreement_deleted agreement=%s renter=%s reason=unpaid", record.id.hex(), renter.hex())
 
 

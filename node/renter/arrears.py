@@ -25,19 +25,30 @@ def prepaid_of(purse: Purse) -> Prepaid:
 def unpaid_time(conn: Connection, farmer: NodeId, prepaid: Prepaid, now: Timestamp) -> Unpaid:
     """Return each shard at this farmer with the seconds that are not paid yet and what they cost.
 
-    Time is owed that no audit of ours has asked about. Whoever left our last audit unanswered, whatever
-    its reason, has that time to prove, else it could refuse all audits and live on arrears.
+    Those that were given up are owed for until then: the farmer remembers that as well. Time is owed
+    that no audit of ours has asked about. Whoever left our last audit unanswered, whatever its reason, has
+    that time to prove, else it could refuse all audits and live on arrears.
     """
     found = []
     for shard in load_farmer_shards(conn, farmer):
         terms = shard.agreement
-        if not shard.stored or shard.outcome not in _OWED_AFTER:
+        until = _owed_until(shard, now)
+        if until is None or shard.outcome not in _OWED_AFTER:
             continue
-        elapsed = min(now, terms.end) - shard.paid_until - prepaid.left(shard.paid_until)
+        elapsed = min(until, terms.end) - shard.paid_until - prepaid.left(shard.paid_until)
         seconds = Seconds(max(0, elapsed))
+        if not (shard.stored or seconds):
+            continue
         rate = step_rate(terms.step, terms.audit_interval)
         found.append((shard, seconds, storage_price(rate, seconds)))
     return found
+
+
+def _owed_until(shard: ShardRecord, now: Timestamp) -> Timestamp | None:
+    """Until when a shard was ours to pay for; None if its farmer never signed for it."""
+    if shard.stored:
+        return now
+    return shard.given_up_at if shard.farmer_signature is not None else None
 
 
 def total_due(owed: Unpaid) -> int:

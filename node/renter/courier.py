@@ -7,6 +7,7 @@ it on disk. What does not come to that is to be deleted.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from node.agreement import Agreement, agreement_id, sign_agreement, verify_farmer
@@ -14,7 +15,7 @@ from node.db.renter_shards import ShardRecord, ShardState, propose_shard, set_sh
 from node.erasure import Codec
 from node.manifest import Shard
 from node.messages import AgreementMessage, AgreementState, AgreementView, ProposeAgreement
-from node.renter.accounts import Accounts, agreement_path
+from node.renter.accounts import ARREARS, Accounts, agreement_path
 from node.renter.channels import FORGOTTEN
 from node.renter.context import Context
 from node.renter.crew import Supplier
@@ -25,6 +26,8 @@ from payments.types import Seconds
 
 STALE_TERMS: Final = frozenset({"QUOTE_EXPIRED", "PRICE_TOO_LOW", "TERM_DIFFERS"})
 """Refusals by a farmer whose prices have changed since its quote."""
+MENDS: Final = 2
+"""Of what a farmer objects to: it may be owed for proven work, and then for time besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +124,17 @@ class Courier:
         return Parcel(supplier, record, shard)
 
     async def send(self, job: Job, parcel: Parcel) -> Signed:
-        """Send a shard whose agreement is written down; once more on new terms if that helps."""
-        try:
-            return await self._deliver(job, parcel)
-        except PeerRefused as refusal:
-            if not await self._mend(parcel.supplier, refusal):
-                raise
-        place = Place(parcel.record.segment, parcel.index, parcel.supplier)
-        again = await self.wrap(job, place, parcel.shard, parcel.record.agreement.data_root)
-        await self._context.database.write(lambda conn: propose_shard(conn, again.record))
-        return await self._deliver(job, again)
+        """Send a shard whose agreement is written down; again on new terms while that helps."""
+        for _ in range(MENDS):
+            try:
+                return await self._deliver(job, parcel)
+            except PeerRefused as refusal:
+                if not await self._mend(parcel.supplier, refusal):
+                    raise
+            place = Place(parcel.record.segment, parcel.index, parcel.supplier)
+            parcel = await self.wrap(job, place, parcel.shard, parcel.record.agreement.data_root)
+            await self._context.database.write(partial(propose_shard, shard=parcel.record))
+        return await self._deliver(job, parcel)
 
     async def drop(self, record: ShardRecord) -> None:
         """Give an agreement up."""
@@ -145,6 +149,9 @@ class Courier:
             return True
         if refusal.error in FORGOTTEN:
             return await self._accounts.mend(supplier.account, refusal)
+        if refusal.error == ARREARS:  # of what was removed: no audit asks for it any more
+            async with self._context.locks.hold(supplier.account.channel.id):
+                return await self._accounts.mend(supplier.account, refusal)
         return False
 
     async def _deliver(self, job: Job, parcel: Parcel) -> Signed:

@@ -48,7 +48,7 @@ class Deletions:
             delete_segments(conn, file_id)
             if load_version(conn, file_id) is not None:
                 renew_entry(conn, file_id, self._context.now())
-            return delete_later(conn, file_id)
+            return delete_later(conn, file_id, self._context.now())
 
         return await self._context.database.write(work)
 

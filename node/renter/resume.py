@@ -52,7 +52,7 @@ class Kept:
                     delete_segments(conn, file.file_id, record.number)
                     break
                 found[record.number] = (record, segment)
-            delete_unfinished(conn, file.file_id, list(found))
+            delete_unfinished(conn, file.file_id, list(found), now)
             return found
 
         return cls(context, file, await context.database.write(work))
@@ -86,7 +86,7 @@ class Kept:
 
         def work(conn: Connection) -> None:
             delete_segments(conn, file_id, first)
-            delete_unfinished(conn, file_id, kept)
+            delete_unfinished(conn, file_id, kept, self._context.now())
 
         await self._context.database.write(work)
 

@@ -80,7 +80,7 @@ def take_entry(
         if known is not None and known >= version:
             return taken
         if "removed" in content:
-            taken.removed += _remove(conn, entry)
+            taken.removed += _remove(conn, entry, context.now())
         elif load_file_by_id(conn, entry) is None:
             _take_file(conn, context, entry, content)
             taken.found.append(str(content["name"]))
@@ -101,12 +101,12 @@ def _take_peers(conn: Connection, now: Timestamp, peers: Iterable[list[str]]) ->
             ask_later(conn, node)
 
 
-def _remove(conn: Connection, entry: bytes) -> list[str]:
+def _remove(conn: Connection, entry: bytes, now: Timestamp) -> list[str]:
     file = load_file_by_id(conn, entry)
     if file is None or file.state is FileState.REMOVED:
         return []
     set_file_state(conn, entry, FileState.REMOVED)
-    delete_later(conn, entry)
+    delete_later(conn, entry, now)
     return [file.name]
 
 

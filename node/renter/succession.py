@@ -11,7 +11,14 @@ from dataclasses import dataclass, replace
 
 from node.db import Connection
 from node.db.renter_files import FileRecord, FileState, load_file_by_id, set_manifest
-from node.db.renter_shards import ShardRecord, ShardState, delete_later, load_shards, set_shard_state
+from node.db.renter_shards import (
+    ShardRecord,
+    ShardState,
+    delete_later,
+    give_up_shards,
+    load_shards,
+    set_shard_state,
+)
 from node.db.renter_shelf import renew_entry
 from node.manifest import File, Segment, Shard, open_manifest, seal_manifest
 from node.master_key import NONCE_SIZE, MasterKey
@@ -32,7 +39,7 @@ def succeed(conn: Connection, master: MasterKey, file_id: bytes, known: Known) -
     """Let a file's rebuilt shards take their places. A file that was removed meanwhile keeps none."""
     file = load_file_by_id(conn, file_id)
     if file is None or file.state is not FileState.STORED:
-        delete_later(conn, file_id)
+        delete_later(conn, file_id, known.now)
         return Succession()
     live = [shard for shard in load_shards(conn, file_id) if shard.state in _LIVE]
     if not any(shard.state is ShardState.REBUILT for shard in live):
@@ -42,7 +49,7 @@ def succeed(conn: Connection, master: MasterKey, file_id: bytes, known: Known) -
     names = {shard.agreement_id for shard in chosen}
     ended = tuple(shard for shard in live if shard.agreement_id not in names)
     set_shard_state(conn, [shard.agreement_id for shard in taken], ShardState.STORED)
-    set_shard_state(conn, [shard.agreement_id for shard in ended], ShardState.DELETING)
+    give_up_shards(conn, [shard.agreement_id for shard in ended], known.now)
     if taken:
         _rewrite(conn, master, file, chosen)
         renew_entry(conn, file_id, known.now)

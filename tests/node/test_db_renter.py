@@ -253,7 +253,9 @@ def test_what_is_left_of_an_unfinished_file_is_deleted(database: Database) -> No
     database.write_sync(lambda conn: shards.insert_shards(conn, records))
     signed = {name * 32: b"g" * 64 for name in (b"a", b"b")}
     database.write_sync(lambda conn: shards.countersign_shards(conn, signed))
-    assert database.write_sync(lambda conn: shards.delete_unfinished(conn, FILE.file_id, [0])) == 2
+    assert (
+        database.write_sync(lambda conn: shards.delete_unfinished(conn, FILE.file_id, [0], Timestamp(5))) == 2
+    )
     states = {
         record.agreement_id[:1]: record.state
         for record in database.read(lambda conn: shards.load_shards(conn, FILE.file_id))
@@ -301,6 +303,6 @@ def test_a_file_given_up_has_its_shards_deleted(database: Database) -> None:
     database.write_sync(lambda conn: files.insert_file(conn, FILE))
     database.write_sync(lambda conn: shards.insert_shards(conn, [shard(), shard(b"y"), shard(b"z")]))
     database.write_sync(lambda conn: shards.set_shard_state(conn, [b"z" * 32], ShardState.GONE))
-    assert database.write_sync(lambda conn: shards.delete_later(conn, FILE.file_id)) == 2
-    assert len(database.read(shards.load_deletions)) == 2
+    assert database.write_sync(lambda conn: shards.delete_later(conn, FILE.file_id, Timestamp(5))) == 2
+    assert [one.given_up_at for one in database.read(shards.load_deletions)] == [5, 5]
     database.close()

@@ -96,6 +96,7 @@ def test_indices_of_a_table_that_has_been_in_use_are_those_of_a_new_one(place: P
     for column in ("state", "farmer"):
         old = text(f"CREATE INDEX ix_renter_shard_{column} ON renter_shard ({column})")
         database.write_sync(lambda conn, old=old: conn.execute(old))  # type: ignore[misc]
+    database.write_sync(lambda conn: conn.execute(text("ALTER TABLE renter_shard DROP COLUMN given_up_at")))
     database.write_sync(lambda conn: conn.execute(text("UPDATE schema_version SET version = 2")))
     assert database.read(indices) != new
     database.close()

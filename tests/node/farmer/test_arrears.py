@@ -61,6 +61,26 @@ def test_a_debt_outlives_the_agreement_that_it_is_for(tmp_path: Path) -> None:
     run(tmp_path, story, max_exposure=PLENTY)
 
 
+def test_what_a_farmer_deletes_unpaid_is_forgiven_and_what_its_renter_deleted_is_not(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        config = rig.farmer.farm.config
+        rig.farmer.reconfigure(replace(config, offer=replace(config.offer, min_deposit=Amount(0))))
+        async with rig.renter() as renter:
+            terms, deleted = [await renter.store(content(5_000, str(n))) for n in range(2)]
+            rig.clock.now += MISSED * terms.audit_interval
+            await renter.delete(deleted)
+            owed = MISSED * deleted.step
+            await rig.farmer.sweep()
+            assert (await renter.see()).exposure > 2 * owed - 4
+            rig.clock.now += terms.grace
+            await rig.farmer.sweep()
+            assert owed - 4 <= (await renter.see()).exposure <= owed + 4
+            with pytest.raises(PeerRefused, match="EXPOSURE_EXCEEDED"):
+                await renter.store(content(5_000))
+
+    run(tmp_path, story, max_exposure=PLENTY)
+
+
 def test_who_deletes_most_of_its_shards_is_served_for_the_rest(tmp_path: Path) -> None:
     async def story(rig: Rig) -> None:
         config = rig.farmer.farm.config
