@@ -114,18 +114,18 @@ CHAIN_NEWS: Final = (
         prepare=late,
     ),
     Story(
-        "forget what is old",
-        ("commit node.farmer.upkeep:forget",),
-        deeds.ask,
-        farmer=True,
-        prepare=delete_long_ago,
-    ),
-    Story(
         "pay for missed audits",
         ("commit node.renter.accounts:Accounts._pay_arrears",),
         deeds.get,
         lambda world: (world.newest,),
         prepare=late,
+    ),
+    Story(
+        "forget what is old",
+        ("commit node.farmer.upkeep:forget",),
+        deeds.ask,
+        farmer=True,
+        prepare=delete_long_ago,
     ),
     Story(
         "see it withdrawn",
