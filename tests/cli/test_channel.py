@@ -1,9 +1,12 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from node.cli.identifiers import show_address
+from node.cli.rent_limits import limits_of
+from node.home import Home
 from payments.types import Address
 from settlement.local_chain import dev_keys
 from settlement.rpc import Rpc
@@ -44,6 +47,15 @@ def test_limits_are_shown_and_set_and_nonsense_changes_nothing(market: Market) -
         assert str(path) in renter("rent", "limits", expect=1).error
     finally:
         (renter.home / "renter" / "limits.json").unlink(missing_ok=True)
+
+
+def test_a_limit_as_fine_as_one_chains_token_holds_on_a_chain_with_a_coarser_one(tmp_path: Path) -> None:
+    place = Home(tmp_path)
+    place.renter_limits.parent.mkdir(parents=True)
+    place.renter_limits.write_text('{"per_audit": "0.000000001", "storage_per_gb_month": "0.0000015"}')
+    assert limits_of(place, 18).prices.per_audit == 10**9
+    coarse = limits_of(place, 6).prices
+    assert (coarse.per_audit, coarse.storage_per_gb_month) == (1, 2)
 
 
 def test_fund_without_farmers_says_what_to_do(local: Tithe) -> None:
