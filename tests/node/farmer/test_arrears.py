@@ -15,10 +15,15 @@ MISSED = 9
 PLENTY = 10**18
 
 
+def want_no_deposit(rig: Rig) -> None:
+    """A renter that may owe much need not hold as much."""
+    config = rig.farmer.farm.config
+    rig.farmer.reconfigure(replace(config, offer=replace(config.offer, min_deposit=Amount(0))))
+
+
 def test_who_audits_rarely_is_refused_until_it_pays(tmp_path: Path) -> None:
     async def story(rig: Rig) -> None:
-        config = rig.farmer.farm.config
-        rig.farmer.reconfigure(replace(config, offer=replace(config.offer, min_deposit=Amount(0))))
+        want_no_deposit(rig)
         async with rig.renter() as renter:
             terms = await renter.store(content(5_000))
             rig.clock.now += 2 * terms.audit_interval
@@ -35,8 +40,7 @@ def test_who_audits_rarely_is_refused_until_it_pays(tmp_path: Path) -> None:
 
 def test_a_debt_outlives_the_agreement_that_it_is_for(tmp_path: Path) -> None:
     async def story(rig: Rig) -> None:
-        config = rig.farmer.farm.config
-        rig.farmer.reconfigure(replace(config, offer=replace(config.offer, min_deposit=Amount(0))))
+        want_no_deposit(rig)
         async with rig.renter() as renter:
             data = content(5_000)
             terms = await renter.store(data)
@@ -63,8 +67,7 @@ def test_a_debt_outlives_the_agreement_that_it_is_for(tmp_path: Path) -> None:
 
 def test_what_a_farmer_deletes_unpaid_is_forgiven_and_what_its_renter_deleted_is_not(tmp_path: Path) -> None:
     async def story(rig: Rig) -> None:
-        config = rig.farmer.farm.config
-        rig.farmer.reconfigure(replace(config, offer=replace(config.offer, min_deposit=Amount(0))))
+        want_no_deposit(rig)
         async with rig.renter() as renter:
             terms, deleted = [await renter.store(content(5_000, str(n))) for n in range(2)]
             rig.clock.now += MISSED * terms.audit_interval
@@ -83,8 +86,7 @@ def test_what_a_farmer_deletes_unpaid_is_forgiven_and_what_its_renter_deleted_is
 
 def test_who_deletes_most_of_its_shards_is_served_for_the_rest(tmp_path: Path) -> None:
     async def story(rig: Rig) -> None:
-        config = rig.farmer.farm.config
-        rig.farmer.reconfigure(replace(config, offer=replace(config.offer, min_deposit=Amount(0))))
+        want_no_deposit(rig)
         async with rig.renter() as renter:
             kept, *others = [await renter.store(content(5_000, str(n))) for n in range(8)]
             rig.clock.now += kept.audit_interval * 9 // 10
