@@ -274,7 +274,7 @@ class Outbox:
         held = [
             attempt
             for attempt in attempts
-            if attempt.signed.hash not in self._too_dear and attempt.fees.cap <= room
+            if attempt.signed.hash not in self._too_dear and self._cap.takes(_gas(queued), attempt.fees.cap)
         ]
         return raised(held[-1].fees, current, room) if held else affordable(current, room)
 

@@ -60,6 +60,10 @@ class FeeCap:
         self.limit = limit if 0 < limit < cost else cost * 7 // 8
         self.refusal = refusal
 
+    def takes(self, gas: int, fee: int) -> bool:
+        """Whether they may take so much gas at this fee a unit, by what is known."""
+        return self.limit is None or gas * fee <= self.limit
+
     def room(self, gas: int, ceiling: int) -> int:
         """What a unit of so much gas may cost, in wei, below `ceiling`."""
         return ceiling if self.limit is None else min(ceiling, self.limit // max(1, gas))

@@ -13,7 +13,7 @@ from settlement.embedded_chain import EmbeddedProvider
 from settlement.errors import NodeRefused, TransactionCancelled
 from settlement.local_chain import DEV_PATH, DEV_PHRASE
 from settlement.outbox import Outbox
-from settlement.outbox_store import Phase, list_attempts, load_queued
+from settlement.outbox_store import Attempt, Phase, list_attempts, load_queued
 from settlement.refusals import Refusal, read_refusal
 from settlement.tables import TABLES
 from tests.settlement.support import World, payee, run, world
@@ -142,6 +142,50 @@ def test_a_cap_below_what_the_chain_asks_for_is_named_and_asked_again(database: 
             await outbox.wait(key)
 
     run(story())
+
+
+def test_a_restart_heeds_the_cap_that_an_attempt_before_it_has_met(database: Database) -> None:
+    async def story() -> None:
+        node, clock = Fussy(DEV_PHRASE, DEV_PATH, 3), Clock()
+        async with world(node) as w:
+            limit = await most(w, 5, 4)
+            node.rule = lambda _cost, _data: "tx fee exceeds the configured cap (0.000000000000000001 ether)"
+            key = await Outbox(database, w.chain, clock=clock).submit(
+                "fund", w.fund_call([(ALICE, 10)]), w.payer
+            )
+            clock.now += 3_600  # the chain is as cheap as the node wants it by now
+            said = f"tx fee exceeds the configured cap ({limit / 10**18:.18f} ether)"
+            node.rule = lambda cost, _data: said * (cost > limit)
+            later = Outbox(database, w.chain, clock=clock, stuck_seconds=60)
+            later.hold([w.payer])
+            for _ in range(3):
+                clock.now += 61
+                await later.tick()
+            assert (await later.wait(key)).succeeded
+
+    run(story())
+
+
+def test_what_was_offered_under_a_higher_ceiling_is_not_offered_less_for(database: Database) -> None:
+    """Pools would refuse it: it waits until it may cost more again."""
+
+    async def story() -> None:
+        node, clock = Fussy(DEV_PHRASE, DEV_PATH, 3), Clock()
+        async with world(node) as w:
+            node.rule = lambda _cost, _data: "replacement transaction underpriced"
+            outbox = Outbox(database, w.chain, clock=clock, stuck_seconds=60)
+            key = await outbox.submit("fund", w.fund_call([(ALICE, 10)]), w.payer)
+            (first,) = attempts(database, key)
+            outbox.set_ceiling(first.fees.cap - 1)
+            clock.now += 61
+            await outbox.tick()
+            assert attempts(database, key) == [first]
+
+    run(story())
+
+
+def attempts(database: Database, key: int) -> list[Attempt]:
+    return database.read(lambda conn: list_attempts(conn, load_queued(conn, key)))
 
 
 def test_what_no_node_will_ever_take_gives_its_nonce_to_the_next(database: Database) -> None:
