@@ -18,11 +18,11 @@ from node.farmer.agreements import running
 from node.farmer.contract_signers import find_signer
 from node.farmer.errors import StepAboveExposure
 from node.farmer.farm import Account, Farm, check_exposure, load_account
-from node.farmer.losses import give_up
+from node.farmer.losses import answer_for
 from node.farmer.restored import thaw_channel
 from node.farmer.vouchers import bank, enter, evidence, told
 from node.messages import AgreementState, Behind, Declined, ProofMessage, Proven
-from node.shard_store import ShardDamaged, ShardMissing, ShardStore, StoreFault
+from node.shard_store import ShardDamaged, ShardMissing, ShardStore
 from payments.errors import PaymentError, WrongCondition
 from payments.ledger import Accepted, accept_payment, accept_proven
 from payments.types import Address, Amount, NodeId, Timestamp, to_amount
@@ -97,8 +97,7 @@ async def answer_audit(
             raise
         await _keep(farm, audit, found if isinstance(found, Found) else None)
     if isinstance(found, Lost):
-        if await give_up(farm.hoard, found.reasons):
-            raise StoreFault(farm.store.folder, "a shard could not be read, and is not lost: ask again")
+        await answer_for(farm.hoard, found.reasons)
         found = Declined(agreements=tuple(found.reasons))
     if isinstance(found, Found):
         farm.stats.count("audits_passed")

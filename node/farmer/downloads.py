@@ -13,10 +13,10 @@ from node.farmer.agreements import stored_agreement
 from node.farmer.contract_signers import find_signer
 from node.farmer.errors import ReadOutOfBounds
 from node.farmer.farm import Farm, check_exposure, load_account
-from node.farmer.losses import give_up
+from node.farmer.losses import answer_for
 from node.farmer.vouchers import bank, told
 from node.leaf_ranges import LeafRange
-from node.shard_store import ShardDamaged, ShardMissing, StoreFault
+from node.shard_store import ShardDamaged, ShardMissing
 from payments.ledger import Accepted
 from payments.prices import read_price
 from payments.types import MIB, NodeId, Timestamp
@@ -44,10 +44,7 @@ async def sell_read(
         )
     except (ShardMissing, ShardDamaged) as fault:
         farm.database.read(lambda conn: stored_agreement(conn, agreement, node, now))  # is it over?
-        if await give_up(farm.hoard, {agreement: f"found by a read: {fault.reason}"}):
-            raise StoreFault(
-                farm.store.folder, "a shard could not be read, and is not lost: ask again"
-            ) from None
+        await answer_for(farm.hoard, {agreement: f"found by a read: {fault.reason}"})
         raise
     wanted = Purchase(payment.total, agreement, offset, length)
     price = read_price(terms.download_price, length)

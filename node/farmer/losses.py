@@ -51,6 +51,12 @@ async def give_up(hoard: Hoard, lost: Mapping[bytes, str]) -> frozenset[bytes]:
     return spared
 
 
+async def answer_for(hoard: Hoard, lost: Mapping[bytes, str]) -> None:
+    """Give up what a renter has asked for. Raises StorageError, and StoreFault where some of it is spared."""
+    if await give_up(hoard, lost):
+        raise StoreFault(hoard.store.folder, "a shard could not be read, and is not lost: ask again")
+
+
 def _find_spared(hoard: Hoard, lost: Iterable[bytes]) -> frozenset[bytes]:
     records = hoard.database.read(lambda conn: load_agreements(conn, lost))
     stored = [one for one in records.values() if one.state is AgreementState.STORED]
