@@ -108,8 +108,9 @@ class TopUps:
             account = active_account(conn, peer.node)
             if account is None or not self._funding.fundable(account):
                 continue
-            need = self._need(account, agreed.get(peer.node, ()))
-            if _lasts(account, agreed.get(peer.node, ())) < self._rules.ahead and need.row.added:
+            terms = agreed.get(peer.node, ())
+            need = self._need(account, terms)
+            if _lasts(account, terms) < self._rules.ahead and need.row.added:
                 needs[peer.node] = need
         return needs
 
